@@ -1,0 +1,183 @@
+//! The one error type: what went wrong, at which operation and node, with both sides of the mismatch and a remedy.
+
+use std::path::PathBuf;
+
+use crate::tensor::Shape;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, found before anything is allocated where that is possible.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A parameter of an operation or a block has a value that has no meaning.
+    #[error("{op}: {param} = {value}: {reason}")]
+    InvalidParam {
+        /// Operation or block, with the node's name where it has one: `conv 'cv2'`.
+        op: String,
+        /// The parameter, as the public field is spelt.
+        param: &'static str,
+        /// The value that was given.
+        value: String,
+        /// What is allowed, or what to use instead.
+        reason: String,
+    },
+    /// Shapes that do not fit together; the text names both, and the nodes they come from.
+    #[error("{op}: {detail}")]
+    ShapeMismatch {
+        /// Operation with the node's name.
+        op: String,
+        /// Both shapes, and where they come from.
+        detail: String,
+    },
+    /// The operation would produce no value.
+    #[error(
+        "{op}: the output of {input} would be {out_h}x{out_w}: the window ({window}) is larger than the padded input"
+    )]
+    EmptyOutput {
+        /// Operation with the node's name.
+        op: String,
+        /// The input's shape.
+        input: Shape,
+        /// The window's extent, dilation included.
+        window: String,
+        /// Computed height; zero or below means nothing fits.
+        out_h: i64,
+        /// Computed width.
+        out_w: i64,
+    },
+    /// A count or an index beyond what the shaders' 32-bit indices hold.
+    #[error("{op}: {what} is {value}, over {max}, the most that 32-bit indices hold; split the work")]
+    TooLarge {
+        /// Operation with the node's name.
+        op: String,
+        /// What is counted.
+        what: &'static str,
+        /// The count.
+        value: u64,
+        /// The largest count allowed.
+        max: u64,
+    },
+    /// The adapter allows less than this plan needs.
+    #[error("{what} needs {needed} bytes, but {limit} is {available} on this device; {hint}")]
+    LimitExceeded {
+        /// The tensor or buffer.
+        what: String,
+        /// The limit, as wgpu spells it.
+        limit: &'static str,
+        /// Bytes (or units of the limit) needed.
+        needed: u64,
+        /// What the device allows.
+        available: u64,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The plan's memory is over the caller's budget; nothing was allocated.
+    #[error(
+        "the plan needs {planned} bytes of GPU memory, over the budget of {max} bytes (max_bytes); use a smaller batch or input, or raise the budget"
+    )]
+    MemoryBudget {
+        /// Bytes the plan would allocate.
+        planned: u64,
+        /// The budget.
+        max: u64,
+    },
+    /// The graph itself is unsound: a foreign handle, no output, a name used twice, too many nodes.
+    #[error("graph: {0}")]
+    Graph(String),
+    /// Weights that are missing, unexpected or of another shape: all of them at once.
+    #[error("weights{}: {}", at(.prefix), problems(.missing, .unexpected, .misshapen))]
+    Weights {
+        /// The scope that was loaded, such as `model.9.`; empty for the whole file.
+        prefix: String,
+        /// Keys the block needs and the file lacks.
+        missing: Vec<String>,
+        /// Keys in the scope that the block does not use.
+        unexpected: Vec<String>,
+        /// Keys with the wrong shape or type: a sentence each.
+        misshapen: Vec<String>,
+    },
+    /// A file that cannot be read, written or understood.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Data that was given does not have the size its shape asks for, or bytes that are no safetensors file.
+    #[error("{what}: {reason}")]
+    InvalidData {
+        /// The tensor or container.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Not supported here: never a silent approximation.
+    #[error("{op}: {what} is not supported: {hint}")]
+    Unsupported {
+        /// Operation, block or feature.
+        op: String,
+        /// What was asked for.
+        what: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// No adapter fits what was asked for.
+    #[error("no usable GPU: {reason}{}", listed(.found))]
+    NoAdapter {
+        /// What was asked for and why nothing fits.
+        reason: String,
+        /// Adapters that are present.
+        found: Vec<String>,
+    },
+    /// The device is gone; build a new `Gpu` and its programs again.
+    #[error("the GPU device is lost: {0}; make a new Gpu and build the programs again")]
+    DeviceLost(String),
+    /// The device has no memory left for a buffer.
+    #[error("out of GPU memory: {0}")]
+    OutOfMemory(String),
+    /// A shader did not compile; the driver's text is included.
+    #[error("shader '{name}': {message}")]
+    Shader {
+        /// The shader's stem.
+        name: String,
+        /// The compiler's message.
+        message: String,
+    },
+    /// The device did not finish in time.
+    #[error("the GPU did not finish within {0:?}; the work may still complete")]
+    Timeout(std::time::Duration),
+    /// wgpu refused a call.
+    #[error("wgpu: {0}")]
+    Gpu(String),
+}
+
+impl Error {
+    pub(crate) fn param(op: impl Into<String>, param: &'static str, value: impl ToString, reason: &str) -> Self {
+        Self::InvalidParam { op: op.into(), param, value: value.to_string(), reason: reason.into() }
+    }
+
+    pub(crate) fn mismatch(op: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::ShapeMismatch { op: op.into(), detail: detail.into() }
+    }
+
+    pub(crate) fn data(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::InvalidData { what: what.into(), reason: reason.into() }
+    }
+}
+
+fn at(prefix: &str) -> String {
+    if prefix.is_empty() { String::new() } else { format!(" under '{prefix}'") }
+}
+
+fn problems(missing: &[String], unexpected: &[String], misshapen: &[String]) -> String {
+    let parts = [("missing", missing), ("unexpected", unexpected), ("wrong", misshapen)];
+    let lines = parts.iter().filter(|(_, keys)| !keys.is_empty());
+    lines.map(|(what, keys)| format!("{what}: {}", keys.join(", "))).collect::<Vec<_>>().join("; ")
+}
+
+fn listed(found: &[String]) -> String {
+    if found.is_empty() { String::new() } else { format!("; adapters found: {}", found.join(", ")) }
+}

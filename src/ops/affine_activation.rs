@@ -1,0 +1,64 @@
+//! BN-fused activation on its own: `y = act(scale[c] * x + shift[c])`.
+//! Shader: `affine_activation`; truth: `reference::affine_activation`.
+
+use std::sync::Arc;
+
+use super::Activation;
+use crate::error::{Error, Result};
+use crate::tensor::Shape;
+
+/// A per-channel scale and shift with an activation. Kept in `f64` so that folding into a convolution rounds once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AffineActivation {
+    /// One factor a channel.
+    pub scale: Arc<[f64]>,
+    /// One summand a channel.
+    pub shift: Arc<[f64]>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+impl AffineActivation {
+    /// The activation alone, for `channels` channels.
+    pub fn activation(channels: u32, activation: Activation) -> Self {
+        let channels = channels as usize;
+        Self { scale: vec![1.0; channels].into(), shift: vec![0.0; channels].into(), activation }
+    }
+
+    /// Inference-time batch normalisation: `gamma * (x - mean) / sqrt(var + eps) + beta`.
+    /// Errors: lengths that differ; `var + eps` not above zero.
+    pub fn batch_norm(
+        op: &str,
+        [gamma, beta, mean, var]: [&[f32]; 4],
+        eps: f64,
+        activation: Activation,
+    ) -> Result<Self> {
+        let lengths = [gamma.len(), beta.len(), mean.len(), var.len()];
+        if lengths.iter().any(|&len| len != gamma.len()) {
+            let detail = format!("weight, bias, running_mean and running_var have {lengths:?} values");
+            return Err(Error::mismatch(op, detail));
+        }
+        let mut scale = Vec::with_capacity(gamma.len());
+        let mut shift = Vec::with_capacity(gamma.len());
+        for c in 0..gamma.len() {
+            let spread = f64::from(var[c]) + eps;
+            if !(spread > 0.0 && spread.is_finite()) {
+                let reason = format!("running_var[{c}] + eps = {spread} must be positive and finite");
+                return Err(Error::param(op, "running_var", var[c], &reason));
+            }
+            scale.push(f64::from(gamma[c]) / spread.sqrt());
+            shift.push(f64::from(beta[c]) - f64::from(mean[c]) * scale[c]);
+        }
+        Ok(Self { scale: scale.into(), shift: shift.into(), activation })
+    }
+
+    /// Output shape for `x`. Errors: another channel count.
+    pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
+        if self.scale.len() as u64 != u64::from(x.c) || self.shift.len() as u64 != u64::from(x.c) {
+            let (scale, shift) = (self.scale.len(), self.shift.len());
+            return Err(Error::mismatch(op, format!("{scale} scales and {shift} shifts for {} channels", x.c)));
+        }
+        self.activation.check(op)?;
+        Ok(x)
+    }
+}

@@ -1,0 +1,28 @@
+//! Average or maximum of each channel: `[n, c, h, w] → [n, c, 1, 1]`.
+//! Shader: `global_pool`; truth: `reference::global_pool`.
+
+use crate::error::Result;
+use crate::tensor::Shape;
+
+/// Which statistic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GlobalPoolKind {
+    /// Mean.
+    Average,
+    /// Maximum; `NaN` wins.
+    Max,
+}
+
+/// As `torch.nn.AdaptiveAvgPool2d(1)` or `AdaptiveMaxPool2d(1)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GlobalPool {
+    /// Which statistic.
+    pub kind: GlobalPoolKind,
+}
+
+impl GlobalPool {
+    /// Output shape for `x`.
+    pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
+        Shape::new(x.n, x.c, 1, 1).check(op)
+    }
+}

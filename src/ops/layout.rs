@@ -1,0 +1,28 @@
+//! Reordering between NCHW and NHWC. The planner puts it at the borders of a graph; as a node it turns a map of
+//! scores into rows. Shader: `layout`; truth: `reference::layout`.
+
+use crate::error::{Error, Result};
+use crate::tensor::Shape;
+
+/// Channels last, cut into rows: `x.permute(0, 2, 3, 1).reshape(n, -1, width)` as `[n, rows, 1, width]`.
+/// SSD-style heads store their predictions so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Values a row; divides the channel count.
+    pub width: u32,
+}
+
+impl Layout {
+    /// Output shape for `x`. Errors: a width that does not divide the channels.
+    pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
+        if self.width == 0 || !x.c.is_multiple_of(self.width) {
+            return Err(Error::param(op, "width", self.width, &format!("must divide the {} channels", x.c)));
+        }
+        let rows = u64::from(x.c / self.width) * u64::from(x.h) * u64::from(x.w);
+        let max = crate::tensor::MAX_ELEMENTS;
+        if rows > max {
+            return Err(Error::TooLarge { op: op.into(), what: "the row count", value: rows, max });
+        }
+        Shape::new(x.n, rows as u32, 1, self.width).check(op)
+    }
+}

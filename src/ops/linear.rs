@@ -1,0 +1,41 @@
+//! Fully connected layer: `y[n, o] = act(Σ_i weight[o, i] * x[n, i] + bias[o])`.
+//! Shader: `linear`; truth: `reference::linear`.
+
+use std::sync::Arc;
+
+use super::Activation;
+use crate::error::{Error, Result};
+use crate::tensor::{Shape, Tensor};
+
+/// As `torch.nn.Linear` on `x.flatten(1)`: features count in NCHW order.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// `[out, in, 1, 1]`, `in = c * h * w` of the input.
+    pub weight: Arc<Tensor>,
+    /// One value an output.
+    pub bias: Option<Arc<[f32]>>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+impl Linear {
+    /// Output shape for `x`: `[n, out, 1, 1]`. Errors: a weight or bias of another size.
+    pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
+        let weight = self.weight.shape();
+        let features = u64::from(x.c) * u64::from(x.h) * u64::from(x.w);
+        if (weight.h, weight.w) != (1, 1) || u64::from(weight.c) != features {
+            let detail = format!("weight {weight} expects {} input features, got {features} from {x}", weight.c);
+            return Err(Error::mismatch(op, detail));
+        }
+        if let Some(bias) = &self.bias
+            && bias.len() as u64 != u64::from(weight.n)
+        {
+            return Err(Error::mismatch(op, format!("bias has {} values for {} outputs", bias.len(), weight.n)));
+        }
+        if weight.n == 0 {
+            return Err(Error::param(op, "weight", weight, "needs at least one output"));
+        }
+        self.activation.check(op)?;
+        Shape::new(x.n, weight.n, 1, 1).check(op)
+    }
+}

@@ -1,0 +1,46 @@
+//! Max pooling. Shader: `shaders/max_pool.wgsl`; truth: `reference::max_pool`.
+
+use super::{Padding, axes, window_output};
+use crate::error::{Error, Result};
+use crate::tensor::Shape;
+
+/// What a window does along height and width, as `torch.nn.MaxPool2d`. Padding never wins, `NaN` always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Rows, columns.
+    pub kernel: [u32; 2],
+    /// Rows, columns.
+    pub stride: [u32; 2],
+    /// At most half the kernel on each side.
+    pub padding: Padding,
+    /// Rows, columns.
+    pub dilation: [u32; 2],
+    /// Round the output extent up; a window never starts in the padding behind the image.
+    pub ceil_mode: bool,
+}
+
+impl MaxPool {
+    /// Stride equal to the kernel, no padding, as `MaxPool2d(kernel)`.
+    pub const fn new(kernel: [u32; 2]) -> Self {
+        let padding = Padding::symmetric(0, 0);
+        Self { kernel, stride: kernel, padding, dilation: [1, 1], ceil_mode: false }
+    }
+
+    /// Stride 1 and padding `kernel / 2`: an odd kernel keeps the extent, as in SPP and SPPF.
+    pub const fn same(kernel: u32) -> Self {
+        let padding = Padding::symmetric(kernel / 2, kernel / 2);
+        Self { kernel: [kernel, kernel], stride: [1, 1], padding, dilation: [1, 1], ceil_mode: false }
+    }
+
+    /// Output shape for `x`. Errors: a zero kernel, stride or dilation; padding over half the kernel; an empty output.
+    pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
+        let Padding { top, left, bottom, right } = self.padding;
+        for (pad, kernel) in [(top.max(bottom), self.kernel[0]), (left.max(right), self.kernel[1])] {
+            if kernel != 0 && pad > kernel / 2 {
+                let reason = format!("at most half the kernel ({kernel}), else a window holds nothing but padding");
+                return Err(Error::param(op, "padding", pad, &reason));
+            }
+        }
+        window_output(op, x, axes(x, self.kernel, self.stride, self.dilation, self.padding), x.c, self.ceil_mode)
+    }
+}

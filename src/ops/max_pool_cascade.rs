@@ -1,0 +1,36 @@
+//! Chained stride-1 max pools of one odd kernel, each result kept: the heart of SPPF, and of SPP(5, 9, 13) too.
+//! Shader: `max_pool_cascade`; truth: `reference::max_pool_cascade`.
+
+use crate::error::{Error, Result};
+use crate::tensor::Shape;
+
+/// `p1 = pool(x), p2 = pool(p1), …`, concatenated along channels: `[n, times * c, h, w]`.
+/// The i-th result equals one pool of kernel `i * (kernel - 1) + 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPoolCascade {
+    /// Odd; padding is `kernel / 2`, so the extent stays.
+    pub kernel: u32,
+    /// How many pools are chained.
+    pub times: u32,
+}
+
+impl MaxPoolCascade {
+    /// Output shape for `x`. Errors: an even or zero kernel, no pool at all, a reach beyond 32-bit indices.
+    pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
+        if self.kernel.is_multiple_of(2) {
+            return Err(Error::param(op, "kernel", self.kernel, "must be odd, else the extent changes"));
+        }
+        if self.times == 0 {
+            return Err(Error::param(op, "times", 0, "must be at least 1"));
+        }
+        let reach = u64::from(self.kernel) * u64::from(self.times);
+        let channels = u64::from(x.c) * u64::from(self.times);
+        let max = i32::MAX as u64;
+        for (what, value) in [("kernel times count", reach), ("the channel count", channels)] {
+            if value > max {
+                return Err(Error::TooLarge { op: op.into(), what, value, max });
+            }
+        }
+        Shape::new(x.n, channels as u32, x.h, x.w).check(op)
+    }
+}

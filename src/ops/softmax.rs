@@ -1,0 +1,30 @@
+//! Softmax over channels, or over the columns of score rows. Shader: `softmax`; truth: `reference::softmax`.
+
+use crate::error::{Error, Result};
+use crate::tensor::Shape;
+
+/// The axis whose values sum to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoftmaxAxis {
+    /// `torch.softmax(x, 1)`: at each pixel, over channels.
+    Channels,
+    /// `torch.softmax(x, -1)`: over each row of width `w`; what [`super::Layout`] makes.
+    Columns,
+}
+
+/// `exp(x - max) / Σ exp(x - max)` along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Softmax {
+    /// Where to sum.
+    pub axis: SoftmaxAxis,
+}
+
+impl Softmax {
+    /// Output shape for `x`: the same.
+    pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
+        if self.axis == SoftmaxAxis::Columns && x.h != 1 {
+            return Err(Error::param(op, "axis", format!("columns of {x}"), "rows of scores have height 1"));
+        }
+        Ok(x)
+    }
+}

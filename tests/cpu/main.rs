@@ -1,0 +1,5 @@
+//! Tests that need no GPU, a module a subject.
+
+mod bad_input;
+mod blocks;
+mod weights;
