@@ -60,7 +60,7 @@ pub enum Error {
         max: u64,
     },
     /// The adapter allows less than this plan needs.
-    #[error("{what} needs {needed} bytes, but {limit} is {available} on this device; {hint}")]
+    #[error("{what} needs {needed}, but {limit} is {available} on this device; {hint}")]
     LimitExceeded {
         /// The tensor or buffer.
         what: String,

@@ -1,7 +1,9 @@
 //! Reordering between NCHW and NHWC. The planner puts it at the borders of a graph; as a node it turns a map of
 //! scores into rows. Shader: `layout`; truth: `reference::layout`.
 
+use super::{WG_SIZE, workgroups};
 use crate::error::{Error, Result};
+use crate::plan::{Constant, Planner, Shader, Slice, Step, padded, params, piece, shader};
 use crate::tensor::Shape;
 
 /// Channels last, cut into rows: `x.permute(0, 2, 3, 1).reshape(n, -1, width)` as `[n, rows, 1, width]`.
@@ -25,4 +27,118 @@ impl Layout {
         }
         Shape::new(x.n, rows as u32, 1, self.width).check(op)
     }
+}
+
+params! {
+    len: u32,
+    extent_a: u32,
+    extent_b: u32,
+    valid_a: u32,
+    x_offset: u32,
+    x_a: u32,
+    x_b: u32,
+    x_n: u32,
+    y_offset: u32,
+    y_a: u32,
+    y_b: u32,
+    y_n: u32,
+}
+
+pub(crate) static SHADER: Shader = Shader {
+    stem: "layout",
+    text: shader!("layout"),
+    pieces: &[piece!("index")],
+    params_binding: 2,
+    params: Params::FIELDS,
+};
+
+/// NCHW `x` to NHWC `y`, padding and gaps zeroed: a dispatch for each run of channels.
+pub(crate) fn plan_to_nhwc(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
+    let pixels = y.shape.h * y.shape.w;
+    for (logical, physical, channels) in y.runs() {
+        let params = Params {
+            len: y.shape.n * pixels * padded(channels),
+            extent_a: padded(channels),
+            extent_b: pixels,
+            valid_a: channels,
+            x_offset: x.offset + logical * pixels,
+            x_a: pixels,
+            x_b: 1,
+            x_n: x.stride,
+            y_offset: y.offset + physical,
+            y_a: 1,
+            y_b: y.stride,
+            y_n: y.stride * pixels,
+        };
+        push(planner, node, params, x, y);
+    }
+}
+
+/// NHWC `x` to NCHW `y`: a dispatch for each run of channels.
+pub(crate) fn plan_to_nchw(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
+    let pixels = x.shape.h * x.shape.w;
+    for (logical, physical, channels) in x.runs() {
+        let params = Params {
+            len: x.shape.n * pixels * channels,
+            extent_a: pixels,
+            extent_b: channels,
+            valid_a: pixels,
+            x_offset: x.offset + physical,
+            x_a: x.stride,
+            x_b: 1,
+            x_n: x.stride * pixels,
+            y_offset: y.offset + logical * pixels,
+            y_a: 1,
+            y_b: pixels,
+            y_n: y.stride,
+        };
+        push(planner, node, params, x, y);
+    }
+}
+
+/// NHWC `x` to rows `y`: channels last, padding left out. A dispatch for each run of channels.
+pub(crate) fn plan_rows(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
+    let pixels = x.shape.h * x.shape.w;
+    for (logical, physical, channels) in x.runs() {
+        let params = Params {
+            len: x.shape.n * pixels * channels,
+            extent_a: channels,
+            extent_b: pixels,
+            valid_a: channels,
+            x_offset: x.offset + physical,
+            x_a: 1,
+            x_b: x.stride,
+            x_n: x.stride * pixels,
+            y_offset: y.offset + logical,
+            y_a: 1,
+            y_b: x.shape.c,
+            y_n: y.stride,
+        };
+        push(planner, node, params, x, y);
+    }
+}
+
+/// NCHW `x` to NCHW `y`, image by image.
+pub(crate) fn plan_copy(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
+    let values = x.shape.c * x.shape.h * x.shape.w;
+    let params = Params {
+        len: x.shape.n * values,
+        extent_a: values,
+        extent_b: 1,
+        valid_a: values,
+        x_offset: x.offset,
+        x_a: 1,
+        x_b: 0,
+        x_n: x.stride,
+        y_offset: y.offset,
+        y_a: 1,
+        y_b: 0,
+        y_n: y.stride,
+    };
+    push(planner, node, params, x, y);
+}
+
+fn push(planner: &mut Planner, node: &str, params: Params, x: &Slice, y: &Slice) {
+    let step = Step::new(node, &SHADER, &params, workgroups(params.len)).reads(0, x).writes(1, y);
+    planner.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)));
 }

@@ -1,7 +1,8 @@
 //! Max pooling. Shader: `shaders/max_pool.wgsl`; truth: `reference::max_pool`.
 
-use super::{Padding, axes, window_output};
+use super::{Padding, WG_SIZE, axes, window_output, workgroups};
 use crate::error::{Error, Result};
+use crate::plan::{Constant, Planner, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 /// What a window does along height and width, as `torch.nn.MaxPool2d`. Padding never wins, `NaN` always does.
@@ -43,4 +44,45 @@ impl MaxPool {
         }
         window_output(op, x, axes(x, self.kernel, self.stride, self.dilation, self.padding), x.c, self.ceil_mode)
     }
+}
+
+params! {
+    len: u32,
+    channels4: u32,
+    in_h: u32,
+    in_w: u32,
+    out_h: u32,
+    out_w: u32,
+    x_offset: u32,
+    x_stride: u32,
+    y_offset: u32,
+    y_stride: u32,
+}
+
+pub(crate) static SHADER: Shader = Shader {
+    stem: "max_pool",
+    text: shader!("max_pool"),
+    pieces: &[piece!("index"), piece!("window"), piece!("ordered")],
+    params_binding: 2,
+    params: Params::FIELDS,
+};
+
+/// One dispatch: reads slice `x`, writes slice `y`.
+pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &MaxPool, x: &Slice, y: &Slice) {
+    let len = y.pixels() * y.channels4();
+    let params = Params {
+        len,
+        channels4: y.channels4(),
+        in_h: x.shape.h,
+        in_w: x.shape.w,
+        out_h: y.shape.h,
+        out_w: y.shape.w,
+        x_offset: x.offset4(),
+        x_stride: x.stride4(),
+        y_offset: y.offset4(),
+        y_stride: y.stride4(),
+    };
+    let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
+    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE));
+    planner.push(step.window(pool.kernel, pool.stride, pool.dilation, pool.padding));
 }

@@ -1,7 +1,9 @@
 //! Chained stride-1 max pools of one odd kernel, each result kept: the heart of SPPF, and of SPP(5, 9, 13) too.
 //! Shader: `max_pool_cascade`; truth: `reference::max_pool_cascade`.
 
+use super::{WG_SIZE, workgroups};
 use crate::error::{Error, Result};
+use crate::plan::{Constant, Planner, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 /// `p1 = pool(x), p2 = pool(p1), …`, concatenated along channels: `[n, times * c, h, w]`.
@@ -33,4 +35,53 @@ impl MaxPoolCascade {
         }
         Shape::new(x.n, channels as u32, x.h, x.w).check(op)
     }
+}
+
+params! {
+    len: u32,
+    channels4: u32,
+    height: u32,
+    width: u32,
+    x_offset: u32,
+    x_stride: u32,
+    y_offset: u32,
+    y_stride: u32,
+}
+
+pub(crate) static SHADER: Shader = Shader {
+    stem: "max_pool_cascade",
+    text: shader!("max_pool_cascade"),
+    pieces: &[piece!("index"), piece!("ordered")],
+    params_binding: 1,
+    params: Params::FIELDS,
+};
+
+/// Pixels of one invocation: columns are read once for all of them.
+const RUN: u32 = 4;
+
+/// One dispatch: reads slice `x`, writes slice `y`, which may lie in the same buffer.
+pub(crate) fn plan(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
+    let len = x.shape.n * x.shape.h * x.shape.w.div_ceil(RUN) * x.channels4();
+    let params = Params {
+        len,
+        channels4: x.channels4(),
+        height: x.shape.h,
+        width: x.shape.w,
+        x_offset: x.offset4(),
+        x_stride: x.stride4(),
+        y_offset: y.offset4(),
+        y_stride: y.stride4(),
+    };
+    let step = Step::new(node, &SHADER, &params, workgroups(len)).writes(0, y);
+    let step = if x.buffer == y.buffer {
+        step.within(x).piece(piece!("source_within"))
+    } else {
+        step.reads(2, x).piece(piece!("source_apart"))
+    };
+    planner.push(
+        step.constant("WG_SIZE", Constant::U32(WG_SIZE))
+            .constant("KERNEL", Constant::U32(cascade.kernel))
+            .constant("TIMES", Constant::U32(cascade.times))
+            .constant("RUN", Constant::U32(RUN)),
+    );
 }

@@ -2,20 +2,23 @@
 //! parameters, and how it becomes a dispatch.
 
 use crate::error::{Error, Result};
+use crate::plan::{Constant, Shader};
 use crate::tensor::Shape;
 
-mod add;
-mod affine_activation;
-mod concat;
-mod conv;
-mod global_pool;
-mod layout;
-mod linear;
-mod max_pool;
-mod max_pool_cascade;
-mod pyramid_pool;
-mod resize;
-mod softmax;
+pub(crate) mod add;
+pub(crate) mod affine_activation;
+pub(crate) mod concat;
+pub(crate) mod conv;
+pub(crate) mod conv_direct;
+pub(crate) mod conv_grouped;
+pub(crate) mod global_pool;
+pub(crate) mod layout;
+pub(crate) mod linear;
+pub(crate) mod max_pool;
+pub(crate) mod max_pool_cascade;
+pub(crate) mod pyramid_pool;
+pub(crate) mod resize;
+pub(crate) mod softmax;
 
 pub use add::Add;
 pub use affine_activation::AffineActivation;
@@ -48,6 +51,18 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// The constants that `shaders/shared/activation.wgsl` reads.
+    pub(crate) fn constants(self) -> [(&'static str, Constant); 2] {
+        let (number, slope) = match self {
+            Self::None => (0, 0.0),
+            Self::Relu => (1, 0.0),
+            Self::LeakyRelu(slope) => (2, slope),
+            Self::Silu => (3, 0.0),
+            Self::Sigmoid => (4, 0.0),
+        };
+        [("ACTIVATION", Constant::U32(number)), ("SLOPE", Constant::F32(slope))]
+    }
+
     pub(crate) fn check(self, op: &str) -> Result<()> {
         match self {
             Self::LeakyRelu(slope) if !slope.is_finite() => {
@@ -139,4 +154,32 @@ fn axes(x: Shape, kernel: [u32; 2], stride: [u32; 2], dilation: [u32; 2], paddin
         after,
     };
     [axis(x.h, 0, padding.top, padding.bottom), axis(x.w, 1, padding.left, padding.right)]
+}
+
+/// Invocations of a workgroup in kernels that make one value each; every adapter takes it.
+pub(crate) const WG_SIZE: u32 = 64;
+
+/// The workgroups of a dispatch of `len` invocations.
+pub(crate) fn workgroups(len: u32) -> u64 {
+    u64::from(len.div_ceil(WG_SIZE))
+}
+
+/// Every kernel there is.
+pub fn shaders() -> [&'static Shader; 14] {
+    [
+        &add::SHADER,
+        &affine_activation::SHADER,
+        &concat::SHADER,
+        &conv::SHADER,
+        &conv_direct::SHADER,
+        &conv_grouped::SHADER,
+        &global_pool::SHADER,
+        &layout::SHADER,
+        &linear::SHADER,
+        &max_pool::SHADER,
+        &max_pool_cascade::SHADER,
+        &pyramid_pool::SHADER,
+        &resize::SHADER,
+        &softmax::SHADER,
+    ]
 }

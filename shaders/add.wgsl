@@ -1,0 +1,38 @@
+// Scaled addition, NHWC: y[pixel, c] = act(scale * a[pixel, c] + b[pixel, c]).
+// One invocation makes four channels of one pixel.
+// Dispatch: ceil(len / WG_SIZE) workgroups.
+
+struct Params {
+    len: u32, // vec4s to write: pixels * channels4
+    channels: u32,
+    channels4: u32,
+    a_offset: u32, // slices, in vec4s: first channel, and distance from pixel to pixel
+    a_stride: u32,
+    b_offset: u32,
+    b_stride: u32,
+    y_offset: u32,
+    y_stride: u32,
+    scale: f32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> b: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(WG_SIZE)
+fn add(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = workgroup_index(workgroup, groups) * WG_SIZE + lane;
+    if i >= params.len {
+        return;
+    }
+    let c = i % params.channels4;
+    let pixel = i / params.channels4;
+    let augend = a[params.a_offset + pixel * params.a_stride + c];
+    let v = fma(vec4f(params.scale), augend, b[params.b_offset + pixel * params.b_stride + c]);
+    y[params.y_offset + pixel * params.y_stride + c] = keep_lanes(activate(v), c * 4u, params.channels);
+}

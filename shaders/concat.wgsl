@@ -1,0 +1,36 @@
+// A copy into a slice: y[pixel, c] = x[pixel, c], zero from channels to padded. Bits stay as they are.
+// One invocation makes one element: a vec4, or a scalar where slices are not aligned to four channels.
+// Dispatch: ceil(len / WG_SIZE) workgroups.
+
+struct Params {
+    len: u32, // elements to write: pixels * padded
+    channels: u32, // all in elements
+    padded: u32,
+    x_offset: u32,
+    x_stride: u32,
+    y_offset: u32,
+    y_stride: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Element>;
+@group(0) @binding(1) var<storage, read_write> y: array<Element>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WG_SIZE)
+fn concat(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = workgroup_index(workgroup, groups) * WG_SIZE + lane;
+    if i >= params.len {
+        return;
+    }
+    let c = i % params.padded;
+    let pixel = i / params.padded;
+    var value = Element();
+    if c < params.channels {
+        value = x[params.x_offset + pixel * params.x_stride + c];
+    }
+    y[params.y_offset + pixel * params.y_stride + c] = value;
+}

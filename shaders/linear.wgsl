@@ -1,0 +1,60 @@
+// Fully connected layer: y[n, o] = act(bias[o] + Σ x[n, k] * w[o, k]), k over pixels and channels of an NHWC map.
+// A workgroup makes four outputs of one image: its lanes share the sum, then add up in a tree.
+// Dispatch: images * out_c4 workgroups, outputs fastest.
+
+struct Params {
+    images: u32,
+    in_c4: u32, // vec4s of a pixel, padding included
+    in_pixels: u32,
+    out_c: u32, // all outputs of this dispatch
+    out_c4: u32,
+    x_offset: u32, // slices, in vec4s: first channel, and distance from pixel to pixel
+    x_stride: u32,
+    y_offset: u32,
+    y_stride: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> weights: array<vec4f>; // [o4][k][4 outputs]
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+var<workgroup> partial: array<vec4f, WG_SIZE>;
+
+@compute @workgroup_size(WG_SIZE)
+fn linear(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = workgroup_index(workgroup, groups);
+    let o4 = index % params.out_c4;
+    let n = index / params.out_c4;
+    if n >= params.images {
+        return;
+    }
+    let k4s = params.in_c4 * params.in_pixels;
+
+    var sum = vec4f(0.0);
+    for (var k4 = lane; k4 < k4s; k4 += WG_SIZE) {
+        let pixel = n * params.in_pixels + k4 / params.in_c4;
+        let a = x[params.x_offset + pixel * params.x_stride + k4 % params.in_c4];
+        let w = (o4 * k4s + k4) * 4u;
+        sum = fma(vec4f(a.x), weights[w], sum);
+        sum = fma(vec4f(a.y), weights[w + 1u], sum);
+        sum = fma(vec4f(a.z), weights[w + 2u], sum);
+        sum = fma(vec4f(a.w), weights[w + 3u], sum);
+    }
+    partial[lane] = sum;
+    for (var half = WG_SIZE / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lane < half {
+            partial[lane] += partial[lane + half];
+        }
+    }
+    if lane == 0u {
+        let v = activate(partial[0] + bias[o4]);
+        y[params.y_offset + n * params.y_stride + o4] = keep_lanes(v, o4 * 4u, params.out_c);
+    }
+}

@@ -1,0 +1,1 @@
+alias Element = vec4u; // slices aligned to four channels

@@ -1,0 +1,77 @@
+//! Finding an adapter: by index, by part of its name, by wgpu's environment variables, else the most capable one.
+
+use wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Instance, InstanceDescriptor};
+
+use crate::error::{Error, Result};
+
+/// The backends that this crate runs on.
+const BACKENDS: Backends = Backends::VULKAN.union(Backends::METAL).union(Backends::DX12);
+
+/// What to install where there is no adapter.
+pub const INSTALL_HINT: &str =
+    "install a GPU driver; for Mesa's software Vulkan: sudo apt-get install mesa-vulkan-drivers";
+
+/// All adapters, in wgpu's order; `WGPU_BACKEND` narrows the backends down.
+pub fn adapters() -> Vec<Adapter> {
+    let mut descriptor = InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends &= BACKENDS;
+    let backends = descriptor.backends;
+    pollster::block_on(Instance::new(descriptor).enumerate_adapters(backends))
+}
+
+/// `llvmpipe (LLVM 15.0.6, 256 bits) [vulkan, cpu]`
+pub fn describe(info: &AdapterInfo) -> String {
+    let kind = match info.device_type {
+        DeviceType::DiscreteGpu => "discrete",
+        DeviceType::IntegratedGpu => "integrated",
+        DeviceType::VirtualGpu => "virtual",
+        DeviceType::Cpu => "software",
+        DeviceType::Other => "other",
+    };
+    format!("{} [{}, {kind}]", info.name, info.backend)
+}
+
+/// The adapter that `wanted` (an index or part of a name) or else `WGPU_ADAPTER_NAME` asks for, or the best.
+pub(super) fn choose(wanted: Option<&str>) -> Result<Adapter> {
+    let adapters = adapters();
+    let found: Vec<String> = adapters.iter().map(|adapter| describe(&adapter.get_info())).collect();
+    if adapters.is_empty() {
+        let reason = format!("no Vulkan, Metal or DX12 adapter is present; {INSTALL_HINT}");
+        return Err(Error::NoAdapter { reason, found });
+    }
+    let named = wanted.map(str::to_owned).or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+    let chosen = match &named {
+        Some(name) => position_of(name, wanted.is_some(), &adapters),
+        None => (0..adapters.len()).max_by_key(|&i| (rank(&adapters[i].get_info()), std::cmp::Reverse(i))),
+    };
+    let mut adapters = adapters;
+    match chosen {
+        Some(index) => Ok(adapters.swap_remove(index)),
+        None => {
+            let reason = format!("no adapter is called '{}'", named.unwrap_or_default());
+            Err(Error::NoAdapter { reason, found })
+        }
+    }
+}
+
+fn position_of(name: &str, may_be_index: bool, adapters: &[Adapter]) -> Option<usize> {
+    match name.parse::<usize>() {
+        Ok(index) if may_be_index => (index < adapters.len()).then_some(index),
+        _ => {
+            let name = name.to_lowercase();
+            adapters.iter().position(|adapter| adapter.get_info().name.to_lowercase().contains(&name))
+        }
+    }
+}
+
+/// Higher is better. `WGPU_POWER_PREF=low` puts integrated before discrete.
+fn rank(info: &AdapterInfo) -> u32 {
+    let low = std::env::var("WGPU_POWER_PREF").is_ok_and(|preference| preference == "low");
+    match info.device_type {
+        DeviceType::DiscreteGpu => 4 - u32::from(low) * 2,
+        DeviceType::IntegratedGpu => 3,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 1,
+        DeviceType::Cpu => 0,
+    }
+}

@@ -1,0 +1,255 @@
+//! A device and what is built on it: adapter, queue, limits, compiled kernels.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use wgpu::{
+    AdapterInfo, Device, DeviceType, ErrorFilter, Features, Limits, PollError, PollType, Queue, SubmissionIndex,
+};
+
+use crate::error::{Error, Result};
+use crate::plan::{DeviceClass, DeviceProfile};
+
+mod adapters;
+mod kernel;
+mod program;
+mod transfer;
+
+pub use adapters::{INSTALL_HINT, adapters, describe};
+pub use program::{Bindings, Program};
+
+use kernel::Kernel;
+
+/// Which device to open.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GpuOptions {
+    /// An index into [`adapters`] or part of a name; `None`: `WGPU_ADAPTER_NAME`, else the most capable adapter.
+    pub device: Option<String>,
+    /// How long a run may take before [`Error::Timeout`].
+    pub timeout: Duration,
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        Self { device: None, timeout: Duration::from_secs(600) }
+    }
+}
+
+impl GpuOptions {
+    /// The adapter with this index, or the first whose name contains this text.
+    pub fn device(device: impl Into<String>) -> Self {
+        Self { device: Some(device.into()), ..Self::default() }
+    }
+}
+
+/// An open device. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    info: AdapterInfo,
+    device: Device,
+    queue: Queue,
+    profile: DeviceProfile,
+    timeout: Duration,
+    /// wgpu 30.0.1 may panic where two threads wait on one device.
+    polling: Mutex<()>,
+    /// Why the device was lost, once it was.
+    lost: Arc<Mutex<Option<String>>>,
+    kernels: Mutex<HashMap<String, Arc<Kernel>>>,
+}
+
+impl Gpu {
+    /// Opens a device of our own. Errors: no adapter fits; the driver refuses.
+    pub fn new(options: &GpuOptions) -> Result<Self> {
+        let adapter = adapters::choose(options.device.as_deref())?;
+        let info = adapter.get_info();
+        if info.device_type == DeviceType::Cpu {
+            log::warn!("{} is a software adapter: right, but slow", info.name);
+        }
+        let most = adapter.limits();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("spp"),
+            required_limits: Limits {
+                max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
+                max_buffer_size: most.max_buffer_size,
+                ..Limits::defaults()
+            },
+            ..Default::default()
+        };
+        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        let (device, queue) = opened.map_err(|error| Error::NoAdapter {
+            reason: format!("{} refuses a device: {error}", describe(&info)),
+            found: Vec::new(),
+        })?;
+        let lost = Arc::new(Mutex::new(None));
+        let reason = Arc::clone(&lost);
+        device.set_device_lost_callback(move |_, message| *unpoisoned(&reason) = Some(message));
+        device.on_uncaptured_error(Arc::new(|error| log::error!("{error}")));
+        Self::checked(info, device, queue, options.timeout, lost)
+    }
+
+    /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's. Features are not needed;
+    /// limits must reach [`Gpu::required_limits`]. Errors: [`Error::LimitExceeded`] with the limit that is short.
+    pub fn from_device(info: AdapterInfo, device: Device, queue: Queue) -> Result<Self> {
+        Self::checked(info, device, queue, GpuOptions::default().timeout, Arc::default())
+    }
+
+    /// What a device must offer: wgpu's defaults. More `max_storage_buffer_binding_size` and `max_buffer_size` allow
+    /// larger tensors.
+    pub fn required_limits() -> Limits {
+        Limits::defaults()
+    }
+
+    fn checked(
+        info: AdapterInfo,
+        device: Device,
+        queue: Queue,
+        timeout: Duration,
+        lost: Arc<Mutex<Option<String>>>,
+    ) -> Result<Self> {
+        let has = device.limits();
+        let needs = Self::required_limits();
+        let limits = [
+            (
+                "max_storage_buffers_per_shader_stage",
+                needs.max_storage_buffers_per_shader_stage,
+                has.max_storage_buffers_per_shader_stage,
+            ),
+            (
+                "max_compute_invocations_per_workgroup",
+                needs.max_compute_invocations_per_workgroup,
+                has.max_compute_invocations_per_workgroup,
+            ),
+            ("max_compute_workgroup_size_x", needs.max_compute_workgroup_size_x, has.max_compute_workgroup_size_x),
+            (
+                "max_compute_workgroup_storage_size",
+                needs.max_compute_workgroup_storage_size,
+                has.max_compute_workgroup_storage_size,
+            ),
+            (
+                "max_compute_workgroups_per_dimension",
+                needs.max_compute_workgroups_per_dimension,
+                has.max_compute_workgroups_per_dimension,
+            ),
+        ];
+        for (limit, needed, available) in limits {
+            if available < needed {
+                return Err(Error::LimitExceeded {
+                    what: "the device".into(),
+                    limit,
+                    needed: needed.into(),
+                    available: available.into(),
+                    hint: "request the device with Gpu::required_limits()",
+                });
+            }
+        }
+        let profile = DeviceProfile {
+            class: match info.device_type {
+                DeviceType::DiscreteGpu => DeviceClass::Discrete,
+                DeviceType::Cpu => DeviceClass::Software,
+                _ => DeviceClass::Integrated,
+            },
+            max_binding: has.max_storage_buffer_binding_size,
+            max_buffer: has.max_buffer_size,
+            max_workgroups: has.max_compute_workgroups_per_dimension,
+            max_invocations: has.max_compute_invocations_per_workgroup,
+            workgroup_memory: has.max_compute_workgroup_storage_size,
+            max_storage_buffers: has.max_storage_buffers_per_shader_stage,
+        };
+        let (polling, kernels) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { info, device, queue, profile, timeout, polling, lost, kernels }) })
+    }
+
+    /// The adapter behind the device.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.inner.info
+    }
+
+    /// What the planner must know.
+    pub fn profile(&self) -> &DeviceProfile {
+        &self.inner.profile
+    }
+
+    /// The device, to make buffers and encoders with.
+    pub fn device(&self) -> &Device {
+        &self.inner.device
+    }
+
+    /// The queue, to submit with.
+    pub fn queue(&self) -> &Queue {
+        &self.inner.queue
+    }
+
+    /// Features the device was opened with.
+    pub fn features(&self) -> Features {
+        self.inner.device.features()
+    }
+
+    /// Lets finished work call back, without waiting: what makes [`Program::run_async`] proceed where the app does not
+    /// poll its device itself. Returns whether the queue is empty. Errors: the device is lost.
+    pub fn poll(&self) -> Result<bool> {
+        self.poll_with(PollType::Poll)
+    }
+
+    fn wait(&self, submission: SubmissionIndex) -> Result<()> {
+        let timeout = Some(self.inner.timeout);
+        self.poll_with(PollType::Wait { submission_index: Some(submission), timeout }).map(|_| ())
+    }
+
+    /// One poll at a time; a panic of wgpu in it (it panics where the device is lost) becomes an error.
+    fn poll_with(&self, kind: PollType) -> Result<bool> {
+        let guard = unpoisoned(&self.inner.polling);
+        let polled = catch_unwind(AssertUnwindSafe(|| self.inner.device.poll(kind)));
+        drop(guard);
+        match polled {
+            Ok(Ok(status)) => self.alive().map(|()| status.is_queue_empty()),
+            Ok(Err(PollError::Timeout)) => Err(Error::Timeout(self.inner.timeout)),
+            Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
+            Err(_) => Err(self.mark_lost("wgpu panicked while polling")),
+        }
+    }
+
+    /// Errors if the device was lost.
+    fn alive(&self) -> Result<()> {
+        match unpoisoned(&self.inner.lost).clone() {
+            Some(reason) => Err(Error::DeviceLost(reason)),
+            None => Ok(()),
+        }
+    }
+
+    fn mark_lost(&self, reason: &str) -> Error {
+        let mut lost = unpoisoned(&self.inner.lost);
+        Error::DeviceLost(lost.get_or_insert_with(|| reason.into()).clone())
+    }
+
+    /// Runs wgpu calls with all their errors caught.
+    fn scoped<T>(&self, calls: impl FnOnce(&Device) -> T) -> Result<T> {
+        self.alive()?;
+        let device = &self.inner.device;
+        let filters = [ErrorFilter::OutOfMemory, ErrorFilter::Internal, ErrorFilter::Validation];
+        let scopes = filters.map(|filter| device.push_error_scope(filter));
+        let result = calls(device);
+        let mut first = None;
+        for scope in scopes.into_iter().rev() {
+            let caught = pollster::block_on(scope.pop());
+            first = first.or(caught);
+        }
+        match first {
+            None => Ok(result),
+            Some(wgpu::Error::OutOfMemory { source }) => Err(Error::OutOfMemory(source.to_string())),
+            Some(error) => Err(Error::Gpu(error.to_string())),
+        }
+    }
+}
+
+/// A lock whose holder panicked still holds whole data here: every critical section is a single assignment or call.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,333 @@
+//! A plan made real on a device: buffers allocated, weights uploaded, pipelines and bind groups built once.
+
+use std::sync::{Arc, Mutex};
+
+use wgpu::{BindGroup, BindGroupEntry, BufferBinding, BufferDescriptor, BufferUsages, CommandEncoder, SubmissionIndex};
+
+use super::kernel::{Kernel, folded};
+use super::transfer::Staging;
+use super::{Gpu, unpoisoned};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::plan::{Plan, PlanOptions, Port, Role, Step};
+use crate::tensor::Tensor;
+
+/// A compiled graph. `Sync`: threads may share it; their runs queue up.
+#[derive(Debug)]
+pub struct Program {
+    gpu: Gpu,
+    plan: Plan,
+    /// By buffer number; `None` for graph inputs and outputs, which are bound per [`Bindings`].
+    buffers: Vec<Option<wgpu::Buffer>>,
+    params: wgpu::Buffer,
+    dispatches: Vec<Dispatch>,
+    own: Own,
+}
+
+#[derive(Debug)]
+struct Dispatch {
+    kernel: Arc<Kernel>,
+    /// `None` where a graph input or output is bound.
+    bind_group: Option<BindGroup>,
+    workgroups: [u32; 2],
+}
+
+/// What `run` uses: buffers of the program's own for graph inputs and outputs.
+#[derive(Debug)]
+struct Own {
+    inputs: Vec<wgpu::Buffer>,
+    outputs: Vec<wgpu::Buffer>,
+    bindings: Bindings,
+    staging: Staging,
+    /// From the upload of a run's inputs to its submission.
+    recording: Mutex<()>,
+}
+
+/// The buffers that one recording reads and writes: see [`Program::bind`].
+#[derive(Debug)]
+pub struct Bindings {
+    /// One entry a dispatch, `None` where the program's own bind group serves.
+    bind_groups: Vec<Option<BindGroup>>,
+}
+
+/// Everything that a kernel writes or reads; `COPY_DST` for uploads.
+const USAGE: BufferUsages = BufferUsages::STORAGE.union(BufferUsages::COPY_DST).union(BufferUsages::COPY_SRC);
+
+impl Program {
+    /// Plans and builds `graph` with the default options. Errors: those of [`Plan::new`]; out of memory; a driver that
+    /// refuses a shader.
+    pub fn new(gpu: &Gpu, graph: &Graph) -> Result<Self> {
+        Self::with_options(gpu, graph, &PlanOptions::default())
+    }
+
+    /// As [`Program::new`], with options of the planner.
+    pub fn with_options(gpu: &Gpu, graph: &Graph, options: &PlanOptions) -> Result<Self> {
+        Self::from_plan(gpu, Plan::new(graph, gpu.profile(), options)?)
+    }
+
+    /// Builds a plan made for this device. Errors: out of memory; a driver that refuses a shader.
+    pub fn from_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {
+        let buffers = plan.buffers.iter().map(|buffer| match &buffer.role {
+            Role::Input(_) | Role::Output(_) => Ok(None),
+            Role::Scratch => create(gpu, &buffer.label, buffer.bytes).map(Some),
+            Role::Constant(values) => {
+                let created = create(gpu, &buffer.label, buffer.bytes)?;
+                gpu.scoped(|_| gpu.queue().write_buffer(&created, 0, bytemuck::cast_slice(values)))?;
+                Ok(Some(created))
+            }
+        });
+        let buffers = buffers.collect::<Result<Vec<_>>>()?;
+        let params = upload_params(gpu, &plan)?;
+        let max = plan.profile.max_workgroups;
+        let kernels = plan.steps.iter().map(|step| gpu.kernel(step)).collect::<Result<Vec<_>>>()?;
+        let mut dispatches = Vec::with_capacity(kernels.len());
+        for (i, (step, kernel)) in plan.steps.iter().zip(kernels).enumerate() {
+            let bound: Option<Vec<_>> = step.bindings.iter().map(|b| buffers[b.buffer.index()].as_ref()).collect();
+            let bind_group = match bound {
+                Some(bound) => {
+                    let bound: Vec<_> = bound.iter().map(|buffer| buffer.as_entire_buffer_binding()).collect();
+                    Some(bind_group(gpu, step, &kernel, &bound, (&params, i))?)
+                }
+                None => None,
+            };
+            dispatches.push(Dispatch { kernel, bind_group, workgroups: folded(step.workgroups, max) });
+        }
+        let ports = |ports: &[Port]| -> Result<Vec<wgpu::Buffer>> {
+            ports.iter().map(|port| create(gpu, &port.name, port.shape.len() * 4)).collect()
+        };
+        let (inputs, outputs) = (ports(&plan.inputs)?, ports(&plan.outputs)?);
+        let bytes = plan.outputs.iter().map(|port| port.shape.len() * 4).sum();
+        let bindings = Bindings { bind_groups: Vec::new() };
+        let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
+        let mut program = Self { gpu: gpu.clone(), plan, buffers, params, dispatches, own };
+        let entire = |buffers: &[wgpu::Buffer]| buffers.to_vec();
+        let (inputs, outputs) = (entire(&program.own.inputs), entire(&program.own.outputs));
+        let binding = |buffer| wgpu::Buffer::as_entire_buffer_binding(buffer);
+        let [inputs, outputs] = [&inputs, &outputs].map(|buffers| buffers.iter().map(binding).collect::<Vec<_>>());
+        program.own.bindings = program.bind(&inputs, &outputs)?;
+        Ok(program)
+    }
+
+    /// What was planned.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Uploads the inputs (NCHW, in the graph's order), runs, and waits for the outputs. Errors: inputs of another count
+    /// or shape; a lost device; a timeout.
+    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let Some((staging, submission)) = self.submit(inputs)? else {
+            return self.unpack(&[]);
+        };
+        let reading = self.own.staging.read(&self.gpu, staging)?;
+        self.gpu.wait(submission)?;
+        let bytes = pollster::block_on(reading)?;
+        self.unpack(&bytes)
+    }
+
+    /// As [`Program::run`], without blocking: resolves once the device has been polled after the work is done, by the
+    /// app's own loop or by [`Gpu::poll`].
+    pub async fn run_async(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let Some((staging, _)) = self.submit(inputs)? else {
+            return self.unpack(&[]);
+        };
+        let bytes = self.own.staging.read(&self.gpu, staging)?.await?;
+        self.unpack(&bytes)
+    }
+
+    /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
+    /// order: dense NCHW `f32` in buffers of the app, with usage `STORAGE`. Errors: a buffer too small, without that
+    /// usage, misaligned, used twice, or of another device.
+    pub fn bind(&self, inputs: &[BufferBinding], outputs: &[BufferBinding]) -> Result<Bindings> {
+        check_ports("input", &self.gpu, &self.plan.inputs, inputs)?;
+        check_ports("output", &self.gpu, &self.plan.outputs, outputs)?;
+        for (i, output) in outputs.iter().enumerate() {
+            if inputs.iter().chain(&outputs[..i]).any(|other| other.buffer == output.buffer) {
+                let what = format!("output '{}'", self.plan.outputs[i].name);
+                return Err(Error::data(
+                    what,
+                    "its buffer is bound twice; a dispatch may not read and write one buffer",
+                ));
+            }
+        }
+        let mut bind_groups = Vec::with_capacity(self.dispatches.len());
+        for (i, (step, dispatch)) in self.plan.steps.iter().zip(&self.dispatches).enumerate() {
+            if dispatch.bind_group.is_some() {
+                bind_groups.push(None);
+                continue;
+            }
+            let bound = step.bindings.iter().map(|binding| {
+                let index = binding.buffer.index();
+                match (&self.buffers[index], &self.plan.buffers[index].role) {
+                    (Some(buffer), _) => buffer.as_entire_buffer_binding(),
+                    (None, Role::Output(position)) => sized(&outputs[*position], self.plan.buffers[index].bytes),
+                    (None, Role::Input(position)) => sized(&inputs[*position], self.plan.buffers[index].bytes),
+                    (None, _) => self.params.as_entire_buffer_binding(),
+                }
+            });
+            let bound: Vec<BufferBinding> = bound.collect();
+            bind_groups.push(Some(bind_group(&self.gpu, step, &dispatch.kernel, &bound, (&self.params, i))?));
+        }
+        Ok(Bindings { bind_groups })
+    }
+
+    /// Records all dispatches as one compute pass into the app's encoder: nothing is submitted, polled or allocated.
+    /// Recordings of one program share its scratch buffers; submit them in order on one queue. Errors: a lost device.
+    pub fn record(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<()> {
+        self.gpu.alive()?;
+        let descriptor = wgpu::ComputePassDescriptor { label: Some("spp"), timestamp_writes: None };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        for (dispatch, bound) in self.dispatches.iter().zip(&bindings.bind_groups) {
+            pass.set_pipeline(&dispatch.kernel.pipeline);
+            pass.set_bind_group(0, bound.as_ref().or(dispatch.bind_group.as_ref()), &[]);
+            pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
+        }
+        Ok(())
+    }
+
+    /// Fills every buffer that a run writes with `NaN`. For tests: a kernel that did not run must not look as if it had.
+    pub fn poison(&self) -> Result<()> {
+        let scratch = self.plan.buffers.iter().zip(&self.buffers).filter(|(buffer, _)| buffer.role == Role::Scratch);
+        for buffer in scratch.filter_map(|(_, buffer)| buffer.as_ref()).chain(&self.own.outputs) {
+            let poison = vec![f32::NAN; buffer.size() as usize / 4];
+            self.gpu.scoped(|_| self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&poison)))?;
+        }
+        Ok(())
+    }
+
+    /// Uploads, records and submits; `None` where there is nothing to compute (a batch of 0).
+    fn submit(&self, inputs: &[Tensor]) -> Result<Option<(wgpu::Buffer, SubmissionIndex)>> {
+        check_inputs(&self.plan.inputs, inputs)?;
+        if self.plan.outputs.iter().all(|port| port.shape.is_empty()) {
+            return Ok(None);
+        }
+        let staging = self.own.staging.take(&self.gpu)?;
+        let recording = unpoisoned(&self.own.recording);
+        let submission = self.gpu.scoped(|device| {
+            for (buffer, input) in self.own.inputs.iter().zip(inputs) {
+                self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(input.data()));
+            }
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("spp") });
+            self.record(&mut encoder, &self.own.bindings)?;
+            let mut offset = 0;
+            for (buffer, port) in self.own.outputs.iter().zip(&self.plan.outputs) {
+                let bytes = port.shape.len() * 4;
+                encoder.copy_buffer_to_buffer(buffer, 0, &staging, offset, bytes);
+                offset += bytes;
+            }
+            Ok(self.gpu.queue().submit([encoder.finish()]))
+        });
+        drop(recording);
+        Ok(Some((staging, submission??)))
+    }
+
+    fn unpack(&self, bytes: &[u8]) -> Result<Vec<Tensor>> {
+        let mut rest = bytes;
+        let outputs = self.plan.outputs.iter().map(|port| {
+            let (data, after) = rest.split_at_checked(port.shape.len() as usize * 4).unwrap_or((&[], &[]));
+            rest = after;
+            Tensor::new(port.shape, bytemuck::pod_collect_to_vec(data))
+        });
+        outputs.collect()
+    }
+}
+
+fn create(gpu: &Gpu, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
+    let label = format!("spp/{label}");
+    let size = bytes.max(4); // a batch of 0 has no bytes, a binding must have some
+    gpu.scoped(|device| {
+        device.create_buffer(&BufferDescriptor { label: Some(&label), size, usage: USAGE, mapped_at_creation: false })
+    })
+}
+
+/// The parameters of all steps in one buffer, each at its own aligned offset.
+fn upload_params(gpu: &Gpu, plan: &Plan) -> Result<wgpu::Buffer> {
+    let stride = params_stride(gpu);
+    let mut bytes = vec![0; plan.steps.len() * stride];
+    for (place, step) in bytes.chunks_exact_mut(stride).zip(&plan.steps) {
+        place[..step.params.len()].copy_from_slice(&step.params);
+    }
+    gpu.scoped(|device| {
+        let buffer = device.create_buffer(&BufferDescriptor {
+            label: Some("spp/params"),
+            size: bytes.len().max(stride) as u64,
+            usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        gpu.queue().write_buffer(&buffer, 0, &bytes);
+        buffer
+    })
+}
+
+fn params_stride(gpu: &Gpu) -> usize {
+    gpu.device().limits().min_uniform_buffer_offset_alignment.max(256) as usize
+}
+
+fn bind_group(
+    gpu: &Gpu,
+    step: &Step,
+    kernel: &Kernel,
+    bound: &[BufferBinding],
+    (params, position): (&wgpu::Buffer, usize),
+) -> Result<BindGroup> {
+    let storage = step.bindings.iter().zip(bound);
+    let mut entries: Vec<BindGroupEntry> = storage
+        .map(|(binding, bound)| BindGroupEntry {
+            binding: binding.slot,
+            resource: wgpu::BindingResource::Buffer(bound.clone()),
+        })
+        .collect();
+    entries.push(BindGroupEntry {
+        binding: step.shader.params_binding,
+        resource: wgpu::BindingResource::Buffer(BufferBinding {
+            buffer: params,
+            offset: (position * params_stride(gpu)) as u64,
+            size: std::num::NonZero::new(step.params.len() as u64),
+        }),
+    });
+    let label = format!("spp/{}", step.node);
+    gpu.scoped(|device| {
+        let descriptor = wgpu::BindGroupDescriptor { label: Some(&label), layout: &kernel.layout, entries: &entries };
+        device.create_bind_group(&descriptor)
+    })
+}
+
+/// `binding` cut to the size the plan needs.
+fn sized<'a>(binding: &BufferBinding<'a>, bytes: u64) -> BufferBinding<'a> {
+    BufferBinding { size: std::num::NonZero::new(bytes), ..binding.clone() }
+}
+
+fn check_inputs(ports: &[Port], inputs: &[Tensor]) -> Result<()> {
+    if ports.len() != inputs.len() {
+        return Err(Error::data("inputs", format!("the graph has {}, got {}", ports.len(), inputs.len())));
+    }
+    for (port, input) in ports.iter().zip(inputs) {
+        if port.shape != input.shape() {
+            let detail = format!("expects {}, got {}", port.shape, input.shape());
+            return Err(Error::mismatch(format!("input '{}'", port.name), detail));
+        }
+    }
+    Ok(())
+}
+
+fn check_ports(kind: &str, gpu: &Gpu, ports: &[Port], bindings: &[BufferBinding]) -> Result<()> {
+    if ports.len() != bindings.len() {
+        return Err(Error::data(format!("{kind}s"), format!("the graph has {}, got {}", ports.len(), bindings.len())));
+    }
+    let alignment = u64::from(gpu.device().limits().min_storage_buffer_offset_alignment);
+    for (port, BufferBinding { buffer, offset, size }) in ports.iter().zip(bindings) {
+        let needed = port.shape.len() * 4;
+        let room = size.map_or_else(|| buffer.size().saturating_sub(*offset), |size| size.get());
+        let problem = if !buffer.usage().contains(BufferUsages::STORAGE) {
+            "its buffer lacks the usage STORAGE".into()
+        } else if offset % alignment != 0 {
+            format!("its offset {offset} is no multiple of min_storage_buffer_offset_alignment, {alignment}")
+        } else if room < needed || offset.saturating_add(room) > buffer.size() {
+            format!("{} needs {needed} bytes, its binding holds {room} of a buffer of {}", port.shape, buffer.size())
+        } else {
+            continue;
+        };
+        return Err(Error::data(format!("{kind} '{}'", port.name), problem));
+    }
+    Ok(())
+}

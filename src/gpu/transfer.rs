@@ -1,0 +1,66 @@
+//! Reading results back: staging buffers that are kept for the next run.
+
+use std::sync::Mutex;
+
+use futures_intrusive::channel::shared::oneshot_channel;
+use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode};
+
+use super::{Gpu, unpoisoned};
+use crate::error::{Error, Result};
+
+/// Staging buffers of one size that no run holds.
+#[derive(Debug)]
+pub(super) struct Staging {
+    bytes: u64,
+    idle: Mutex<Vec<Buffer>>,
+}
+
+impl Staging {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self { bytes, idle: Mutex::default() }
+    }
+
+    /// An idle buffer, or a new one.
+    pub(super) fn take(&self, gpu: &Gpu) -> Result<Buffer> {
+        if let Some(buffer) = unpoisoned(&self.idle).pop() {
+            return Ok(buffer);
+        }
+        gpu.scoped(|device| {
+            device.create_buffer(&BufferDescriptor {
+                label: Some("spp/staging"),
+                size: self.bytes,
+                usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    /// Asks for the buffer's content; the future resolves once the device was polled after the work before it ended.
+    pub(super) fn read(
+        &self,
+        gpu: &Gpu,
+        buffer: Buffer,
+    ) -> Result<impl Future<Output = Result<Vec<u8>>> + '_ + use<'_>> {
+        let (sender, receiver) = oneshot_channel();
+        gpu.scoped(|_| {
+            buffer.map_async(MapMode::Read, .., move |mapped| {
+                // The run may have been dropped; then nobody waits for this.
+                let _unread = sender.send(mapped);
+            });
+        })?;
+        let gpu = gpu.clone();
+        Ok(async move {
+            match receiver.receive().await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Err(gpu.mark_lost(&format!("results cannot be read: {error}"))),
+                None => return Err(gpu.mark_lost("the readback was dropped")),
+            }
+            let view = buffer.get_mapped_range(..).map_err(|error| Error::Gpu(error.to_string()))?;
+            let bytes = view.to_vec();
+            drop(view);
+            buffer.unmap();
+            unpoisoned(&self.idle).push(buffer);
+            Ok(bytes)
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! Pass: where every node's result lies. A concatenation's operands are written side by side into one buffer, so that
+//! nothing is left to copy; outputs of rows go straight into the caller's buffer.
+
+use super::{BufferId, Order, Planner, Role, Slice, joined, physical};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, Op};
+use crate::ops::{Activation, Add, AffineActivation, SoftmaxAxis};
+use crate::tensor::MAX_ELEMENTS;
+
+/// The place of each node's result. A graph input's is its NHWC copy.
+pub(super) fn run(planner: &mut Planner, graph: &Graph, enabled: bool) -> Result<Vec<Slice>> {
+    let forms = forms(graph);
+    let mut places: Vec<Option<Slice>> = vec![None; graph.nodes().len()];
+    for id in graph.ids().rev() {
+        let place = match places[id.index()].clone() {
+            Some(place) => place,
+            None => own_place(planner, graph, id, &forms[id.index()])?,
+        };
+        if enabled && matches!(graph.node(id)?.op, Op::Concat(_)) {
+            place_operands(graph, id, &place, &forms, &mut places)?;
+        }
+        places[id.index()] = Some(place);
+    }
+    Ok(places.into_iter().flatten().collect())
+}
+
+/// Order and runs of channels of a node's result.
+type Form = (Order, Vec<u32>);
+
+fn forms(graph: &Graph) -> Vec<Form> {
+    let mut forms: Vec<Form> = Vec::new();
+    for node in graph.nodes() {
+        let operands = || node.inputs.iter().map(|id: &NodeId| &forms[id.index()]);
+        let like_operand = || operands().next().map_or_else(Vec::new, |(_, segments)| segments.clone());
+        let form = match &node.op {
+            Op::Layout(_) => (Order::Nchw, vec![node.shape.c]),
+            Op::Softmax(softmax) if softmax.axis == SoftmaxAxis::Columns => (Order::Nchw, vec![node.shape.c]),
+            Op::Concat(_) if operands().all(|(order, _)| *order == Order::Nchw) => (Order::Nchw, vec![node.shape.c]),
+            Op::Concat(_) => {
+                let of = |id: &NodeId| match &forms[id.index()] {
+                    (Order::Nhwc, segments) => segments.clone(),
+                    (Order::Nchw, _) => vec![graph.nodes()[id.index()].shape.c],
+                };
+                (Order::Nhwc, joined(node.inputs.iter().flat_map(of)))
+            }
+            Op::MaxPoolCascade(cascade) if nhwc(operands().next()) => {
+                (Order::Nhwc, joined(like_operand().repeat(cascade.times as usize)))
+            }
+            Op::MaxPoolCascade(cascade) => {
+                (Order::Nhwc, joined(vec![graph.nodes()[node.inputs[0].index()].shape.c; cascade.times as usize]))
+            }
+            // The sigmoid of a gap's zero is no zero: such a result gets no gaps.
+            Op::AffineActivation(AffineActivation { activation: Activation::Sigmoid, .. })
+            | Op::Add(Add { activation: Activation::Sigmoid, .. }) => (Order::Nhwc, vec![node.shape.c]),
+            Op::MaxPool(_) | Op::AffineActivation(_) | Op::Add(_) | Op::Resize(_) | Op::GlobalPool(_)
+                if nhwc(operands().next()) =>
+            {
+                (Order::Nhwc, like_operand())
+            }
+            _ => (Order::Nhwc, vec![node.shape.c]),
+        };
+        forms.push(form);
+    }
+    forms
+}
+
+fn nhwc(form: Option<&Form>) -> bool {
+    matches!(form, Some((Order::Nhwc, _)))
+}
+
+fn own_place(planner: &mut Planner, graph: &Graph, id: NodeId, (order, segments): &Form) -> Result<Slice> {
+    let node = graph.node(id)?;
+    let label = format!("{} '{}'", node.op.stem(), node.name);
+    let shape = node.shape;
+    let per_pixel = if *order == Order::Nhwc { physical(segments) } else { shape.c };
+    let len = u64::from(per_pixel) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
+    if len > MAX_ELEMENTS {
+        return Err(Error::TooLarge { op: label, what: "the padded element count", value: len, max: MAX_ELEMENTS });
+    }
+    let output = graph.outputs().iter().position(|(_, output)| *output == id);
+    let buffer = match output {
+        Some(position) if *order == Order::Nchw => planner.output_buffer(position),
+        _ => planner.buffer(label, len, Role::Scratch),
+    };
+    let stride = if *order == Order::Nhwc { per_pixel } else { shape.c * shape.h * shape.w };
+    Ok(Slice { buffer, shape, order: *order, offset: 0, stride, segments: segments.clone() })
+}
+
+fn place_operands(
+    graph: &Graph,
+    concat: NodeId,
+    place: &Slice,
+    forms: &[Form],
+    places: &mut [Option<Slice>],
+) -> Result<()> {
+    let inputs = &graph.node(concat)?.inputs;
+    let mut offset = place.offset;
+    for &input in inputs {
+        let (order, segments) = &forms[input.index()];
+        let shape = graph.node(input)?.shape;
+        let once = inputs.iter().filter(|&&other| other == input).count() == 1;
+        let free = places[input.index()].is_none() && *order == place.order;
+        if once && free && !would_read_and_write(graph, input, place.buffer, places)? {
+            let segments = segments.clone();
+            let slice = Slice { shape, offset, segments, ..place.clone() };
+            places[input.index()] = Some(slice);
+        }
+        offset += match place.order {
+            Order::Nhwc if *order == Order::Nhwc => physical(segments),
+            Order::Nhwc => super::padded(shape.c),
+            Order::Nchw => shape.c * shape.h * shape.w,
+        };
+    }
+    Ok(())
+}
+
+/// Whether some dispatch would read and write `buffer` if `id` were put there. A cascade may: it binds the buffer once.
+fn would_read_and_write(graph: &Graph, id: NodeId, buffer: BufferId, places: &[Option<Slice>]) -> Result<bool> {
+    let lies_there = |id: NodeId| places[id.index()].as_ref().is_some_and(|place| place.buffer == buffer);
+    let node = graph.node(id)?;
+    let is_cascade = |op: &Op| matches!(op, Op::MaxPoolCascade(_));
+    let reads_there = !is_cascade(&node.op) && node.inputs.iter().any(|&input| lies_there(input));
+    let read_there = graph.ids().zip(graph.nodes()).any(|(reader, node)| {
+        let writes = !matches!(node.op, Op::Concat(_)) && !is_cascade(&node.op);
+        writes && node.inputs.contains(&id) && lies_there(reader)
+    });
+    Ok(reads_there || read_there)
+}

@@ -1,0 +1,54 @@
+//! Pass: a convolution takes over the scale, shift and activation behind it. Folded in `f64`, rounded once.
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::graph::{Graph, NodeId, Op};
+use crate::ops::{Activation, AffineActivation, Conv};
+use crate::tensor::Tensor;
+
+pub(super) fn run(graph: &Graph) -> Result<Graph> {
+    let readers = graph.readers();
+    // For each affine that can be folded: the convolution before it.
+    let mut folds: HashMap<NodeId, NodeId> = HashMap::new();
+    for (id, node) in graph.ids().zip(graph.nodes()) {
+        if let (Op::AffineActivation(_), [before]) = (&node.op, node.inputs.as_slice())
+            && let Op::Conv(conv) = &graph.node(*before)?.op
+            && readers[before.index()] == 1
+            && conv.activation == Activation::None
+            && conv.scale == 1.0
+            && graph.node(*before)?.inputs.len() == 1
+        {
+            folds.insert(id, *before);
+        }
+    }
+    let absorbed: Vec<NodeId> = folds.values().copied().collect();
+    graph.rewritten(|new, id, node, map| {
+        if absorbed.contains(&id) {
+            return Ok(None);
+        }
+        if let (Op::AffineActivation(affine), Some(before)) = (&node.op, folds.get(&id)) {
+            let before = graph.node(*before)?;
+            if let Op::Conv(conv) = &before.op {
+                let folded = fold(conv, affine)?;
+                return new.conv(before.name.clone(), map[&before.inputs[0]], folded).map(Some);
+            }
+        }
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|input| map[input]).collect();
+        new.copy(node, &inputs).map(Some)
+    })
+}
+
+fn fold(conv: &Conv, affine: &AffineActivation) -> Result<Conv> {
+    let shape = conv.weight.shape();
+    let row = shape.len() as usize / affine.scale.len();
+    let scaled = conv.weight.data().iter().enumerate();
+    let weight = scaled.map(|(i, &w)| (f64::from(w) * affine.scale[i / row]) as f32).collect();
+    let bias = (0..affine.scale.len()).map(|o| {
+        let bias = conv.bias.as_ref().map_or(0.0, |bias| f64::from(bias[o]));
+        (bias * affine.scale[o] + affine.shift[o]) as f32
+    });
+    let bias = Some(bias.collect());
+    let weight = Tensor::new(shape, weight)?.into();
+    Ok(Conv { weight, bias, activation: affine.activation, ..conv.clone() })
+}

@@ -1,0 +1,264 @@
+//! How a graph is computed on one device: dispatches in order, buffers, slices. Nothing here needs a GPU.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::tensor::Shape;
+
+mod concat_slices;
+mod fold_affine;
+mod fuse_add;
+mod fuse_cascade;
+mod lower;
+mod profile;
+mod reuse_buffers;
+mod shader;
+mod slice;
+mod text;
+
+pub(crate) use lower::Planner;
+pub use profile::{DeviceClass, DeviceProfile};
+pub use shader::{Constant, Shader};
+pub(crate) use shader::{params, piece, shader};
+pub use slice::{BufferId, Order, Slice};
+pub(crate) use slice::{joined, padded, physical};
+
+/// Which convolution kernel to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConvKernel {
+    /// By device class and shape.
+    #[default]
+    Auto,
+    /// Tiles in workgroup memory, wherever it applies (one group).
+    Tiled,
+    /// No workgroup memory, wherever it applies.
+    Direct,
+}
+
+/// What the planner may do. Every pass can be switched off; results agree within the documented error.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PlanOptions {
+    /// Fold scale, shift and activation into the convolution before them.
+    pub fold_affine: bool,
+    /// Compute `act(scale * conv + b)` at the end of the convolution.
+    pub fuse_add: bool,
+    /// Compute chained or nested stride-1 pools in one dispatch.
+    pub fuse_cascade: bool,
+    /// Let producers write their slice of a concatenation.
+    pub concat_slices: bool,
+    /// Let tensors that are not alive at the same time share a buffer.
+    pub reuse_buffers: bool,
+    /// Convolution kernel.
+    pub conv_kernel: ConvKernel,
+    /// Most bytes of GPU memory, weights included; `None`: what the device allows.
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self {
+            fold_affine: true,
+            fuse_add: true,
+            fuse_cascade: true,
+            concat_slices: true,
+            reuse_buffers: true,
+            conv_kernel: ConvKernel::Auto,
+            max_bytes: None,
+        }
+    }
+}
+
+impl PlanOptions {
+    /// Every node by itself.
+    pub fn unfused() -> Self {
+        Self {
+            fold_affine: false,
+            fuse_add: false,
+            fuse_cascade: false,
+            concat_slices: false,
+            reuse_buffers: false,
+            ..Self::default()
+        }
+    }
+}
+
+/// What a buffer is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Role {
+    /// A graph input, NCHW, by position.
+    Input(usize),
+    /// A graph output, NCHW, by position.
+    Output(usize),
+    /// Weights, biases or tables, in the order the kernel reads them.
+    Constant(Arc<[u32]>),
+    /// Intermediate results.
+    Scratch,
+}
+
+/// A buffer of the plan.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// Who fills it.
+    pub label: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// A buffer as one step sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// `@binding(slot)`
+    pub slot: u32,
+    /// The buffer.
+    pub buffer: BufferId,
+    /// Written (and possibly read), or only read.
+    pub written: bool,
+}
+
+/// Arithmetic and traffic of a step: each operand read once, each result written once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Multiplications and additions; comparisons are not counted.
+    pub flops: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+}
+
+/// One dispatch.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Name of the node it computes.
+    pub node: String,
+    /// The kernel.
+    pub shader: &'static Shader,
+    /// Compiled into the kernel.
+    pub constants: Vec<(&'static str, Constant)>,
+    /// Shared pieces this step chooses.
+    pub pieces: Vec<&'static str>,
+    /// Storage buffers.
+    pub bindings: Vec<Binding>,
+    /// The bytes of `Params`.
+    pub params: Vec<u8>,
+    /// Workgroups; folded into two dimensions where one does not hold them.
+    pub workgroups: u64,
+    /// Arithmetic and traffic.
+    pub cost: Cost,
+    /// Slices read, then the slice written: for people.
+    pub slices: Vec<Slice>,
+}
+
+impl Step {
+    /// The whole WGSL of this step.
+    pub fn source(&self) -> String {
+        self.shader.source(&self.constants, &self.pieces)
+    }
+}
+
+/// A graph input or output: its name and shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The name given in the graph.
+    pub name: String,
+    /// Logical extents, NCHW on the host.
+    pub shape: Shape,
+    /// The buffer.
+    pub buffer: BufferId,
+}
+
+/// Dispatches in order, over numbered buffers.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Dispatches.
+    pub steps: Vec<Step>,
+    /// Buffers.
+    pub buffers: Vec<Buffer>,
+    /// What a run is given, in the graph's order.
+    pub inputs: Vec<Port>,
+    /// What a run yields, in the graph's order.
+    pub outputs: Vec<Port>,
+    /// The device it was made for.
+    pub profile: DeviceProfile,
+}
+
+impl Plan {
+    /// Plans `graph` for a device. Errors: an unsound graph, a tensor over the device's limits, a plan over the memory
+    /// budget; nothing has been allocated on a GPU then.
+    pub fn new(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Self> {
+        graph.check()?;
+        let mut graph = graph.clone();
+        if options.fold_affine {
+            graph = fold_affine::run(&graph)?;
+        }
+        if options.fuse_add {
+            graph = fuse_add::run(&graph)?;
+        }
+        if options.fuse_cascade {
+            graph = fuse_cascade::run(&graph)?;
+        }
+        let mut plan = Planner::plan(&graph, profile, options)?;
+        if options.reuse_buffers {
+            reuse_buffers::run(&mut plan);
+        }
+        plan.check_limits(options.max_bytes)?;
+        Ok(plan)
+    }
+
+    /// Bytes of all buffers, graph inputs and outputs included.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.iter().map(|buffer| buffer.bytes).sum()
+    }
+
+    /// Arithmetic and traffic of all steps.
+    pub fn cost(&self) -> Cost {
+        self.steps.iter().fold(Cost::default(), |sum, step| Cost {
+            flops: sum.flops + step.cost.flops,
+            bytes: sum.bytes + step.cost.bytes,
+        })
+    }
+
+    /// Dispatches but for the conversion of graph inputs and outputs.
+    pub fn dispatches(&self) -> usize {
+        let is_port = |buffer: BufferId| matches!(self.buffers[buffer.index()].role, Role::Input(_) | Role::Output(_));
+        let converts = |step: &Step| step.shader.stem == "layout" && step.bindings.iter().any(|b| is_port(b.buffer));
+        self.steps.iter().filter(|step| !converts(step)).count()
+    }
+
+    fn check_limits(&self, max_bytes: Option<u64>) -> Result<()> {
+        let DeviceProfile { max_binding, max_buffer, max_workgroups, .. } = self.profile;
+        for buffer in &self.buffers {
+            let limits = [("max_storage_buffer_binding_size", max_binding), ("max_buffer_size", max_buffer)];
+            for (limit, available) in limits {
+                if buffer.bytes > available {
+                    return Err(Error::LimitExceeded {
+                        what: buffer.label.clone(),
+                        limit,
+                        needed: buffer.bytes,
+                        available,
+                        hint: "use a smaller batch or input, or a device made with higher limits",
+                    });
+                }
+            }
+        }
+        for step in &self.steps {
+            let available = u64::from(max_workgroups) * u64::from(max_workgroups);
+            if step.workgroups > available {
+                return Err(Error::LimitExceeded {
+                    what: format!("{} '{}'", step.shader.stem, step.node),
+                    limit: "max_compute_workgroups_per_dimension squared",
+                    needed: step.workgroups,
+                    available,
+                    hint: "use a smaller batch or input",
+                });
+            }
+        }
+        let planned = self.bytes();
+        match max_bytes {
+            Some(max) if planned > max => Err(Error::MemoryBudget { planned, max }),
+            _ => Ok(()),
+        }
+    }
+}

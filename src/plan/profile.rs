@@ -1,0 +1,46 @@
+//! What the planner must know of a device; no GPU is needed to make one up.
+
+/// What kind of processor runs the shaders: kernels are chosen by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceClass {
+    /// A card with its own memory.
+    Discrete,
+    /// A GPU that shares memory with the processor, or one of unknown kind.
+    Integrated,
+    /// A processor that plays GPU (Mesa's llvmpipe, SwiftShader, WARP).
+    Software,
+}
+
+/// Class and limits of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceProfile {
+    /// What kind of processor it is.
+    pub class: DeviceClass,
+    /// Bytes of one storage binding: `max_storage_buffer_binding_size`.
+    pub max_binding: u64,
+    /// Bytes of one buffer: `max_buffer_size`.
+    pub max_buffer: u64,
+    /// Workgroups along one dimension: `max_compute_workgroups_per_dimension`.
+    pub max_workgroups: u32,
+    /// Invocations of one workgroup: `max_compute_invocations_per_workgroup`.
+    pub max_invocations: u32,
+    /// Bytes of workgroup memory: `max_compute_workgroup_storage_size`.
+    pub workgroup_memory: u32,
+    /// Storage buffers one shader may bind: `max_storage_buffers_per_shader_stage`.
+    pub max_storage_buffers: u32,
+}
+
+impl DeviceProfile {
+    /// wgpu's default limits, which every adapter it supports well offers.
+    pub const fn portable(class: DeviceClass) -> Self {
+        Self {
+            class,
+            max_binding: 128 << 20,
+            max_buffer: 256 << 20,
+            max_workgroups: 65_535,
+            max_invocations: 256,
+            workgroup_memory: 16_384,
+            max_storage_buffers: 8,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Where a tensor lies: which buffer, in which order, from where, how far from pixel to pixel.
+
+use crate::tensor::Shape;
+
+/// A buffer of a plan, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub(crate) u32);
+
+impl BufferId {
+    /// Position in [`super::Plan::buffers`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The order of values in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Pixels of channels, padded to a multiple of four: what kernels work on.
+    Nhwc,
+    /// As on the host, dense within an image: graph inputs and outputs, and rows of scores.
+    Nchw,
+}
+
+/// A tensor's place in a buffer. A concatenation's operands are slices of one buffer, side by side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// Logical extents.
+    pub shape: Shape,
+    /// The order of values.
+    pub order: Order,
+    /// NHWC: first channel within a pixel. NCHW: first value within an image.
+    pub offset: u32,
+    /// NHWC: channels from pixel to pixel. NCHW: values from image to image.
+    pub stride: u32,
+    /// Runs of channels, each padded to a multiple of four where the next begins; only NHWC has gaps.
+    pub segments: Vec<u32>,
+}
+
+/// `channels` rounded up to a multiple of four.
+pub(crate) const fn padded(channels: u32) -> u32 {
+    channels.div_ceil(4) * 4
+}
+
+/// Joins runs that meet without a gap.
+pub(crate) fn joined(segments: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    let mut joined: Vec<u32> = Vec::new();
+    for channels in segments {
+        match joined.last_mut() {
+            Some(last) if last.is_multiple_of(4) => *last += channels,
+            _ => joined.push(channels),
+        }
+    }
+    joined
+}
+
+/// Channels in memory, padding included.
+pub(crate) fn physical(segments: &[u32]) -> u32 {
+    segments.iter().map(|&c| padded(c)).sum()
+}
+
+impl Slice {
+    /// Channels in memory, padding included.
+    pub fn physical_c(&self) -> u32 {
+        physical(&self.segments)
+    }
+
+    /// Pixels over all images.
+    pub const fn pixels(&self) -> u32 {
+        self.shape.n * self.shape.h * self.shape.w
+    }
+
+    pub(crate) fn offset4(&self) -> u32 {
+        self.offset / 4
+    }
+
+    pub(crate) fn stride4(&self) -> u32 {
+        self.stride / 4
+    }
+
+    pub(crate) fn channels4(&self) -> u32 {
+        self.physical_c() / 4
+    }
+
+    /// Channels that are not padding at the end. Between runs nothing is cut off: gaps hold zeros, which elementwise
+    /// kernels keep.
+    pub(crate) fn lanes_to_keep(&self) -> u32 {
+        if self.segments.len() == 1 { self.shape.c } else { self.physical_c() }
+    }
+
+    /// For each segment: its first logical channel, its first physical channel, its channels.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (u32, u32, u32)> + '_ {
+        self.segments.iter().scan((0, 0), |(logical, physical), &channels| {
+            let run = (*logical, *physical, channels);
+            *logical += channels;
+            *physical += padded(channels);
+            Some(run)
+        })
+    }
+
+    /// For each physical channel, the logical one, or `None` in padding.
+    pub(crate) fn channel_map(&self) -> Vec<Option<u32>> {
+        let mut map = vec![None; self.physical_c() as usize];
+        for (logical, physical, channels) in self.runs() {
+            for c in 0..channels {
+                map[(physical + c) as usize] = Some(logical + c);
+            }
+        }
+        map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_join_where_no_gap_lies_between() {
+        assert_eq!(joined([8, 4, 3, 5, 8]), [15, 13]);
+        assert_eq!(joined([9, 9, 9, 9]), [9, 9, 9, 9]);
+        assert_eq!(physical(&[9, 9]), 24);
+        let shape = Shape::new(1, 5, 1, 1);
+        let slice =
+            Slice { buffer: BufferId(0), shape, order: Order::Nhwc, offset: 0, stride: 8, segments: vec![3, 2] };
+        let map = [Some(0), Some(1), Some(2), None, Some(3), Some(4), None, None];
+        assert_eq!(slice.channel_map(), map);
+    }
+}
