@@ -2,4 +2,5 @@
 
 mod bad_input;
 mod blocks;
+mod shapes;
 mod weights;
