@@ -125,7 +125,7 @@ pub fn priors(config: &PriorConfig) -> Result<Vec<[f32; 4]>> {
 }
 
 /// Predicted boxes as left, top, right, bottom. With a prior's centre p and size s, and the variances v:
-/// centre = p + loc.xy * v[0] * s, size = s * exp(loc.wh * v[1]). `loc` holds four values a prior.
+/// `centre = p + loc.xy * v[0] * s`, `size = s * exp(loc.wh * v[1])`. `loc` holds four values a prior.
 ///
 /// Errors: another number of values, a variance that is not finite.
 pub fn decode(loc: &[f32], priors: &[[f32; 4]], variances: [f32; 2]) -> Result<Vec<[f32; 4]>> {
