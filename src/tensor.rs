@@ -49,8 +49,10 @@ impl Shape {
                 return Err(Error::param(op, param, 0, &format!("a tensor needs a positive extent, got {self}")));
             }
         }
-        if self.len_wide() > u128::from(MAX_ELEMENTS) {
-            let value = self.len();
+        // An empty batch has no elements, yet its images must not be too large either.
+        let one_image = Self { n: self.n.max(1), ..self };
+        if one_image.len_wide() > u128::from(MAX_ELEMENTS) {
+            let value = one_image.len();
             return Err(Error::TooLarge { op: op.into(), what: "the element count", value, max: MAX_ELEMENTS });
         }
         Ok(self)

@@ -177,11 +177,11 @@ impl Graph {
 
     /// `act(scale * conv(x) + residual)`: see [`Conv`]. Errors: a residual of another shape than the output.
     pub fn conv_add(&mut self, name: impl Into<String>, x: NodeId, residual: NodeId, conv: Conv) -> Result<NodeId> {
-        let shape = self.shape(x)?;
+        let source = self.node(x)?.clone();
         let added = self.node(residual)?.clone();
         let rule = conv.clone();
         self.push(name.into(), Op::Conv(conv), &[x, residual], |op| {
-            let out = rule.output_shape(op, shape)?;
+            let out = rule.output_shape(op, source.shape).map_err(|e| from(e, &source.name))?;
             if out != added.shape {
                 let detail = format!("residual {} from '{}' is added to {out}", added.shape, added.name);
                 return Err(Error::mismatch(op, detail));
@@ -219,8 +219,11 @@ impl Graph {
     /// See [`AffineActivation`].
     pub fn affine_activation(&mut self, name: impl Into<String>, x: NodeId, op: AffineActivation) -> Result<NodeId> {
         let shape = self.shape(x)?;
+        let source = self.node(x)?.name.clone();
         let rule = op.clone();
-        self.push(name.into(), Op::AffineActivation(op), &[x], |op| rule.output_shape(op, shape))
+        self.push(name.into(), Op::AffineActivation(op), &[x], |op| {
+            rule.output_shape(op, shape).map_err(|e| from(e, &source))
+        })
     }
 
     /// See [`Add`]: `act(scale * a + b)`.
@@ -234,8 +237,11 @@ impl Graph {
     /// See [`Linear`].
     pub fn linear(&mut self, name: impl Into<String>, x: NodeId, linear: Linear) -> Result<NodeId> {
         let shape = self.shape(x)?;
+        let source = self.node(x)?.name.clone();
         let rule = linear.clone();
-        self.push(name.into(), Op::Linear(linear), &[x], |op| rule.output_shape(op, shape))
+        self.push(name.into(), Op::Linear(linear), &[x], |op| {
+            rule.output_shape(op, shape).map_err(|e| from(e, &source))
+        })
     }
 
     /// See [`Softmax`].

@@ -57,7 +57,7 @@ impl AffineActivation {
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         if self.scale.len() as u64 != u64::from(x.c) || self.shift.len() as u64 != u64::from(x.c) {
             let (scale, shift) = (self.scale.len(), self.shift.len());
-            return Err(Error::mismatch(op, format!("{scale} scales and {shift} shifts for {} channels", x.c)));
+            return Err(Error::mismatch(op, format!("{scale} scales and {shift} shifts for {} channels: {x}", x.c)));
         }
         self.activation.check(op)?;
         Ok(x)

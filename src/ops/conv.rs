@@ -63,15 +63,14 @@ impl Conv {
         }
         if u64::from(weight.c) * u64::from(self.groups) != u64::from(x.c) {
             let expected = u64::from(weight.c) * u64::from(self.groups);
-            return Err(Error::mismatch(op, format!("weight {weight} expects {expected} input channels, got {}", x.c)));
+            let detail = format!("weight {weight} expects {expected} input channels, got {}: {x}", x.c);
+            return Err(Error::mismatch(op, detail));
         }
         if let Some(bias) = &self.bias
             && bias.len() as u64 != u64::from(weight.n)
         {
-            return Err(Error::mismatch(
-                op,
-                format!("bias has {} values for {} output channels", bias.len(), weight.n),
-            ));
+            let detail = format!("bias has {} values, weight {weight} {} output channels: {x}", bias.len(), weight.n);
+            return Err(Error::mismatch(op, detail));
         }
         if !self.scale.is_finite() {
             return Err(Error::param(op, "scale", self.scale, "must be finite"));

@@ -17,6 +17,7 @@ pub struct Layout {
 impl Layout {
     /// Output shape for `x`. Errors: a width that does not divide the channels.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
+        x.check(op)?;
         if self.width == 0 || !x.c.is_multiple_of(self.width) {
             return Err(Error::param(op, "width", self.width, &format!("must divide the {} channels", x.c)));
         }

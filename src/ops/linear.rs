@@ -22,16 +22,18 @@ pub struct Linear {
 impl Linear {
     /// Output shape for `x`: `[n, out, 1, 1]`. Errors: a weight or bias of another size.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
+        x.check(op)?;
         let weight = self.weight.shape();
         let features = u64::from(x.c) * u64::from(x.h) * u64::from(x.w);
         if (weight.h, weight.w) != (1, 1) || u64::from(weight.c) != features {
-            let detail = format!("weight {weight} expects {} input features, got {features} from {x}", weight.c);
+            let detail = format!("weight {weight} expects {} input features, got {features}: {x}", weight.c);
             return Err(Error::mismatch(op, detail));
         }
         if let Some(bias) = &self.bias
             && bias.len() as u64 != u64::from(weight.n)
         {
-            return Err(Error::mismatch(op, format!("bias has {} values for {} outputs", bias.len(), weight.n)));
+            let detail = format!("bias has {} values, weight {weight} {} outputs: {x}", bias.len(), weight.n);
+            return Err(Error::mismatch(op, detail));
         }
         if weight.n == 0 {
             return Err(Error::param(op, "weight", weight, "needs at least one output"));

@@ -25,10 +25,10 @@ impl MaxPoolCascade {
         if self.times == 0 {
             return Err(Error::param(op, "times", 0, "must be at least 1"));
         }
-        let reach = u64::from(self.kernel) * u64::from(self.times);
+        let reach = u64::from(self.kernel) * u64::from(self.times) + u64::from(x.h.max(x.w));
         let channels = u64::from(x.c) * u64::from(self.times);
         let max = i32::MAX as u64;
-        for (what, value) in [("kernel times count", reach), ("the channel count", channels)] {
+        for (what, value) in [("kernel times count plus input", reach), ("the channel count", channels)] {
             if value > max {
                 return Err(Error::TooLarge { op: op.into(), what, value, max });
             }

@@ -93,7 +93,7 @@ impl Padding {
     }
 }
 
-/// A window's way along one axis. Sizes are `i64`: 32-bit attributes can't overflow it.
+/// A window's way along one axis.
 struct Axis {
     extent: u32,
     kernel: u32,
@@ -104,8 +104,14 @@ struct Axis {
 }
 
 impl Axis {
+    /// Extent of the window, dilation included. Saturates: two 32-bit attributes multiply beyond 63 bits.
     fn window(&self) -> i64 {
-        (i64::from(self.kernel) - 1) * i64::from(self.dilation) + 1
+        (i64::from(self.kernel) - 1).saturating_mul(self.dilation.into()).saturating_add(1)
+    }
+
+    /// Above every coordinate the shaders form on this axis.
+    fn reach(&self) -> i64 {
+        [self.extent, self.before, self.after].iter().fold(self.window(), |sum, &x| sum.saturating_add(x.into()))
     }
 
     /// Output extent; zero or below where the window does not fit. Ceil mode drops a last window that would
@@ -130,10 +136,12 @@ fn window_output(op: &str, x: Shape, axes: [Axis; 2], channels: u32, ceil_mode: 
                 return Err(Error::param(op, param, 0, "must be at least 1"));
             }
         }
-        let reach = axis.window() + i64::from(axis.extent) + i64::from(axis.before) + i64::from(axis.after);
-        if reach > i64::from(i32::MAX) {
-            let max = i32::MAX as u64;
-            return Err(Error::TooLarge { op: op.into(), what: "window plus padded input", value: reach as u64, max });
+        let (stride, dilation) = (i64::from(axis.stride), i64::from(axis.dilation));
+        for (what, value) in [("window plus padded input", axis.reach()), ("stride", stride), ("dilation", dilation)] {
+            if value > i64::from(i32::MAX) {
+                let (value, max) = (value as u64, i32::MAX as u64);
+                return Err(Error::TooLarge { op: op.into(), what, value, max });
+            }
         }
     }
     let [out_h, out_w] = [axes[0].out(ceil_mode), axes[1].out(ceil_mode)];

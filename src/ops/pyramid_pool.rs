@@ -42,6 +42,7 @@ impl PyramidPool {
     /// Output shape for `x`. Errors: no level, a level of 0 bins; in `Padded` mode a size whose padding is over half
     /// the window or which yields another number of bins.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
+        x.check(op)?;
         if self.levels.is_empty() || self.levels.contains(&0) {
             let levels = format!("{:?}", self.levels);
             return Err(Error::param(op, "levels", levels, "needs at least one level, each of at least one bin"));

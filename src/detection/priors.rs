@@ -1,0 +1,254 @@
+//! Default boxes of SSD-style detectors, and boxes predicted relative to them.
+
+use crate::error::{Error, Result};
+use crate::tensor::MAX_ELEMENTS;
+
+/// The default boxes of a detector, as RFBNet's `VOC_300`, `VOC_512`, `COCO_300` and `COCO_512`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PriorConfig {
+    /// Rows and columns of the image, in pixels.
+    pub image_size: u32,
+    /// One entry a feature map, in the order the network concatenates its predictions.
+    pub levels: Vec<PriorLevel>,
+    /// Scales of predicted centres and of predicted sizes.
+    pub variances: [f32; 2],
+    /// Whether centres and sizes are clipped to 0..=1.
+    pub clip: bool,
+}
+
+/// The default boxes of one feature map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PriorLevel {
+    /// Rows and columns of the feature map.
+    pub cells: u32,
+    /// Pixels from cell to cell.
+    pub step: f64,
+    /// Side of the smaller square, in pixels.
+    pub min_size: f64,
+    /// With `min_size`, its geometric mean is the side of the larger square.
+    pub max_size: f64,
+    /// For each, a box that much wider than high and one that much higher than wide, of the smaller square's area.
+    pub ratios: Vec<f64>,
+}
+
+/// Feature map's cells and pixels from cell to cell.
+const MAPS_300: [(u32, f64); 6] = [(38, 8.0), (19, 16.0), (10, 32.0), (5, 64.0), (3, 100.0), (1, 300.0)];
+const MAPS_512: [(u32, f64); 7] = [(64, 8.0), (32, 16.0), (16, 32.0), (8, 64.0), (4, 128.0), (2, 256.0), (1, 512.0)];
+
+impl PriorConfig {
+    /// As trained on Pascal VOC. Errors: a size other than 300 and 512.
+    pub fn voc(image_size: u32) -> Result<Self> {
+        match image_size {
+            300 => Ok(Self::new(300, &MAPS_300, &[30.0, 60.0, 111.0, 162.0, 213.0, 264.0, 315.0])),
+            512 => Ok(Self::new(512, &MAPS_512, &[35.84, 76.8, 153.6, 230.4, 307.2, 384.0, 460.8, 537.6])),
+            _ => Err(unknown_size("PriorConfig::voc", image_size)),
+        }
+    }
+
+    /// As trained on COCO. Errors: a size other than 300 and 512.
+    pub fn coco(image_size: u32) -> Result<Self> {
+        match image_size {
+            300 => Ok(Self::new(300, &MAPS_300, &[21.0, 45.0, 99.0, 153.0, 207.0, 261.0, 315.0])),
+            512 => Ok(Self::new(512, &MAPS_512, &[20.48, 51.2, 133.12, 215.04, 296.96, 378.88, 460.8, 542.72])),
+            _ => Err(unknown_size("PriorConfig::coco", image_size)),
+        }
+    }
+
+    /// `sizes` holds the smallest size of each map and the largest of the last; only the last two maps lack ratio 3.
+    fn new(image_size: u32, maps: &[(u32, f64)], sizes: &[f64]) -> Self {
+        let level = |(i, (&(cells, step), size)): (usize, (&(u32, f64), &[f64]))| {
+            let ratios = if i + 2 < maps.len() { vec![2.0, 3.0] } else { vec![2.0] };
+            PriorLevel { cells, step, min_size: size[0], max_size: size[1], ratios }
+        };
+        let levels = maps.iter().zip(sizes.windows(2)).enumerate().map(level).collect();
+        Self { image_size, levels, variances: [0.1, 0.2], clip: true }
+    }
+
+    /// How many boxes there are. Errors: a size, step or ratio that is not positive and finite; more boxes than one
+    /// tensor can hold.
+    pub(super) fn len(&self) -> Result<u64> {
+        let positive = |param, value: f64| {
+            let reason = "must be positive and finite";
+            if value > 0.0 && value.is_finite() { Ok(()) } else { Err(Error::param("priors", param, value, reason)) }
+        };
+        positive("image_size", self.image_size.into())?;
+        let mut count = 0_u128;
+        for level in &self.levels {
+            for (param, value) in [("step", level.step), ("min_size", level.min_size), ("max_size", level.max_size)] {
+                positive(param, value)?;
+            }
+            level.ratios.iter().try_for_each(|&ratio| positive("ratios", ratio))?;
+            count += u128::from(level.cells).pow(2) * (2 + 2 * level.ratios.len() as u128);
+        }
+        let max = MAX_ELEMENTS / 4;
+        if count > u128::from(max) {
+            let value = u64::try_from(count).unwrap_or(u64::MAX);
+            return Err(Error::TooLarge { op: "priors".into(), what: "the number of boxes", value, max });
+        }
+        Ok(count as u64)
+    }
+}
+
+fn unknown_size(op: &str, image_size: u32) -> Error {
+    Error::Unsupported {
+        op: op.into(),
+        what: format!("image size {image_size}"),
+        hint: "the published networks take 300 or 512; for another one fill in the fields of PriorConfig".into(),
+    }
+}
+
+/// All default boxes as centre x, centre y, width and height in units of the image: level by level, cell by cell in
+/// rows, in each cell the smaller square, the larger one, then wide and high for each ratio.
+///
+/// Errors: a size, step or ratio that is not positive and finite; more boxes than one tensor can hold.
+pub fn priors(config: &PriorConfig) -> Result<Vec<[f32; 4]>> {
+    let mut boxes = Vec::with_capacity(config.len()? as usize);
+    let image = f64::from(config.image_size);
+    for level in &config.levels {
+        let side = level.min_size / image;
+        let larger = (side * (level.max_size / image)).sqrt();
+        let mut sizes = vec![[side, side], [larger, larger]];
+        for root in level.ratios.iter().map(|ratio| ratio.sqrt()) {
+            sizes.extend([[side * root, side / root], [side / root, side * root]]);
+        }
+        let centre = |cell: u32| (f64::from(cell) + 0.5) * level.step / image;
+        for y in 0..level.cells {
+            for x in 0..level.cells {
+                for &[w, h] in &sizes {
+                    let prior = [centre(x), centre(y), w, h];
+                    boxes.push(prior.map(|v| if config.clip { v.clamp(0.0, 1.0) } else { v } as f32));
+                }
+            }
+        }
+    }
+    Ok(boxes)
+}
+
+/// Predicted boxes as left, top, right, bottom. With a prior's centre p and size s, and the variances v:
+/// `centre = p + loc.xy * v[0] * s`, `size = s * exp(loc.wh * v[1])`. `loc` holds four values a prior.
+///
+/// Errors: another number of values, a variance that is not finite.
+pub fn decode(loc: &[f32], priors: &[[f32; 4]], variances: [f32; 2]) -> Result<Vec<[f32; 4]>> {
+    let (rows, rest) = loc.as_chunks::<4>();
+    if rows.len() != priors.len() || !rest.is_empty() {
+        let detail = format!("{} values for {} priors, which take 4 each", loc.len(), priors.len());
+        return Err(Error::mismatch("decode", detail));
+    }
+    if let Some(&variance) = variances.iter().find(|v| !v.is_finite()) {
+        return Err(Error::param("decode", "variances", variance, "must be finite"));
+    }
+    let one = |(&[dx, dy, dw, dh], &[cx, cy, w, h]): (&[f32; 4], &[f32; 4])| {
+        let (cx, cy) = (cx + dx * variances[0] * w, cy + dy * variances[0] * h);
+        let (w, h) = (w * (dw * variances[1]).exp(), h * (dh * variances[1]).exp());
+        [cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0]
+    };
+    Ok(rows.iter().zip(priors).map(one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The published boxes are computed in f64 and rounded once to f32, as ours. Only the order of operations may
+    /// differ, which moves a value by a few units of f64 and so the rounded one, at most 1, by at most 2⁻²⁴.
+    #[test]
+    fn priors_are_the_published_ones() {
+        let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/priors.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let configs = [("voc_300", PriorConfig::voc(300), 11_620), ("coco_512", PriorConfig::coco(512), 32_756)];
+        for (name, config, count) in configs {
+            let expected = file.tensor(name).unwrap();
+            assert_eq!(expected.shape(), [count, 4]);
+            let expected = expected.data().as_chunks::<4>().0.iter().map(|&value| f32::from_le_bytes(value));
+            let ours = priors(&config.unwrap()).unwrap();
+            assert_eq!(ours.len(), count, "{name}");
+            for (i, (expected, ours)) in expected.zip(ours.as_flattened()).enumerate() {
+                assert!((expected - ours).abs() <= 2_f32.powi(-24), "{name} {}.{}: {expected} {ours}", i / 4, i % 4);
+            }
+        }
+    }
+
+    #[test]
+    fn every_published_config_has_its_sizes() {
+        let count = |config: Result<PriorConfig>| priors(&config.unwrap()).unwrap().len();
+        // 6·(38² + 19² + 10² + 5²) + 4·(3² + 1²); 6·(64² + 32² + 16² + 8² + 4²) + 4·(2² + 1²)
+        assert_eq!((count(PriorConfig::voc(300)), count(PriorConfig::coco(300))), (11_620, 11_620));
+        assert_eq!((count(PriorConfig::voc(512)), count(PriorConfig::coco(512))), (32_756, 32_756));
+        let ends = |config: Result<PriorConfig>| {
+            let levels = config.unwrap().levels;
+            (levels[0].min_size, levels[0].max_size, levels[levels.len() - 1].max_size)
+        };
+        assert_eq!(ends(PriorConfig::coco(300)), (21.0, 45.0, 315.0));
+        assert_eq!(ends(PriorConfig::voc(512)), (35.84, 76.8, 537.6));
+        for size in [0, 299, 511] {
+            assert!(matches!(PriorConfig::voc(size), Err(Error::Unsupported { .. })));
+            assert!(PriorConfig::coco(size).unwrap_err().to_string().contains(&size.to_string()));
+        }
+    }
+
+    /// An image of 8x8, 2x2 cells of 4; sizes 2 and 8, ratio 4.
+    fn small(clip: bool) -> PriorConfig {
+        let level = PriorLevel { cells: 2, step: 4.0, min_size: 2.0, max_size: 8.0, ratios: vec![4.0] };
+        PriorConfig { image_size: 8, levels: vec![level], variances: [0.1, 0.2], clip }
+    }
+
+    #[test]
+    fn the_boxes_of_a_cell_are_two_squares_and_two_a_ratio() {
+        // Centres (0.5·4/8, 1.5·4/8) = (¼, ¾). Squares 2/8 = ¼ and √(¼ · 8/8) = ½; with √4 = 2: ¼·2 by ¼/2.
+        let sizes = [[0.25, 0.25], [0.5, 0.5], [0.5, 0.125], [0.125, 0.5]];
+        let all = priors(&small(true)).unwrap();
+        let centres = [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]];
+        let expected = centres.iter().flat_map(|&[x, y]| sizes.map(|[w, h]| [x, y, w, h])).collect::<Vec<_>>();
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn clipping_bounds_centres_and_sizes() {
+        let large = |clip| {
+            let mut config = small(clip);
+            config.levels[0] = PriorLevel { cells: 2, step: 6.0, min_size: 16.0, max_size: 16.0, ratios: vec![] };
+            priors(&config).unwrap()[6]
+        };
+        // Last cell: 1.5 · 6/8 = 1.125; 16/8 = 2.
+        assert_eq!(large(false), [1.125, 1.125, 2.0, 2.0]);
+        assert_eq!(large(true), [1.0; 4]);
+    }
+
+    #[test]
+    fn senseless_configs_are_refused() {
+        let level = |level: PriorLevel| PriorConfig { levels: vec![level], ..small(true) };
+        let usual = small(true).levels[0].clone();
+        for (config, param) in [
+            (PriorConfig { image_size: 0, ..small(true) }, "image_size"),
+            (level(PriorLevel { step: 0.0, ..usual.clone() }), "step"),
+            (level(PriorLevel { min_size: f64::NAN, ..usual.clone() }), "min_size"),
+            (level(PriorLevel { max_size: f64::INFINITY, ..usual.clone() }), "max_size"),
+            (level(PriorLevel { ratios: vec![2.0, -1.0], ..usual.clone() }), "ratios"),
+            (level(PriorLevel { cells: u32::MAX, ..usual }), "number of boxes"),
+        ] {
+            let error = priors(&config).unwrap_err().to_string();
+            assert!(error.contains(param), "{error}");
+        }
+        assert!(priors(&PriorConfig { levels: vec![], ..small(true) }).unwrap().is_empty());
+    }
+
+    #[test]
+    fn decoding_moves_by_variance_and_size() {
+        // Centre ½ + 2·½·¼ = ¾ and ½ - 1·½·½ = ¼; width ¼·exp(0·¼) = ¼, height ½·exp(4·¼) = ½·e = 1.3591409.
+        let boxes = decode(&[2.0, -1.0, 0.0, 4.0], &[[0.5, 0.5, 0.25, 0.5]], [0.5, 0.25]).unwrap();
+        let half = 0.5 * 1.359_140_9_f32;
+        assert_eq!((boxes[0][0], boxes[0][2]), (0.625, 0.875));
+        // exp is off by at most a unit in the last place, 2⁻²³ of 1.36, halved; the sum rounds by 2⁻²⁴ more.
+        assert!((boxes[0][1] - (0.25 - half)).abs() < 2e-7 && (boxes[0][3] - (0.25 + half)).abs() < 2e-7, "{boxes:?}");
+        assert_eq!(decode(&[], &[], [0.1, 0.2]).unwrap(), [] as [[f32; 4]; 0]);
+    }
+
+    #[test]
+    fn decoding_checks_lengths_and_variances() {
+        for len in [0, 3, 4, 7, 9] {
+            let error = decode(&vec![0.0; len], &[[0.5; 4]; 2], [0.1, 0.2]).unwrap_err().to_string();
+            assert!(error.contains(&format!("{len} values for 2 priors")), "{error}");
+        }
+        assert!(matches!(decode(&[], &[], [f32::NAN, 0.2]), Err(Error::InvalidParam { .. })));
+    }
+}
