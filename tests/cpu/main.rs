@@ -1,5 +1,7 @@
 //! Tests that need no GPU, a module a subject.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bad_input;
 mod blocks;
 mod weights;
