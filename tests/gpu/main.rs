@@ -5,6 +5,7 @@ mod harness;
 
 mod add;
 mod affine_activation;
+mod blocks;
 mod concat;
 mod conv;
 mod conv_direct;
