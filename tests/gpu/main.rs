@@ -1,4 +1,5 @@
-//! Tests on a GPU: `WGPU_ADAPTER_NAME` chooses it. No adapter is a failure, unless `SPP_IGNORE_GPU_TESTS=1`.
+//! Tests on a GPU: `WGPU_ADAPTER_NAME` chooses it. No adapter is a failure;
+//! `SPP_IGNORE_GPU_TESTS=1 scripts/test` leaves this binary out, and says so.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod harness;
