@@ -1,1 +1,180 @@
-//! To come.
+//! What to check against: case files, which describe themselves, and the shapes of the published models.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::Value;
+
+use crate::blocks;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::tensor::{Shape, Tensor};
+use crate::weights::Weights;
+use crate::weights::random::Random;
+
+/// A block with weights, an input and the outputs that are true for it. In the file: metadata `block` and `args`
+/// (JSON), tensors `input`, `output` or `output.*`, and `weights.<state_dict key>`.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// One of [`blocks::NAMES`].
+    pub block: String,
+    /// The constructor's arguments.
+    pub args: Value,
+    /// `[n, c, h, w]`
+    pub input: Tensor,
+    /// Name, dimensions in the file, and values as the graph's output of that name has them.
+    pub outputs: Vec<(String, Vec<u32>, Tensor)>,
+    weights: Weights,
+}
+
+impl Case {
+    /// Reads a case file. Errors: [`Error::File`] where it is no safetensors file or lacks a part of a case, holds a
+    /// tensor that is none, or a tensor whose rank fits no output.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::new(Weights::open(path)?).map_err(|e| match e {
+            Error::File { .. } => e,
+            other => Error::File { path: path.into(), reason: other.to_string() },
+        })
+    }
+
+    fn new(weights: Weights) -> Result<Self> {
+        let metadata = |key: &str| {
+            let text = weights.metadata(key).map(String::from);
+            text.ok_or_else(|| Error::data("case", format!("metadata '{key}' is missing; is it a file of weights?")))
+        };
+        let block = metadata("block")?;
+        let args = serde_json::from_str(&metadata("args")?).map_err(|e| Error::data("args", e.to_string()))?;
+        let mut input = None;
+        let mut outputs = Vec::new();
+        for key in weights.keys().filter(|key| !key.starts_with("weights.")) {
+            let (dims, values) = weights.tensor(key)?;
+            let tensor = Tensor::new(shape(key, &dims)?, values)?;
+            match key {
+                "input" => input = Some(tensor),
+                _ if key == "output" || key.starts_with("output.") => outputs.push((key.to_string(), dims, tensor)),
+                _ => return Err(Error::data(format!("tensor '{key}'"), "is no part of a case")),
+            }
+        }
+        let (Some(input), false) = (input, outputs.is_empty()) else {
+            return Err(Error::data("case", "needs the tensors 'input' and 'output' (or 'output.*')"));
+        };
+        Ok(Self { block, args, input, outputs, weights })
+    }
+
+    /// The graph that should compute the outputs. Errors as [`blocks::build`].
+    pub fn graph(&self) -> Result<Graph> {
+        blocks::build(&self.block, &self.args, self.input.shape(), &self.weights.scope("weights").named(""))
+    }
+}
+
+/// `[n, c]` are vectors, `[n, rows, width]` score rows as [`crate::ops::Layout`] makes them.
+fn shape(key: &str, dims: &[u32]) -> Result<Shape> {
+    match *dims {
+        [n, c] => Ok(Shape::new(n, c, 1, 1)),
+        [n, rows, width] => Ok(Shape::new(n, rows, 1, width)),
+        [n, c, h, w] => Ok(Shape::new(n, c, h, w)),
+        _ => Err(Error::data(format!("tensor '{key}'"), format!("has {} dimensions, not 2, 3 or 4", dims.len()))),
+    }
+}
+
+/// Writes tensors (key, dimensions, values) as a safetensors file: to a temporary name beside it first, so that no half
+/// of a file is left. Errors: values that do not fill their dimensions, a file that exists where `force` is not
+/// given, and whatever the file system refuses.
+pub fn save_tensors(path: impl AsRef<Path>, tensors: &[(String, Vec<u32>, &[f32])], force: bool) -> Result<()> {
+    let path = path.as_ref();
+    let file = |reason: String| Error::File { path: path.into(), reason };
+    let Some(name) = path.file_name() else {
+        return Err(file("is no name for a file".into()));
+    };
+    if path.is_dir() {
+        return Err(file("is a directory".into()));
+    }
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(file("exists already; overwriting it must be asked for".into()));
+    }
+    let bytes = serialized(tensors).map_err(|e| file(e.to_string()))?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(beside);
+    let written = fs::File::create_new(&temporary).and_then(|mut out| {
+        out.write_all(&bytes)?;
+        out.sync_all()
+    });
+    written.and_then(|()| fs::rename(&temporary, path)).map_err(|e| {
+        // What went wrong first is what to report.
+        let _ = fs::remove_file(&temporary);
+        file(e.to_string())
+    })
+}
+
+fn serialized(tensors: &[(String, Vec<u32>, &[f32])]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(tensors.len());
+    for (key, dims, values) in tensors {
+        let len = dims.iter().try_fold(1u64, |len, &dim| len.checked_mul(u64::from(dim)));
+        if len != Some(values.len() as u64) {
+            let reason = format!("{dims:?} is not the shape of {} values", values.len());
+            return Err(Error::data(format!("tensor '{key}'"), reason));
+        }
+        bytes.push(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>());
+    }
+    let bad = |e: safetensors::SafeTensorError| Error::data("safetensors", e.to_string());
+    let mut views = Vec::with_capacity(tensors.len());
+    for ((key, dims, _), bytes) in tensors.iter().zip(&bytes) {
+        let dims = dims.iter().map(|&dim| dim as usize).collect();
+        views.push((key, TensorView::new(Dtype::F32, dims, bytes).map_err(bad)?));
+    }
+    safetensors::serialize(views, None).map_err(bad)
+}
+
+/// A block at the shape it has in a published model.
+#[derive(Clone, Debug)]
+pub struct Canonical {
+    /// Such as `sppf_v5l`.
+    pub name: String,
+    /// One of [`blocks::NAMES`].
+    pub block: String,
+    /// The constructor's arguments.
+    pub args: Value,
+    /// Of the input.
+    pub shape: Shape,
+    /// The model and its input size.
+    pub source: String,
+}
+
+impl Canonical {
+    /// The block with weights drawn from `seed`. Errors as [`blocks::build`].
+    pub fn graph(&self, seed: u64) -> Result<Graph> {
+        blocks::build(&self.block, &self.args, self.shape, &Weights::seeded(seed).scope(""))
+    }
+
+    /// An input drawn from `seed`: mean 0, variance 1. Errors as [`Tensor::new`].
+    pub fn input(&self, seed: u64) -> Result<Tensor> {
+        let shape = self.shape.check(&self.name)?;
+        let mut random = Random::new(seed, "input");
+        Tensor::new(shape, (0..shape.len()).map(|_| random.normal() as f32).collect())
+    }
+}
+
+/// Every block of the family at the shapes of the models it comes from. Errors: none that a release could have.
+pub fn canonical() -> Result<Vec<Canonical>> {
+    let bad = |reason: String| Error::data("canonical.json", reason);
+    let rows: Vec<Value> =
+        serde_json::from_str(include_str!("../assets/canonical.json")).map_err(|e| bad(e.to_string()))?;
+    let row = |row: &Value| {
+        let text = |key: &str| row[key].as_str().map(String::from);
+        let extent = |i: usize| row["shape"][i].as_u64().and_then(|extent| extent.try_into().ok());
+        Some(Canonical {
+            name: text("name")?,
+            block: text("block")?,
+            args: row["args"].clone(),
+            shape: Shape::new(extent(0)?, extent(1)?, extent(2)?, extent(3)?),
+            source: text("source")?,
+        })
+    };
+    rows.iter().map(|value| row(value).ok_or_else(|| bad(value.to_string()))).collect()
+}

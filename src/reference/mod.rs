@@ -1,1 +1,338 @@
-//! To come.
+//! The CPU truth: naive loops over NCHW in `f64`, one file per operation, sharing nothing with the planner or the
+//! shaders. Nothing is rounded between nodes; taps outside an image are skipped, never multiplied by zero.
+//!
+//! # Error bounds
+//!
+//! Beside each value stands the error that a correct `f32` implementation may have there: what arrives with the
+//! operands, plus the operation's own rounding, both scaled as the operation scales them. `u = 2⁻²⁴` is the rounding
+//! of one `f32` operation.
+//!
+//! The bounds are *expected*, not worst case. Rounding errors of a sum of `K` products grow like `√K`, so its own
+//! error is `8·√K·u·Σ|w·x|`; errors of different operands are treated as independent, so they add as
+//! `√Σ(w·bound)²`. The hard bound would grow with `Σ|w|` at every layer and prove nothing in a deep network.
+//! Maxima and copies round nothing: on exact operands their bound is 0, and equality is demanded.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, Op};
+use crate::tensor::{Shape, Tensor};
+
+mod activation;
+mod add;
+mod affine_activation;
+mod compare;
+mod concat;
+mod conv;
+mod global_pool;
+mod layout;
+mod linear;
+mod max_pool;
+mod max_pool_cascade;
+mod pyramid_pool;
+mod resize;
+mod softmax;
+
+pub use compare::{Difference, compare};
+
+/// Half the distance from 1 to the next `f32`: the relative error of one rounding.
+const U: f64 = f32::EPSILON as f64 / 2.0;
+
+/// What a node evaluates to, and how far off `f32` arithmetic may be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Values {
+    /// Extents of the result.
+    pub shape: Shape,
+    /// NCHW, not rounded.
+    pub values: Vec<f64>,
+    /// Allowed error of each value, 0 where the value is not finite; empty where only values were asked for.
+    pub bound: Vec<f64>,
+}
+
+impl Values {
+    /// Takes the tensor's values as exact.
+    pub fn exact(tensor: &Tensor) -> Self {
+        let values: Vec<f64> = tensor.data().iter().copied().map(f64::from).collect();
+        Self { shape: tensor.shape(), bound: vec![0.0; values.len()], values }
+    }
+
+    /// The values rounded to `f32`. Errors: a length that is not the shape's.
+    pub fn rounded(&self) -> Result<Tensor> {
+        Tensor::new(self.shape, self.values.iter().map(|&value| value as f32).collect())
+    }
+
+    /// Fills a result in NCHW order with the value and bound at each `[n, c, y, x]`.
+    fn from_fn(shape: Shape, bounded: bool, mut at: impl FnMut([usize; 4]) -> (f64, f64)) -> Self {
+        let [n, c, h, w] = extents(shape);
+        let len = shape.len() as usize;
+        let mut values = Vec::with_capacity(len);
+        let mut bounds = Vec::with_capacity(if bounded { len } else { 0 });
+        for n in 0..n {
+            for c in 0..c {
+                for y in 0..h {
+                    for x in 0..w {
+                        let (value, bound) = at([n, c, y, x]);
+                        values.push(value);
+                        if bounded {
+                            bounds.push(bound);
+                        }
+                    }
+                }
+            }
+        }
+        Self { shape, values, bound: bounds }
+    }
+
+    fn bounded(&self) -> bool {
+        !self.bound.is_empty()
+    }
+
+    /// Value and bound at `[n, c, y, x]`.
+    fn at(&self, [n, c, y, x]: [usize; 4]) -> (f64, f64) {
+        let [_, channels, h, w] = extents(self.shape);
+        let index = ((n * channels + c) * h + y) * w + x;
+        (self.values[index], self.bound.get(index).copied().unwrap_or(0.0))
+    }
+}
+
+/// The graph's outputs in declared order, rounded to `f32`. Inputs come in the order of the graph's input nodes.
+/// Errors: a graph that [`Graph::check`] refuses; inputs of another number or shape.
+pub fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    outputs(graph, inputs, false)?.iter().map(Values::rounded).collect()
+}
+
+/// The graph's outputs in declared order, with error bounds. Errors as [`run`].
+pub fn run_with_bounds(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Values>> {
+    outputs(graph, inputs, true)
+}
+
+/// Every node's result in the graph's order, with error bounds: to find where a computation diverges. Holds all
+/// intermediates at once. Errors as [`run`].
+pub fn run_nodes(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Values>> {
+    let results = evaluate(graph, inputs, true, |_| false)?;
+    Ok(results.into_iter().flatten().collect())
+}
+
+fn outputs(graph: &Graph, inputs: &[Tensor], bounded: bool) -> Result<Vec<Values>> {
+    let mut readers = graph.readers();
+    let results = evaluate(graph, inputs, bounded, |operand| {
+        readers[operand] -= 1;
+        readers[operand] == 0
+    })?;
+    // Outputs are readers too, so nothing they name is gone.
+    Ok(graph.outputs().iter().filter_map(|(_, id)| results[id.index()].clone()).collect())
+}
+
+/// Runs the nodes in order; `read` is told of each operand used and says whether that was its last use.
+fn evaluate(
+    graph: &Graph,
+    inputs: &[Tensor],
+    bounded: bool,
+    mut read: impl FnMut(usize) -> bool,
+) -> Result<Vec<Option<Values>>> {
+    graph.check()?;
+    check_inputs(graph, inputs)?;
+    let mut inputs = inputs.iter();
+    let mut results: Vec<Option<Values>> = Vec::with_capacity(graph.nodes().len());
+    for node in graph.nodes() {
+        let operands: Vec<&Values> = node.inputs.iter().filter_map(|id| results[id.index()].as_ref()).collect();
+        let result = compute(node, &operands, || inputs.next().map(|tensor| input(tensor, bounded)))?;
+        results.push(Some(result));
+        for id in &node.inputs {
+            if read(id.index()) {
+                results[id.index()] = None;
+            }
+        }
+    }
+    Ok(results)
+}
+
+fn compute(node: &Node, operands: &[&Values], input: impl FnOnce() -> Option<Values>) -> Result<Values> {
+    let out = node.shape;
+    let result = match (&node.op, operands) {
+        (Op::Input, []) => input(),
+        (Op::Conv(op), [x]) => Some(conv::conv(op, x, None, out)),
+        (Op::Conv(op), [x, residual]) => Some(conv::conv(op, x, Some(residual), out)),
+        (Op::MaxPool(op), [x]) => Some(max_pool::max_pool(op, x, out)),
+        (Op::MaxPoolCascade(op), [x]) => Some(max_pool_cascade::max_pool_cascade(op, x, out)),
+        (Op::PyramidPool(op), [x]) => Some(pyramid_pool::pyramid_pool(op, x, out)),
+        (Op::Concat(_), parts) => Some(concat::concat(parts, out)),
+        (Op::AffineActivation(op), [x]) => Some(affine_activation::affine_activation(op, x)),
+        (Op::Add(op), [a, b]) => Some(add::add(op, a, b)),
+        (Op::Linear(op), [x]) => Some(linear::linear(op, x, out)),
+        (Op::Softmax(op), [x]) => Some(softmax::softmax(op, x)),
+        (Op::GlobalPool(op), [x]) => Some(global_pool::global_pool(op, x, out)),
+        (Op::Resize(op), [x]) => Some(resize::resize(op, x, out)),
+        (Op::Layout(_), [x]) => Some(layout::layout(x, out)),
+        _ => None,
+    };
+    let (op, name) = (node.op.stem(), &node.name);
+    result.ok_or_else(|| Error::Graph(format!("{op} '{name}' cannot take {} operands", operands.len())))
+}
+
+fn input(tensor: &Tensor, bounded: bool) -> Values {
+    let exact = Values::exact(tensor);
+    if bounded { exact } else { Values { bound: Vec::new(), ..exact } }
+}
+
+fn check_inputs(graph: &Graph, inputs: &[Tensor]) -> Result<()> {
+    let declared: Vec<&Node> = graph.inputs().map(|(_, node)| node).collect();
+    if declared.len() != inputs.len() {
+        let names = declared.iter().map(|node| format!("'{}'", node.name)).collect::<Vec<_>>().join(", ");
+        let reason = format!("the graph takes {} ({names}), got {}", declared.len(), inputs.len());
+        return Err(Error::data("inputs", reason));
+    }
+    for (node, tensor) in declared.iter().zip(inputs) {
+        if node.shape != tensor.shape() {
+            let detail = format!("declared as {}, got {}", node.shape, tensor.shape());
+            return Err(Error::mismatch(format!("input '{}'", node.name), detail));
+        }
+    }
+    Ok(())
+}
+
+fn extents(shape: Shape) -> [usize; 4] {
+    [shape.n, shape.c, shape.h, shape.w].map(|extent| extent as usize)
+}
+
+/// The `i` for which `0 <= offset + i * step < extent`: taps, or output positions, that meet the image.
+fn inside(offset: i64, step: u32, extent: u32) -> Range<usize> {
+    let first_at_or_above = |limit: i64| (limit - offset).max(0).unsigned_abs().div_ceil(u64::from(step)) as usize;
+    first_at_or_above(0)..first_at_or_above(i64::from(extent))
+}
+
+/// The maximum of no value, and its bound.
+const NOTHING: (f64, f64) = (f64::NEG_INFINITY, 0.0);
+
+/// The larger value; `NaN` wins, whichever comes first. Two maxima differ by no more than some element of theirs, so
+/// the bound is the larger of the two as well.
+fn larger(best: (f64, f64), other: (f64, f64)) -> (f64, f64) {
+    let value = if other.0 > best.0 || other.0.is_nan() { other.0 } else { best.0 };
+    (value, best.1.max(other.1))
+}
+
+/// A value that is not finite is compared exactly, so that its meaningless bound never excuses what follows.
+fn finite_bound(value: f64, bound: f64) -> f64 {
+    if value.is_finite() { bound } else { 0.0 }
+}
+
+/// Bound of `y`, a sum of `terms` products and a bias: `magnitude` is the sum of their absolute values, `carried` that of
+/// the squares of the errors that arrive with the operands.
+fn sum_bound(terms: f64, y: f64, magnitude: f64, carried: f64) -> f64 {
+    carried.sqrt() + 8.0 * terms.sqrt() * U * magnitude + 2.0 * U * y.abs()
+}
+
+/// Hands pieces of `out` to as many threads as the machine has: `work(index of the piece, piece)`.
+fn parallel(out: &mut [f64], piece: usize, work: impl Fn(usize, &mut [f64]) + Sync) {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(out.len().div_ceil(piece));
+    let pieces = Mutex::new(out.chunks_mut(piece).enumerate());
+    let worker = || {
+        loop {
+            let next = pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((index, piece)) = next else { break };
+            work(index, piece);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where no thread can be had, the others do its share.
+            let _ = thread::Builder::new().spawn_scoped(scope, worker);
+        }
+        worker();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::NodeId;
+    use crate::ops::{Add, Conv, MaxPool};
+
+    pub(super) fn tensor(shape: [u32; 4], data: &[f32]) -> Tensor {
+        let [n, c, h, w] = shape;
+        Tensor::new(Shape::new(n, c, h, w), data.to_vec()).unwrap()
+    }
+
+    /// 1, 2, 3, … in NCHW order.
+    pub(super) fn counting(shape: [u32; 4]) -> Tensor {
+        let len: u32 = shape.iter().product();
+        tensor(shape, &(1..=len).map(|i| i as f32).collect::<Vec<_>>())
+    }
+
+    /// One node applied to one input.
+    pub(super) fn apply(x: &Tensor, node: impl FnOnce(&mut Graph, NodeId) -> Result<NodeId>) -> Values {
+        let mut graph = Graph::new();
+        let input = graph.input("x", x.shape()).unwrap();
+        let y = node(&mut graph, input).unwrap();
+        graph.output("y", y).unwrap();
+        let with_bounds = run_with_bounds(&graph, std::slice::from_ref(x)).unwrap().remove(0);
+        let [rounded] = run(&graph, std::slice::from_ref(x)).unwrap().try_into().unwrap();
+        let bits = |tensor: &Tensor| tensor.data().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&rounded), bits(&with_bounds.rounded().unwrap()), "values depend on whether bounds are asked");
+        with_bounds
+    }
+
+    #[test]
+    fn positions_inside_an_image_are_those_of_the_definition() {
+        for (offset, step, extent) in [(0, 1, 5), (-3, 2, 4), (-4, 2, 4), (7, 3, 5), (2, 3, 9), (-20, 7, 3), (-1, 5, 1)]
+        {
+            let defined: Vec<i64> = (0..40).filter(|i| (0..extent).contains(&(offset + i * i64::from(step)))).collect();
+            let found: Vec<i64> = inside(offset, step, extent as u32).map(|i| i as i64).collect();
+            assert_eq!(found, defined, "offset {offset}, step {step}, extent {extent}");
+        }
+    }
+
+    #[test]
+    fn every_piece_is_worked_on_once() {
+        let mut out = vec![0.0; 101];
+        parallel(&mut out, 7, |index, piece| piece.iter_mut().for_each(|value| *value += index as f64 + 1.0));
+        assert!(out.iter().enumerate().all(|(i, &value)| value == (i / 7) as f64 + 1.0));
+        parallel(&mut [], 7, |_, _| unreachable!());
+    }
+
+    #[test]
+    fn inputs_are_checked_by_number_and_shape_and_named() {
+        let mut graph = Graph::new();
+        let a = graph.input("left", Shape::new(1, 1, 1, 2)).unwrap();
+        let b = graph.input("right", Shape::new(1, 1, 1, 2)).unwrap();
+        let sum = graph.add("sum", a, b, Add { scale: 2.0, activation: Default::default() }).unwrap();
+        graph.output("y", sum).unwrap();
+        let x = tensor([1, 1, 1, 2], &[1.0, 2.0]);
+        assert_eq!(run(&graph, &[x.clone(), x.clone()]).unwrap()[0].data(), [3.0, 6.0]);
+        let few = run(&graph, std::slice::from_ref(&x)).unwrap_err().to_string();
+        assert!(few.contains("'left', 'right'") && few.contains("got 1"), "{few}");
+        let wrong = run(&graph, &[x, tensor([1, 1, 2, 1], &[1.0, 2.0])]).unwrap_err();
+        assert!(matches!(&wrong, Error::ShapeMismatch { op, .. } if op.contains("'right'")), "{wrong}");
+        assert!(matches!(run(&Graph::new(), &[]), Err(Error::Graph(_))));
+    }
+
+    #[test]
+    fn outputs_come_in_declared_order_and_survive_their_other_readers() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(1, 1, 1, 3)).unwrap();
+        let pool = graph.max_pool("pool", x, MaxPool::new([1, 3])).unwrap();
+        let pooled_again = graph.max_pool("again", pool, MaxPool::new([1, 1])).unwrap();
+        for (name, id) in [("last", pooled_again), ("x", x), ("middle", pool), ("middle once more", pool)] {
+            graph.output(name, id).unwrap();
+        }
+        let x = tensor([1, 1, 1, 3], &[1.0, 3.0, 2.0]);
+        let outputs = run(&graph, std::slice::from_ref(&x)).unwrap();
+        let data: Vec<&[f32]> = outputs.iter().map(Tensor::data).collect();
+        assert_eq!(data, [&[3.0][..], &[1.0, 3.0, 2.0], &[3.0], &[3.0]]);
+        let nodes = run_nodes(&graph, &[x]).unwrap();
+        assert_eq!(nodes.iter().map(|node| node.values.len()).collect::<Vec<_>>(), [3, 1, 1]);
+    }
+
+    #[test]
+    fn a_batch_of_none_gives_an_empty_result() {
+        let x = tensor([0, 4, 3, 3], &[]);
+        let empty = apply(&x, |graph, x| {
+            let conv = graph.conv("conv", x, Conv::new(counting([2, 4, 3, 3])))?;
+            let both = graph.concat("concat", &[conv, conv])?;
+            graph.max_pool("pool", both, MaxPool::new([1, 1]))
+        });
+        assert_eq!((empty.shape, empty.values.len()), (Shape::new(0, 4, 1, 1), 0));
+    }
+}

@@ -1,0 +1,184 @@
+//! Part of a file, as one block sees it: hands out tensors and remembers everything that is wrong.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::random::Random;
+use super::{Weights, len};
+use crate::error::{Error, Result};
+use crate::tensor::{MAX_ELEMENTS, Shape, Tensor};
+
+/// The tensors under a prefix. A key that is missing or misshapen is noted and stood in for by zeros (ones for
+/// variances), so that building goes on; [`Scope::finish`] then reports all such keys at once.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    weights: &'a Weights,
+    prefix: String,
+    name: String,
+    log: Rc<RefCell<Log>>,
+}
+
+/// Shared with sub-scopes, hence whole keys.
+#[derive(Debug, Default)]
+struct Log {
+    asked: BTreeSet<String>,
+    ignored: Vec<String>,
+    missing: BTreeSet<String>,
+    misshapen: BTreeMap<String, String>,
+}
+
+/// What [`Weights::seeded`] draws.
+#[derive(Clone, Copy)]
+enum Draw {
+    /// Mean 0 and this standard deviation.
+    Normal(f64),
+    /// In `0.5..1.5`.
+    NearOne,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn new(weights: &'a Weights, prefix: &str) -> Self {
+        let prefix = dotted(prefix);
+        Self { weights, name: prefix.clone(), prefix, log: Rc::default() }
+    }
+
+    /// What is under `prefix` here: `scope("extras.0").sub("branch0.1")` is `extras.0.branch0.1`. Problems are noted
+    /// in the scope it comes from.
+    pub fn sub(&self, prefix: &str) -> Self {
+        let below = |parent: &str| format!("{parent}{}", dotted(prefix));
+        let (prefix, name) = (below(&self.prefix), below(&self.name));
+        Self { weights: self.weights, prefix, name, log: Rc::clone(&self.log) }
+    }
+
+    /// Nodes are called after their keys; `named("neck")` calls them `neck.cv1.conv` instead, `named("")` just
+    /// `cv1.conv`. Two blocks of one graph that share their weights need it.
+    pub fn named(self, name: &str) -> Self {
+        Self { name: dotted(name), ..self }
+    }
+
+    /// The node's name for a layer.
+    pub fn path(&self, layer: &str) -> String {
+        format!("{}{layer}", self.name)
+    }
+
+    /// Whether a file has this key.
+    pub fn contains(&self, key: &str) -> bool {
+        self.weights.entries.contains_key(&self.key(key))
+    }
+
+    /// Keys of this layer may be present and stay unused.
+    pub fn ignore(&self, layer: &str) {
+        self.log.borrow_mut().ignored.push(self.key(layer));
+    }
+
+    /// `{layer}.weight` of a convolution `[out, in / groups, kernel_h, kernel_w]`.
+    /// Errors: more elements than 32-bit indices hold, an extent of 0.
+    pub fn conv_weight(&self, layer: &str, shape: Shape) -> Result<Tensor> {
+        self.weight(layer, &[shape.n, shape.c, shape.h, shape.w])
+    }
+
+    /// `{layer}.weight` of a linear layer, `[out, in]` in the file, `[out, in, 1, 1]` here. Errors as for convolutions.
+    pub fn linear_weight(&self, layer: &str, out: u32, features: u32) -> Result<Tensor> {
+        self.weight(layer, &[out, features])
+    }
+
+    /// `{layer}.bias` of a convolution or a linear layer. Errors as for weights.
+    pub fn bias(&self, layer: &str, len: u32) -> Result<Vec<f32>> {
+        self.values(&format!("{layer}.bias"), &[len], Draw::Normal(0.1))
+    }
+
+    /// `weight`, `bias`, `running_mean` and `running_var` of a batch normalisation. Errors as for weights.
+    pub fn batch_norm(&self, layer: &str, channels: u32) -> Result<[Vec<f32>; 4]> {
+        let values = |key, draw| self.values(&format!("{layer}.{key}"), &[channels], draw);
+        Ok([
+            values("weight", Draw::NearOne)?,
+            values("bias", Draw::Normal(0.2))?,
+            values("running_mean", Draw::Normal(0.2))?,
+            values("running_var", Draw::NearOne)?,
+        ])
+    }
+
+    /// Call it when everything was asked for. Errors: [`Error::Weights`] with every key under this prefix that is
+    /// missing, misshapen, or was never asked for; `num_batches_tracked` of normalisations is of no use and no error.
+    pub fn finish(&self) -> Result<()> {
+        let log = self.log.borrow();
+        let here = |key: &String| key.strip_prefix(&self.prefix).map(String::from);
+        let of =
+            |layer: &String, key: &str| key.strip_prefix(layer).is_some_and(|k| k.is_empty() || k.starts_with('.'));
+        let used = |key: &String| {
+            let unneeded = key.ends_with(".num_batches_tracked") || log.ignored.iter().any(|layer| of(layer, key));
+            unneeded || log.asked.contains(key)
+        };
+        let missing: Vec<_> = log.missing.iter().filter_map(here).collect();
+        let unexpected: Vec<_> = self.weights.entries.keys().filter(|key| !used(key)).filter_map(here).collect();
+        let misshapen = log.misshapen.iter().filter_map(|(key, problem)| Some(format!("{} {problem}", here(key)?)));
+        let misshapen: Vec<_> = misshapen.collect();
+        if missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Weights { prefix: self.prefix.clone(), missing, unexpected, misshapen })
+    }
+
+    /// Notes what is wrong with a key.
+    pub(crate) fn problem(&self, key: &str, problem: impl Into<String>) {
+        self.log.borrow_mut().misshapen.insert(self.key(key), problem.into());
+    }
+
+    fn weight(&self, layer: &str, dims: &[u32]) -> Result<Tensor> {
+        let fan_in = dims[1..].iter().map(|&dim| f64::from(dim)).product::<f64>();
+        let values = self.values(&format!("{layer}.weight"), dims, Draw::Normal((2.0 / fan_in).sqrt()))?;
+        let extent = |i: usize| dims.get(i).copied().unwrap_or(1);
+        Tensor::new(Shape::new(dims[0], dims[1], extent(2), extent(3)), values)
+    }
+
+    fn values(&self, key: &str, dims: &[u32], draw: Draw) -> Result<Vec<f32>> {
+        let whole = self.key(key);
+        let Some(len) = len(dims).filter(|&len| len <= MAX_ELEMENTS) else {
+            let value = len(dims).unwrap_or(u64::MAX);
+            return Err(Error::TooLarge { op: whole, what: "the element count", value, max: MAX_ELEMENTS });
+        };
+        if let Some(seed) = self.weights.seed {
+            let mut random = Random::new(seed, &whole);
+            return Ok((0..len).map(|_| draw.next(&mut random)).collect());
+        }
+        let log = &mut *self.log.borrow_mut();
+        log.asked.insert(whole.clone());
+        if let Some(entry) = self.weights.entries.get(&whole) {
+            if !entry.dims.iter().map(|&dim| dim as u64).eq(dims.iter().map(|&dim| u64::from(dim))) {
+                log.misshapen.insert(whole, format!("is {:?} but {dims:?} is needed", entry.dims));
+            } else if let Some(values) = self.weights.values(entry) {
+                return Ok(values);
+            } else {
+                log.misshapen.insert(whole, format!("is {} but a float type is needed", entry.dtype));
+            }
+        } else {
+            log.missing.insert(whole);
+        }
+        Ok(vec![draw.stand_in(); len as usize])
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+}
+
+impl Draw {
+    fn next(self, random: &mut Random) -> f32 {
+        match self {
+            Self::Normal(deviation) => (deviation * random.normal()) as f32,
+            Self::NearOne => (0.5 + random.uniform()) as f32,
+        }
+    }
+
+    const fn stand_in(self) -> f32 {
+        match self {
+            Self::Normal(_) => 0.0,
+            Self::NearOne => 1.0,
+        }
+    }
+}
+
+fn dotted(prefix: &str) -> String {
+    if prefix.is_empty() || prefix.ends_with('.') { prefix.into() } else { format!("{prefix}.") }
+}
