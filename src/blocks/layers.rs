@@ -160,7 +160,7 @@ pub(super) fn yolov6(weights: &Scope, layer: &str) -> String {
     let wrapped = format!("{layer}.block");
     let [new, old] = [&wrapped, layer].map(|layer| format!("{layer}.conv.weight"));
     match (weights.contains(&new), weights.contains(&old)) {
-        (true, true) => weights.problem(&old, format!("and {new} are both there, but one of them is needed")),
+        (true, true) => weights.problem(&old, "is there with and without '.block', only one is needed"),
         (false, true) => return layer.into(),
         _ => {}
     }

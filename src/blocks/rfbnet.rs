@@ -25,7 +25,7 @@ pub struct RfbNet {
     pub eps: f64,
 }
 
-/// A layer of VGG16 after a convolution of so many channels.
+/// A layer of VGG16; a convolution with its output channels.
 enum Vgg {
     Conv(u32),
     Pool,

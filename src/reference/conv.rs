@@ -13,18 +13,18 @@ const COLUMNS: usize = 64;
 /// The bound is that of the sum times `|scale|`, plus the residual's, plus the rounding of their sum.
 pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape) -> Values {
     // Σ w·x, Σ |w|·|x| and Σ w²·bound² are the same convolution of other numbers.
-    let sum = |of: fn(f64) -> f64, x: &[f64], shape: Shape| {
+    let sum = |of: fn(f64) -> f64, operand: &[f64]| {
         let weight: Vec<f64> = op.weight.data().iter().map(|&w| of(f64::from(w))).collect();
-        convolve(op, &weight, x, shape, out)
+        convolve(op, &weight, operand, x.shape, out)
     };
     let mapped = |of: fn(f64) -> f64, x: &[f64]| x.iter().copied().map(of).collect::<Vec<_>>();
-    let mut values = sum(|w| w, &x.values, x.shape);
+    let mut values = sum(|w| w, &x.values);
     let mut bound = Vec::new();
     let mut carried = Vec::new();
     if x.bounded() {
-        bound = sum(f64::abs, &mapped(f64::abs, &x.values), x.shape);
+        bound = sum(f64::abs, &mapped(f64::abs, &x.values));
         if x.bound.iter().any(|&bound| bound != 0.0) {
-            carried = sum(|w| w * w, &mapped(|bound| bound * bound, &x.bound), x.shape);
+            carried = sum(|w| w * w, &mapped(|bound| bound * bound, &x.bound));
         }
     }
 

@@ -37,7 +37,7 @@ fn covered(mode: PyramidMode, size: usize, bins: usize, bin: usize) -> Range<usi
     match mode {
         PyramidMode::Padded => {
             let window = size.div_ceil(bins);
-            let pad = (window * bins - size + 1) / 2;
+            let pad = (window * bins - size).div_ceil(2);
             (bin * window).saturating_sub(pad)..((bin + 1) * window).saturating_sub(pad).min(size)
         }
         PyramidMode::Adaptive => bin * size / bins..((bin + 1) * size).div_ceil(bins),
