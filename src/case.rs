@@ -178,3 +178,15 @@ pub fn canonical() -> Result<Vec<Canonical>> {
     };
     rows.iter().map(|value| row(value).ok_or_else(|| bad(value.to_string()))).collect()
 }
+
+/// The row of [`canonical`] with this name. Errors: there is none; the nearest is suggested.
+pub fn canonical_row(name: &str) -> Result<Canonical> {
+    let mut rows = canonical()?;
+    match rows.iter().position(|row| row.name == name) {
+        Some(index) => Ok(rows.swap_remove(index)),
+        None => {
+            let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+            Err(Error::param("canonical.json", "name", name, &blocks::unknown(name, &names)))
+        }
+    }
+}

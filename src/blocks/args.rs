@@ -74,7 +74,7 @@ fn count(value: &Value) -> Option<u32> {
 }
 
 /// Why a name is refused, with the nearest of those that would do.
-pub(super) fn unknown(name: &str, known: &[&str]) -> String {
+pub(crate) fn unknown(name: &str, known: &[&str]) -> String {
     let nearest = known.iter().min_by_key(|other| distance(name, other)).copied().unwrap_or_default();
     format!("is unknown; did you mean '{nearest}'? There are {}", known.join(", "))
 }

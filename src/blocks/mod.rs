@@ -22,6 +22,7 @@ mod sppcspc;
 mod sppf;
 mod sppnet;
 
+pub(crate) use args::unknown;
 pub use aspp::Aspp;
 pub use aspp_v3::AsppV3;
 pub use csp_sppf::CspSppf;
@@ -84,7 +85,7 @@ pub fn build(block: &str, args: &Value, input: Shape, weights: &Scope) -> Result
             graph.check()?;
             return Ok(graph);
         }
-        _ => return Err(Error::param("blocks", "block", block, &args::unknown(block, &NAMES))),
+        _ => return Err(Error::param("blocks", "block", block, &unknown(block, &NAMES))),
     }?;
     graph.output("output", y)?;
     graph.check()?;

@@ -1,0 +1,106 @@
+//! One graph, run and compared with the truth.
+
+use std::slice;
+use std::time::{Duration, Instant};
+
+use spp_wgpu::reference::{self, Values, compare};
+use spp_wgpu::{Error, Gpu, Graph, Op, PlanOptions, Program, Tensor};
+
+/// How long to repeat a run for its time.
+const TIMING: Duration = Duration::from_millis(500);
+
+/// What a comparison found; of several outputs, the worst. `NaN` where it came to no number.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) pass: bool,
+    pub(crate) err_over_bound: f64,
+    pub(crate) nmse: f64,
+    /// None on the reference.
+    pub(crate) dispatches: Option<usize>,
+    /// Host tensor in to host tensor out.
+    pub(crate) ms: f64,
+    /// What is wrong, and where.
+    pub(crate) note: String,
+}
+
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        let [err_over_bound, nmse, ms] = [f64::NAN; 3];
+        Self { pass: false, err_over_bound, nmse, dispatches: None, ms, note: error.to_string() }
+    }
+}
+
+/// Runs on a GPU, every buffer poisoned before. Where the result is wrong, looks for the first node that is.
+pub(crate) fn on_gpu(
+    gpu: &Gpu,
+    graph: &Graph,
+    input: &Tensor,
+    want: &[Values],
+    options: &PlanOptions,
+) -> Result<Outcome, Error> {
+    let inputs = slice::from_ref(input);
+    let program = Program::with_options(gpu, graph, options)?;
+    program.poison()?;
+    let mut outcome = outcome(graph, &program.run(inputs)?, want)?;
+    outcome.dispatches = Some(program.plan().dispatches());
+    outcome.ms = median_ms(|| program.run(inputs).map(drop))?;
+    if !outcome.pass {
+        outcome.note +=
+            &first_diverging(gpu, graph, inputs).unwrap_or_else(|error| format!("; no node found: {error}"));
+    }
+    Ok(outcome)
+}
+
+/// Compares what the reference computes with outputs that are true for it.
+pub(crate) fn on_reference(graph: &Graph, got: &[Values], want: &[Values]) -> Result<Outcome, Error> {
+    let got = got.iter().map(Values::rounded).collect::<Result<Vec<_>, _>>()?;
+    outcome(graph, &got, want)
+}
+
+fn outcome(graph: &Graph, got: &[Tensor], want: &[Values]) -> Result<Outcome, Error> {
+    let mut outcome =
+        Outcome { pass: true, err_over_bound: 0.0, nmse: 0.0, dispatches: None, ms: 0.0, note: String::new() };
+    for (((name, _), got), want) in graph.outputs().iter().zip(got).zip(want) {
+        let difference = compare(got, want)?;
+        if !difference.passes() && outcome.pass {
+            outcome.note = format!("{name}: {difference}");
+        }
+        outcome.pass &= difference.passes();
+        outcome.err_over_bound = outcome.err_over_bound.max(difference.err_over_bound);
+        outcome.nmse = outcome.nmse.max(difference.nmse);
+    }
+    Ok(outcome)
+}
+
+/// Computes every node by itself and compares each with the reference's.
+fn first_diverging(gpu: &Gpu, graph: &Graph, inputs: &[Tensor]) -> Result<String, Error> {
+    let mut all = graph.clone();
+    let nodes: Vec<_> = graph.ids().zip(graph.nodes()).filter(|(_, node)| !matches!(node.op, Op::Input)).collect();
+    for (id, _) in &nodes {
+        all.output(format!("node {}", id.index()), *id)?;
+    }
+    let program = Program::with_options(gpu, &all, &PlanOptions::unfused())?;
+    program.poison()?;
+    let got = program.run(inputs)?;
+    let want = reference::run_nodes(graph, inputs)?;
+    for ((id, node), got) in nodes.into_iter().zip(&got[graph.outputs().len()..]) {
+        let difference = compare(got, &want[id.index()])?;
+        if !difference.passes() {
+            return Ok(format!("; first diverging node: {} '{}': {difference}", node.op.stem(), node.name));
+        }
+    }
+    Ok("; unfused, every node agrees with the reference".into())
+}
+
+/// The median of up to five runs.
+pub(crate) fn median_ms(mut run: impl FnMut() -> Result<(), Error>) -> Result<f64, Error> {
+    let begin = Instant::now();
+    let mut times = Vec::new();
+    while times.is_empty() || (times.len() < 5 && begin.elapsed() < TIMING) {
+        let start = Instant::now();
+        run()?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}

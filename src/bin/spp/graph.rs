@@ -1,0 +1,130 @@
+//! `spp graph`: a graph, or the plan made of it, as text, JSON or a drawing.
+
+use serde_json::{Value, json};
+use spp_wgpu::plan::Slice;
+use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions};
+
+use crate::device::Device;
+use crate::failure::{Failure, Result};
+use crate::output::{say, say_json, say_table};
+use crate::subject::Subject;
+
+/// Show a graph, or with --planned the dispatches and buffers it becomes
+///
+/// The plan is made for a device of a class with wgpu's default limits, or for the adapter that --device names.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: spp graph sppf_v5s --planned\n         spp graph sppf_v5s --format dot | dot -Tsvg")]
+pub(crate) struct Args {
+    /// A name of canonical.json, or a case file
+    #[arg(value_name = "NAME|CASE")]
+    subject: String,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Show the plan
+    #[arg(long)]
+    planned: bool,
+    /// Plan for a device of this kind
+    #[arg(long, value_enum, default_value_t, requires = "planned")]
+    class: Class,
+    /// Plan without fusing anything
+    #[arg(long, requires = "planned")]
+    unfused: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+    Dot,
+    Mermaid,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Class {
+    #[default]
+    Discrete,
+    Integrated,
+    Software,
+}
+
+pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
+    let graph = Subject::find(&args.subject)?.graph()?;
+    if args.planned {
+        let options = if args.unfused { PlanOptions::unfused() } else { PlanOptions::default() };
+        let plan = Plan::new(&graph, &profile(args.class, device)?, &options)?;
+        return match args.format {
+            Format::Text => Ok(say(plan.to_string().trim_end())?),
+            Format::Json => Ok(say_json(&plan_json(&plan))?),
+            Format::Dot | Format::Mermaid => {
+                Err(Failure::Usage("a plan is shown as text or json; leave --planned out to draw the graph".into()))
+            }
+        };
+    }
+    match args.format {
+        Format::Text => nodes(&graph),
+        Format::Json => Ok(say_json(&graph_json(&graph))?),
+        Format::Dot => Ok(say(graph.to_dot().trim_end())?),
+        Format::Mermaid => Ok(say(graph.to_mermaid().trim_end())?),
+    }
+}
+
+fn profile(class: Class, device: Option<&str>) -> Result<DeviceProfile> {
+    if device.is_some() {
+        return match Device::open(device)? {
+            Device::Gpu(gpu) => Ok(gpu.profile().clone()),
+            Device::Reference => Err(Failure::Usage("the CPU reference runs graphs without a plan".into())),
+        };
+    }
+    Ok(DeviceProfile::portable(match class {
+        Class::Discrete => DeviceClass::Discrete,
+        Class::Integrated => DeviceClass::Integrated,
+        Class::Software => DeviceClass::Software,
+    }))
+}
+
+fn nodes(graph: &Graph) -> Result<()> {
+    let names = |ids: &[spp_wgpu::NodeId]| {
+        let names: Vec<&str> = ids.iter().map(|id| graph.nodes()[id.index()].name.as_str()).collect();
+        names.join(", ")
+    };
+    let row = |(id, node): (spp_wgpu::NodeId, &spp_wgpu::Node)| {
+        let outputs = graph.outputs().iter().filter(|(_, output)| *output == id).map(|(name, _)| name.as_str());
+        let outputs = outputs.collect::<Vec<_>>().join(", ");
+        [node.name.clone(), node.op.stem().into(), node.shape.to_string(), names(&node.inputs), outputs]
+    };
+    let rows: Vec<_> = graph.ids().zip(graph.nodes()).map(row).collect();
+    Ok(say_table(["node", "op", "shape", "inputs", "output"], &rows)?)
+}
+
+fn graph_json(graph: &Graph) -> Value {
+    let name = |id: &spp_wgpu::NodeId| graph.nodes()[id.index()].name.as_str();
+    let nodes = graph.nodes().iter().map(|node| {
+        let shape = [node.shape.n, node.shape.c, node.shape.h, node.shape.w];
+        let inputs: Vec<&str> = node.inputs.iter().map(name).collect();
+        json!({ "name": node.name, "op": node.op.stem(), "inputs": inputs, "shape": shape })
+    });
+    let outputs = graph.outputs().iter().map(|(output, id)| json!({ "name": output, "node": name(id) }));
+    json!({ "nodes": nodes.collect::<Vec<_>>(), "outputs": outputs.collect::<Vec<_>>() })
+}
+
+fn plan_json(plan: &Plan) -> Value {
+    let steps = plan.steps.iter().map(|step| {
+        let constants = step.constants.iter().map(|(name, value)| (name.to_string(), json!(value.to_string())));
+        json!({
+            "shader": step.shader.stem,
+            "node": step.node,
+            "constants": constants.collect::<Value>(),
+            "workgroups": step.workgroups,
+            "slices": step.slices.iter().map(Slice::to_string).collect::<Vec<_>>(),
+            "bytes": step.cost.bytes,
+            "flops": step.cost.flops,
+        })
+    });
+    let buffers = plan.buffers.iter().map(|buffer| json!({ "label": buffer.label, "bytes": buffer.bytes }));
+    json!({
+        "dispatches": plan.dispatches(),
+        "steps": steps.collect::<Vec<_>>(),
+        "buffers": buffers.collect::<Vec<_>>(),
+    })
+}

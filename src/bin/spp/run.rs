@@ -1,0 +1,123 @@
+//! `spp run`: a block's outputs into a file.
+
+use std::path::PathBuf;
+use std::slice;
+
+use spp_wgpu::case::{Case, save_tensors};
+use spp_wgpu::weights::Weights;
+use spp_wgpu::{Error, Graph, Program, Shape, Tensor, blocks, reference};
+
+use crate::device::Device;
+use crate::failure::{Failure, Result};
+use crate::output::say;
+
+/// Compute a block and write its outputs: of a case file, or of weights and an input in files of their own
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: spp run cases/sppf_k5.safetensors --output y.safetensors
+         spp run --block sppf --args '{\"c1\": 512, \"c2\": 512}' --weights yolov5s.safetensors --prefix model.9 \\
+             --input x.safetensors --output y.safetensors")]
+pub(crate) struct Args {
+    /// A case file
+    #[arg(required_unless_present = "block")]
+    case: Option<PathBuf>,
+    /// A block by name, instead of a case
+    #[arg(long, value_parser = blocks::NAMES, conflicts_with = "case", requires = "weights", requires = "input")]
+    block: Option<String>,
+    /// The block's arguments, a JSON object
+    #[arg(long, default_value = "{}", requires = "block")]
+    args: String,
+    /// Its weights: a state_dict as safetensors
+    #[arg(long, requires = "block", value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// What its keys begin with
+    #[arg(long, default_value = "", requires = "block")]
+    prefix: String,
+    /// A safetensors file with a tensor [n, c, h, w]
+    #[arg(long, requires = "block", value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Which tensor, if the file has more than one and none is called 'input'
+    #[arg(long, requires = "block", value_name = "NAME")]
+    tensor: Option<String>,
+    /// Where to write: safetensors, tensors `output` or `output.*`
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Overwrite the output
+    #[arg(long)]
+    force: bool,
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, clap::ValueEnum)]
+enum Precision {
+    #[default]
+    F32,
+    F16,
+}
+
+pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
+    if args.precision == Precision::F16 {
+        let [op, what, hint] = ["run", "f16", "leave --precision out to compute in f32"].map(String::from);
+        return Err(Error::Unsupported { op, what, hint }.into());
+    }
+    if !args.force && args.output.symlink_metadata().is_ok() {
+        return Err(Failure::Usage(format!("{}: exists already; --force overwrites it", args.output.display())));
+    }
+    let (block, graph, input) = job(args)?;
+    let inputs = slice::from_ref(&input);
+    let results = match Device::open(device)? {
+        Device::Gpu(gpu) => Program::new(&gpu, &graph)?.run(inputs)?,
+        Device::Reference => reference::run(&graph, inputs)?,
+    };
+    let named = graph.outputs().iter().zip(&results);
+    let tensors: Vec<_> =
+        named.map(|((name, _), result)| (name.clone(), dims(&block, result.shape()), result.data())).collect();
+    save_tensors(&args.output, &tensors, args.force)?;
+    for (name, dims, _) in &tensors {
+        say(format_args!("{name} {dims:?}"))?;
+    }
+    Ok(())
+}
+
+/// The block's name, its graph and what to feed it.
+fn job(args: &Args) -> Result<(String, Graph, Tensor)> {
+    if let (Some(block), Some(weights), Some(input)) = (&args.block, &args.weights, &args.input) {
+        let values = serde_json::from_str(&args.args).map_err(|error| Failure::Usage(format!("--args: {error}")))?;
+        let (weights, input) = (Weights::open(weights)?, open_input(input, args.tensor.as_deref())?);
+        let scope = weights.scope(&args.prefix).named("");
+        return Ok((block.clone(), blocks::build(block, &values, input.shape(), &scope)?, input));
+    }
+    let Some(case) = &args.case else {
+        return Err(Failure::Usage("give a case file, or --block with --weights and --input".into()));
+    };
+    let case = Case::open(case)?;
+    let graph = case.graph()?;
+    Ok((case.block, graph, case.input))
+}
+
+fn open_input(path: &PathBuf, wanted: Option<&str>) -> Result<Tensor, Error> {
+    let file = Weights::open(path)?;
+    let keys: Vec<&str> = file.keys().collect();
+    let bad = |reason: String| Error::File { path: path.clone(), reason };
+    let key = match (wanted, &keys[..]) {
+        (Some(wanted), _) => wanted,
+        (None, [only]) => only,
+        (None, _) if keys.contains(&"input") => "input",
+        (None, _) => return Err(bad(format!("--tensor must say which to take: {}", keys.join(", ")))),
+    };
+    let (dims, values) = file.tensor(key).map_err(|error| bad(error.to_string()))?;
+    let &[n, c, h, w] = &dims[..] else {
+        return Err(bad(format!("tensor '{key}' is {dims:?}, but [n, c, h, w] is needed")));
+    };
+    Tensor::new(Shape::new(n, c, h, w), values).map_err(|error| bad(error.to_string()))
+}
+
+/// The dimensions that PyTorch gives a block's result: vectors have 2, rows of scores 3, maps 4.
+fn dims(block: &str, Shape { n, c, h, w }: Shape) -> Vec<u32> {
+    match block {
+        "sppnet" | "pyramid_pool" => vec![n, c],
+        "rfbnet" => vec![n, c, w],
+        _ => vec![n, c, h, w],
+    }
+}

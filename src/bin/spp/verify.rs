@@ -1,0 +1,145 @@
+//! `spp verify`: results against their truth.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use spp_wgpu::case::{Case, canonical};
+use spp_wgpu::reference::{self, Values};
+use spp_wgpu::{Error, Graph, PlanOptions};
+
+use crate::check::{self, Outcome};
+use crate::device::Device;
+use crate::failure::{Failure, Result};
+use crate::output::{progress, say, say_json};
+use crate::subject::Subject;
+
+/// Whole networks: minutes on a processor.
+const NETS: [&str; 2] = ["sppnet", "rfbnet"];
+
+/// Check blocks on a device: rows of canonical.json against the CPU reference, case files against their outputs
+///
+/// Rows of canonical.json get weights and inputs of a fixed seed; without an argument, all of them but the whole
+/// networks are checked. An error may reach its bound (err/bound 1), the NMSE 1e-10.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: spp verify sppf_v5s\n         spp verify cases/*.safetensors --device cpu")]
+pub(crate) struct Args {
+    /// Names of canonical.json, or case files
+    #[arg(value_name = "NAME|CASE", conflicts_with = "all")]
+    subjects: Vec<String>,
+    /// Every row of canonical.json
+    #[arg(long)]
+    all: bool,
+    /// Plan without fusing anything
+    #[arg(long)]
+    unfused: bool,
+    /// Print a JSON array; numbers that are not finite are null
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn verify(args: &Args, device: Option<&str>) -> Result<()> {
+    let subjects = subjects(args)?;
+    let by_seed = subjects.iter().find(|subject| matches!(subject, Subject::Canonical(_)));
+    if let (Some("cpu"), Some(row)) = (device, by_seed) {
+        let what = "would compare the CPU reference with itself, which proves nothing";
+        return Err(Failure::Usage(format!("{}: {what}; give case files, or a GPU", row.name())));
+    }
+    let device = Device::open(device)?;
+    let options = if args.unfused { PlanOptions::unfused() } else { PlanOptions::default() };
+    let widths = [subjects.iter().map(|s| s.name().len()).max().unwrap_or(0), device.name().len()];
+    if !args.json {
+        say(line(widths, "case", "device", ["pass", "err/bound", "nmse", "dispatches", "ms"], "note"))?;
+    }
+    let bar = progress(subjects.len());
+    let (mut rows, mut pass) = (Vec::new(), true);
+    for subject in &subjects {
+        bar.set_message(subject.name().to_owned());
+        let outcome = check(subject, &device, &options).unwrap_or_else(Outcome::from);
+        pass &= outcome.pass;
+        if args.json {
+            rows.push(json(subject.name(), &device, &outcome));
+        } else {
+            bar.suspend(|| say(text(widths, subject.name(), &device, &outcome)))?;
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if args.json {
+        say_json(&rows.into())?;
+    }
+    if pass { Ok(()) } else { Err(Failure::Check) }
+}
+
+fn subjects(args: &Args) -> Result<Vec<Subject>, Error> {
+    if !args.subjects.is_empty() {
+        return args.subjects.iter().map(|text| Subject::find(text)).collect();
+    }
+    let rows = canonical()?.into_iter().filter(|row| args.all || !NETS.contains(&row.block.as_str()));
+    Ok(rows.map(Subject::Canonical).collect())
+}
+
+fn check(subject: &Subject, device: &Device, options: &PlanOptions) -> Result<Outcome, Error> {
+    let (graph, input) = (subject.graph()?, subject.input()?);
+    let start = Instant::now();
+    let computed = reference::run_with_bounds(&graph, std::slice::from_ref(&input))?;
+    let ms = start.elapsed().as_secs_f64() * 1e3;
+    match (device, subject) {
+        (Device::Gpu(gpu), Subject::Canonical(_)) => check::on_gpu(gpu, &graph, &input, &computed, options),
+        (Device::Gpu(gpu), Subject::File(_, case)) => {
+            check::on_gpu(gpu, &graph, &input, &truth(case, &graph, &computed)?, options)
+        }
+        (Device::Reference, Subject::File(_, case)) => {
+            let outcome = check::on_reference(&graph, &computed, &truth(case, &graph, &computed)?)?;
+            Ok(Outcome { ms, ..outcome })
+        }
+        (Device::Reference, Subject::Canonical(_)) => check::on_reference(&graph, &computed, &computed),
+    }
+}
+
+/// The file's values, with the bounds that the reference computes for them.
+fn truth(case: &Case, graph: &Graph, computed: &[Values]) -> Result<Vec<Values>, Error> {
+    let file = |reason: String| Error::InvalidData { what: "case".into(), reason };
+    let truth = graph.outputs().iter().zip(computed).map(|((name, _), computed)| {
+        let Some((_, _, want)) = case.outputs.iter().find(|(key, ..)| key == name) else {
+            return Err(file(format!("the file has no tensor '{name}', which the graph computes")));
+        };
+        if want.shape() != computed.shape {
+            return Err(file(format!(
+                "'{name}' is {} in the file, the graph computes {}",
+                want.shape(),
+                computed.shape
+            )));
+        }
+        Ok(Values { bound: computed.bound.clone(), ..Values::exact(want) })
+    });
+    truth.collect()
+}
+
+fn text(widths: [usize; 2], case: &str, device: &Device, outcome: &Outcome) -> String {
+    let Outcome { pass, err_over_bound, nmse, dispatches, ms, note } = outcome;
+    let some = |number: f64, text: String| if number.is_nan() { "-".into() } else { text };
+    let cells = [
+        if *pass { "ok" } else { "FAIL" },
+        &some(*err_over_bound, format!("{err_over_bound:.3}")),
+        &some(*nmse, format!("{nmse:.1e}")),
+        &dispatches.map_or_else(|| "-".into(), |count| count.to_string()),
+        &some(*ms, format!("{ms:.2}")),
+    ];
+    line(widths, case, device.name(), cells, note)
+}
+
+fn line([case_width, device_width]: [usize; 2], case: &str, device: &str, cells: [&str; 5], note: &str) -> String {
+    let [pass, err, nmse, dispatches, ms] = cells;
+    let line = format!(
+        "{case:<case_width$}  {device:<device_width$}  {pass:<4}  {err:>9}  {nmse:>7}  {dispatches:>10}  {ms:>9}  {note}"
+    );
+    line.trim_end().into()
+}
+
+fn json(case: &str, device: &Device, outcome: &Outcome) -> Value {
+    let Outcome { pass, err_over_bound, nmse, dispatches, ms, note } = outcome;
+    json!({
+        "case": case, "device": device.name(), "pass": pass, "err_over_bound": err_over_bound, "nmse": nmse,
+        "dispatches": dispatches, "ms": ms, "note": note,
+    })
+}
