@@ -32,6 +32,7 @@
 //! No module uses one to its right in that table. Every function that can fail returns [`Result`]; an [`Error`] names
 //! the node, both shapes or the limit, and a remedy.
 
+pub mod bench;
 pub mod blocks;
 pub mod case;
 pub mod detection;

@@ -1,0 +1,109 @@
+//! How long a program takes: warm-up until stable, then at least so many runs and at least so long.
+
+use std::time::{Duration, Instant};
+
+use super::Samples;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Program};
+use crate::graph::Graph;
+use crate::plan::PlanOptions;
+use crate::tensor::Tensor;
+
+/// When to stop measuring.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeasureOptions {
+    /// At least so many runs.
+    pub runs: usize,
+    /// At least so long.
+    pub time: Duration,
+    /// Bytes over all copies of a program that take turns, so that a cache does not hold what the next run reads.
+    pub rotate_bytes: u64,
+}
+
+impl Default for MeasureOptions {
+    fn default() -> Self {
+        Self { runs: 10, time: Duration::from_secs(1), rotate_bytes: 256 << 20 }
+    }
+}
+
+/// Most copies of a program that take turns.
+const MAX_COPIES: u64 = 8;
+/// Most runs of a warm-up.
+const MAX_WARM_UP: usize = 20;
+/// A warm-up ends when a run is within this share of the fastest before it.
+const STABLE: f64 = 0.05;
+
+/// What was measured of one graph.
+#[derive(Clone, Debug)]
+pub struct Measurement {
+    /// Planning, compiling, packing and uploading weights, and the first run: milliseconds, once.
+    pub compile_ms: f64,
+    /// Host tensor in to host tensor out.
+    pub wall: Samples,
+    /// First to last timestamp on the device; `None` where the device has none.
+    pub gpu: Option<Samples>,
+}
+
+/// Builds `graph` and measures it on `input`. Errors: those of [`Program::with_options`] and [`Program::run`].
+pub fn measure(
+    gpu: &Gpu,
+    graph: &Graph,
+    input: &Tensor,
+    plan: &PlanOptions,
+    options: &MeasureOptions,
+) -> Result<(Program, Measurement)> {
+    let inputs = std::slice::from_ref(input);
+    let start = Instant::now();
+    let program = Program::with_options(gpu, graph, plan)?;
+    program.run(inputs)?;
+    let compile_ms = ms(start);
+
+    let bytes = program.plan().bytes().max(1);
+    let copies = options.rotate_bytes.div_ceil(bytes).clamp(1, MAX_COPIES);
+    let mut programs = vec![program];
+    for _ in 1..copies {
+        match Program::with_options(gpu, graph, plan) {
+            Ok(copy) => programs.push(copy),
+            Err(Error::OutOfMemory(_)) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    let run = |i: usize| -> Result<f64> {
+        let start = Instant::now();
+        programs[i % programs.len()].run(inputs)?;
+        Ok(ms(start))
+    };
+    warm_up(&programs, &run)?;
+    let wall = repeat(options, &run)?;
+    let timed = |i: usize| Ok(programs[i % programs.len()].gpu_time()?.map(|time| time.as_secs_f64() * 1e3));
+    let gpu = match timed(0)? {
+        Some(_) => Some(repeat(options, |i| timed(i).map(|time| time.unwrap_or(f64::NAN)))?),
+        None => None,
+    };
+    Ok((programs.swap_remove(0), Measurement { compile_ms, wall, gpu }))
+}
+
+fn warm_up(programs: &[Program], run: &impl Fn(usize) -> Result<f64>) -> Result<()> {
+    let mut fastest = f64::INFINITY;
+    for i in 0..MAX_WARM_UP {
+        let time = run(i)?;
+        if i >= programs.len() && time <= fastest * (1.0 + STABLE) {
+            break;
+        }
+        fastest = fastest.min(time);
+    }
+    Ok(())
+}
+
+fn repeat(options: &MeasureOptions, mut run: impl FnMut(usize) -> Result<f64>) -> Result<Samples> {
+    let start = Instant::now();
+    let mut times = Vec::new();
+    while times.len() < options.runs.max(1) || start.elapsed() < options.time {
+        times.push(run(times.len())?);
+    }
+    Samples::new(times)
+}
+
+fn ms(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}

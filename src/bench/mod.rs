@@ -1,0 +1,9 @@
+//! Measuring: run times and their statistics, a device's own limits, and how far from them a computation is.
+
+mod measure;
+mod roofline;
+mod stats;
+
+pub use measure::{MeasureOptions, Measurement, measure};
+pub use roofline::{Bound, Peaks};
+pub use stats::{SIGNIFICANCE, Samples, Verdict, rank_test};

@@ -1,0 +1,87 @@
+//! The least time that a device's own measured limits allow.
+
+use crate::graph::GraphCost;
+use crate::plan::Cost;
+
+/// What one device was measured to reach, by kernels of our own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peaks {
+    /// Dependent-free `f32` fused multiply-adds, 10⁹ FLOP a second.
+    pub f32_gflops: f64,
+    /// The same in `f16`, where the device has it.
+    pub f16_gflops: Option<f64>,
+    /// Cooperative matrices, `f16` in and `f32` out, where the device has them.
+    pub coop_gflops: Option<f64>,
+    /// Copying on the device, bytes read plus bytes written, 10⁹ a second.
+    pub copy_gbps: f64,
+    /// Host memory to device, 10⁹ bytes a second.
+    pub upload_gbps: f64,
+    /// Device to host memory, 10⁹ bytes a second.
+    pub download_gbps: f64,
+    /// An empty dispatch that waits for the one before, microseconds.
+    pub dispatch_us: f64,
+    /// Submitting nothing and waiting for it, microseconds.
+    pub submit_us: f64,
+}
+
+/// What keeps a computation from being faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Arithmetic.
+    Compute,
+    /// Memory traffic.
+    Memory,
+}
+
+impl Bound {
+    /// `compute` or `memory`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Compute => "compute",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+impl Peaks {
+    /// The least time of this much work and traffic in `f32`, in milliseconds, and what binds it.
+    pub fn floor_ms(&self, flops: u64, bytes: u64) -> (f64, Bound) {
+        let compute = flops as f64 / self.f32_gflops / 1e6;
+        let memory = bytes as f64 / self.copy_gbps / 1e6;
+        if compute >= memory { (compute, Bound::Compute) } else { (memory, Bound::Memory) }
+    }
+
+    /// The floor of a whole graph: its FLOPs, and each input, output and weight touched once.
+    pub fn floor_of_graph(&self, cost: &GraphCost) -> (f64, Bound) {
+        self.floor_ms(cost.flops, cost.min_bytes)
+    }
+
+    /// The floor of one dispatch: each operand and result touched once.
+    pub fn floor_of_step(&self, cost: &Cost) -> (f64, Bound) {
+        self.floor_ms(cost.flops, cost.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slower_of_arithmetic_and_memory_binds() {
+        let peaks = Peaks {
+            f32_gflops: 60_000.0,
+            f16_gflops: None,
+            coop_gflops: None,
+            copy_gbps: 4300.0,
+            upload_gbps: 1.0,
+            download_gbps: 1.0,
+            dispatch_us: 1.0,
+            submit_us: 1.0,
+        };
+        // SPPF of 1024 channels: 2.097 GFLOP over 60 TFLOP/s are 35.0 µs, 13.8 MB over 4.3 TB/s 3.2 µs.
+        let (ms, bound) = peaks.floor_ms(2_097_152_000, 13_800_000);
+        assert!((ms - 0.03495).abs() < 1e-5 && bound == Bound::Compute);
+        let (ms, bound) = peaks.floor_ms(0, 43_000_000);
+        assert!((ms - 0.01).abs() < 1e-9 && bound == Bound::Memory);
+    }
+}
