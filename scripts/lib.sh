@@ -1,6 +1,9 @@
 # What scripts share; sourced, not run.
 # shellcheck shell=bash
 
+# Mesa's layer that chooses among drivers prints errors about Wayland where there is no desktop; wgpu chooses itself.
+export NODEVICE_SELECT=1
+
 note() {
     echo "$*" >&2
 }

@@ -79,5 +79,5 @@ fn max_pool_cascade(
 
 // The first result whose square reaches this far; TIMES where none does.
 fn first_result(distance: i32) -> u32 {
-    return u32(max(distance - 1, 0) / max(RADIUS, 1));
+    return u32(max(distance - 1, 0) / RADIUS);
 }

@@ -15,6 +15,7 @@ use crate::plan::{DeviceClass, DeviceProfile};
 mod adapters;
 mod kernel;
 mod program;
+mod timing;
 mod transfer;
 
 pub use adapters::{INSTALL_HINT, adapters, describe};
@@ -76,6 +77,7 @@ impl Gpu {
         let most = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("spp"),
+            required_features: adapter.features() & Features::TIMESTAMP_QUERY,
             required_limits: Limits {
                 max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
                 max_buffer_size: most.max_buffer_size,

@@ -1,8 +1,12 @@
 //! A plan made real on a device: buffers allocated, weights uploaded, pipelines and bind groups built once.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use wgpu::{BindGroup, BindGroupEntry, BufferBinding, BufferDescriptor, BufferUsages, CommandEncoder, SubmissionIndex};
+use wgpu::{
+    BindGroup, BindGroupEntry, BufferBinding, BufferDescriptor, BufferUsages, CommandEncoder, ComputePass,
+    SubmissionIndex,
+};
 
 use super::kernel::{Kernel, folded};
 use super::transfer::Staging;
@@ -15,13 +19,13 @@ use crate::tensor::Tensor;
 /// A compiled graph. `Sync`: threads may share it; their runs queue up.
 #[derive(Debug)]
 pub struct Program {
-    gpu: Gpu,
+    pub(super) gpu: Gpu,
     plan: Plan,
     /// By buffer number; `None` for graph inputs and outputs, which are bound per [`Bindings`].
     buffers: Vec<Option<wgpu::Buffer>>,
     params: wgpu::Buffer,
     dispatches: Vec<Dispatch>,
-    own: Own,
+    pub(super) own: Own,
 }
 
 #[derive(Debug)]
@@ -34,13 +38,13 @@ struct Dispatch {
 
 /// What `run` uses: buffers of the program's own for graph inputs and outputs.
 #[derive(Debug)]
-struct Own {
+pub(super) struct Own {
     inputs: Vec<wgpu::Buffer>,
     outputs: Vec<wgpu::Buffer>,
-    bindings: Bindings,
+    pub(super) bindings: Bindings,
     staging: Staging,
     /// From the upload of a run's inputs to its submission.
-    recording: Mutex<()>,
+    pub(super) recording: Mutex<()>,
 }
 
 /// The buffers that one recording reads and writes: see [`Program::bind`].
@@ -177,12 +181,16 @@ impl Program {
         self.gpu.alive()?;
         let descriptor = wgpu::ComputePassDescriptor { label: Some("spp"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
-        for (dispatch, bound) in self.dispatches.iter().zip(&bindings.bind_groups) {
+        self.dispatch(&mut pass, 0..self.dispatches.len(), bindings);
+        Ok(())
+    }
+
+    pub(super) fn dispatch(&self, pass: &mut ComputePass, steps: Range<usize>, bindings: &Bindings) {
+        for (dispatch, bound) in self.dispatches[steps.clone()].iter().zip(&bindings.bind_groups[steps]) {
             pass.set_pipeline(&dispatch.kernel.pipeline);
             pass.set_bind_group(0, bound.as_ref().or(dispatch.bind_group.as_ref()), &[]);
             pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
         }
-        Ok(())
     }
 
     /// Fills every buffer that a run writes with `NaN`. For tests: a kernel that did not run must not look as if it had.

@@ -10,7 +10,10 @@ use crate::ops::{
 };
 use crate::tensor::Shape;
 
+mod cost;
 mod draw;
+
+pub use cost::GraphCost;
 
 /// The most nodes a graph holds.
 pub const MAX_NODES: usize = 65_536;

@@ -26,6 +26,11 @@ impl AffineActivation {
         Self { scale: vec![1.0; channels].into(), shift: vec![0.0; channels].into(), activation }
     }
 
+    /// Whether nothing is scaled or shifted.
+    pub(crate) fn is_bare_activation(&self) -> bool {
+        self.scale.iter().all(|&scale| scale == 1.0) && self.shift.iter().all(|&shift| shift == 0.0)
+    }
+
     /// Inference-time batch normalisation: `gamma * (x - mean) / sqrt(var + eps) + beta`.
     /// Errors: lengths that differ; `var + eps` not above zero.
     pub fn batch_norm(

@@ -191,7 +191,7 @@ const SIZES: &[Row] = &[
     ("cascade of huge kernel", "TooLarge", &["'y'", "kernel times count"],
         |g, x, _| g.max_pool_cascade("y", x, MaxPoolCascade { kernel: MAX, times: MAX })),
     ("cascade of many pools", "TooLarge", &["'y'", "channel count"],
-        |g, x, _| g.max_pool_cascade("y", x, MaxPoolCascade { kernel: 1, times: 1 << 30 })),
+        |g, x, _| g.max_pool_cascade("y", x, MaxPoolCascade { kernel: 3, times: 1 << 29 })),
     ("cascade that reaches beyond i32", "TooLarge", &["'y'", "2147483653"],
         |g, x, _| g.max_pool_cascade("y", x, MaxPoolCascade { kernel: i32::MAX as u32, times: 1 })),
     ("pyramid of huge levels", "TooLarge", &["'y'", "vector"],

@@ -1,1 +1,21 @@
-fn main() {}
+//! Tests on a GPU: `WGPU_ADAPTER_NAME` chooses it. No adapter is a failure;
+//! `SPP_IGNORE_GPU_TESTS=1 scripts/test` leaves this binary out, and says so.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod harness;
+
+mod add;
+mod affine_activation;
+mod blocks;
+mod concat;
+mod conv;
+mod conv_direct;
+mod conv_grouped;
+mod global_pool;
+mod layout;
+mod linear;
+mod max_pool;
+mod max_pool_cascade;
+mod pyramid_pool;
+mod resize;
+mod softmax;

@@ -1,0 +1,118 @@
+//! What a graph costs whoever computes it: the yardstick of a roofline.
+
+use super::{Graph, Node, Op};
+
+/// Work and traffic that no implementation of a graph can do without, algorithms such as Winograd's aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GraphCost {
+    /// Twice the multiply-adds of convolutions and linear layers, those with padding included. Normalisation folds into
+    /// them; activations, sums and maxima are not counted.
+    pub flops: u64,
+    /// Bytes of inputs, outputs and weights, each touched once, in `f32`.
+    pub min_bytes: u64,
+    /// Weights and biases, and two values for each channel that is normalised.
+    pub parameters: u64,
+    /// Side of the square of input pixels that one output pixel sees, rows and columns; `None` where an operation sees
+    /// all of its map.
+    pub receptive_field: Option<[u64; 2]>,
+}
+
+impl Graph {
+    /// Work, traffic, parameters and receptive field.
+    pub fn cost(&self) -> GraphCost {
+        let mut cost = GraphCost::default();
+        let mut seen: Vec<Seen> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let (parameters, flops) = work(node);
+            cost.parameters += parameters;
+            cost.flops += flops;
+            if matches!(node.op, Op::Input) {
+                cost.min_bytes += node.shape.len() * 4;
+            }
+            let operands = node.inputs.iter().map(|id| seen[id.index()]);
+            let widest = operands.reduce(Seen::union).unwrap_or(Seen { field: Some([1, 1]), step: [1, 1] });
+            seen.push(widest.through(&node.op));
+        }
+        let outputs = || self.outputs.iter().map(|(_, id)| id.index());
+        cost.min_bytes += cost.parameters * 4 + outputs().map(|id| self.nodes[id].shape.len() * 4).sum::<u64>();
+        cost.receptive_field = outputs().map(|id| seen[id]).reduce(Seen::union).and_then(|seen| seen.field);
+        cost
+    }
+}
+
+/// Parameters and FLOPs of one node.
+fn work(node: &Node) -> (u64, u64) {
+    let of = |weight: crate::Shape, bias: bool| {
+        let per_output = u64::from(weight.c) * u64::from(weight.h) * u64::from(weight.w);
+        let parameters = weight.len() + if bias { u64::from(weight.n) } else { 0 };
+        (parameters, 2 * per_output * node.shape.len())
+    };
+    match &node.op {
+        Op::Conv(conv) => of(conv.weight.shape(), conv.bias.is_some()),
+        Op::Linear(linear) => of(linear.weight.shape(), linear.bias.is_some()),
+        Op::AffineActivation(affine) if !affine.is_bare_activation() => (2 * affine.scale.len() as u64, 0),
+        _ => (0, 0),
+    }
+}
+
+/// What a pixel sees of the input, and how far its neighbour's view is from its own.
+#[derive(Clone, Copy)]
+struct Seen {
+    field: Option<[u64; 2]>,
+    step: [u64; 2],
+}
+
+impl Seen {
+    fn union(self, other: Self) -> Self {
+        let larger = |a: [u64; 2], b: [u64; 2]| [a[0].max(b[0]), a[1].max(b[1])];
+        let field = self.field.zip(other.field).map(|(a, b)| larger(a, b));
+        Self { field, step: larger(self.step, other.step) }
+    }
+
+    fn through(self, op: &Op) -> Self {
+        let (kernel, stride, dilation) = match op {
+            Op::Conv(conv) => (conv.kernel(), conv.stride, conv.dilation),
+            Op::MaxPool(pool) => (pool.kernel, pool.stride, pool.dilation),
+            Op::MaxPoolCascade(cascade) => ([cascade.times * (cascade.kernel - 1) + 1; 2], [1, 1], [1, 1]),
+            Op::Linear(_) | Op::GlobalPool(_) | Op::PyramidPool(_) => return Self { field: None, ..self },
+            _ => return self,
+        };
+        let grown = |i: usize| (u64::from(kernel[i]) - 1) * u64::from(dilation[i]) * self.step[i];
+        let field = self.field.map(|field| [field[0] + grown(0), field[1] + grown(1)]);
+        Self { field, step: [self.step[0] * u64::from(stride[0]), self.step[1] * u64::from(stride[1])] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::case::canonical;
+
+    /// FLOPs and minimal traffic of the published shapes, as worked out by hand.
+    #[test]
+    fn published_shapes_cost_what_paper_and_pencil_say() {
+        let rows = canonical().unwrap();
+        let cost = |name: &str| rows.iter().find(|row| row.name == name).unwrap().graph(0).unwrap().cost();
+        let sppf = cost("sppf_v5l");
+        // cv1: 1024 → 512 and cv2: 2048 → 1024 at 400 pixels; two normalisations.
+        assert_eq!(sppf.flops, 2 * 400 * (1024 * 512 + 2048 * 1024));
+        assert_eq!(sppf.parameters, 1024 * 512 + 2048 * 1024 + 2 * (512 + 1024));
+        assert_eq!(sppf.min_bytes, 4 * (2 * 1024 * 400 + sppf.parameters));
+        assert_eq!(sppf.receptive_field, Some([13, 13]));
+        // Four 3x3 convolutions 2048 → 21 with bias; the largest rate sees 2 * 24 + 1.
+        let aspp = cost("aspp_deeplabv2");
+        assert_eq!(aspp.flops, 2 * 4 * 9 * 2048 * 21 * 41 * 41);
+        assert_eq!(aspp.parameters, 4 * (9 * 2048 * 21 + 21));
+        assert_eq!(aspp.receptive_field, Some([49, 49]));
+        // BasicRFB of 1024: 128 per branch unit, stride 1, visual 2.
+        let rfb = cost("rfb_300");
+        let [m, c] = [128, 1024];
+        let weights = c * 2 * m + 9 * 4 * m * m // branch 0
+            + c * m + 9 * 2 * m * m + 9 * 4 * m * m // branch 1
+            + c * m + 9 * m * (3 * m / 2) + 9 * (3 * m / 2) * 2 * m + 9 * 4 * m * m // branch 2
+            + 6 * m * c + c * c; // linear, shortcut
+        assert_eq!(rfb.flops, 2 * 361 * weights);
+        // Branch 2: 3x3, 3x3, and 3x3 of dilation 5.
+        assert_eq!(rfb.receptive_field, Some([15, 15]));
+        assert_eq!(cost("pyramid_sppnet").receptive_field, None);
+    }
+}
