@@ -51,12 +51,14 @@ impl Case {
         let mut input = None;
         let mut outputs = Vec::new();
         for key in weights.keys().filter(|key| !key.starts_with("weights.")) {
+            if key != "input" && key != "output" && !key.starts_with("output.") {
+                return Err(Error::data(format!("tensor '{key}'"), "is no part of a case; is it a file of weights?"));
+            }
             let (dims, values) = weights.tensor(key)?;
             let tensor = Tensor::new(shape(key, &dims)?, values)?;
             match key {
                 "input" => input = Some(tensor),
-                _ if key == "output" || key.starts_with("output.") => outputs.push((key.to_string(), dims, tensor)),
-                _ => return Err(Error::data(format!("tensor '{key}'"), "is no part of a case")),
+                _ => outputs.push((key.to_string(), dims, tensor)),
             }
         }
         let (Some(input), false) = (input, outputs.is_empty()) else {

@@ -1,1 +1,311 @@
+//! The command line as a user meets it: exit codes, messages, files. Needs an adapter; a software one will do.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use spp_wgpu::gpu::INSTALL_HINT;
+use spp_wgpu::weights::Weights;
+
+const SUBCOMMANDS: [&str; 6] = ["demo", "verify", "run", "devices", "graph", "completions"];
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn spp(args: &[&str]) -> Ran {
+    spp_with(args, &[])
+}
+
+fn spp_with(args: &[&str], variables: &[(&str, &str)]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spp"));
+    let output = command.args(args).envs(variables.iter().copied()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let ran = Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
+    assert!(!ran.stderr.contains("panicked"), "{args:?}: {}", ran.stderr);
+    ran
+}
+
+/// Fails with this code, and says each of these things on standard error and nothing on standard output.
+#[track_caller]
+fn fails(args: &[&str], code: i32, says: &[&str]) {
+    let ran = spp(args);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(code), ""), "{args:?}: {}", ran.stderr);
+    for text in says {
+        assert!(ran.stderr.contains(text), "{args:?} does not say '{text}': {}", ran.stderr);
+    }
+}
+
+#[track_caller]
+fn prints(args: &[&str]) -> String {
+    let ran = spp(args);
+    assert_eq!(ran.code, Some(0), "{args:?}: {}{}", ran.stdout, ran.stderr);
+    ran.stdout
+}
+
+#[track_caller]
+fn json(args: &[&str]) -> Value {
+    serde_json::from_str(&prints(args)).unwrap()
+}
+
+fn case(name: &str) -> String {
+    format!("{}/tests/data/cases/{name}.safetensors", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where no driver is found.
+fn no_adapter() -> [(&'static str, &'static str); 1] {
+    if cfg!(target_os = "linux") { [("VK_DRIVER_FILES", "/nonexistent")] } else { [("WGPU_BACKEND", "gl")] }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn every_help_has_an_example_and_is_no_error() {
+    for subcommand in SUBCOMMANDS {
+        assert!(prints(&[subcommand, "--help"]).contains("Example: spp "), "{subcommand}");
+    }
+    let help = prints(&["--help"]);
+    assert!(help.contains("Example") && SUBCOMMANDS.iter().all(|name| help.contains(name)), "{help}");
+}
+
+#[test]
+fn a_wrong_name_is_usage_and_the_nearest_is_suggested() {
+    fails(&["verfy"], 2, &["'verify'"]);
+    fails(&[], 2, &["Usage"]);
+    fails(&["graph", "sppf_v5z"], 2, &["sppf_v5z", "did you mean 'sppf_v5s'"]);
+    fails(&["verify", "sppf_v5s", "rfb_30"], 2, &["rfb_30", "'rfb_300'"]);
+    fails(&["run", "--block", "spff", "--output", "y"], 2, &["'sppf'"]);
+    fails(&["graph", "sppf_v5s", "--format", "svg"], 2, &["mermaid"]);
+    fails(&["devices", "--device", "0"], 2, &["--device"]);
+}
+
+#[test]
+fn bad_files_are_named_and_exit_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let [missing, output] = ["missing.safetensors", "y.safetensors"].map(|name| dir.path().join(name));
+    let weights = format!("{}/assets/digits/sppnet_digits.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let bad: [(PathBuf, &str); 5] = [
+        (missing, "os error 2"),
+        (dir.path().into(), "directory"),
+        (file("empty.safetensors", b""), "empty"),
+        (file("garbage.safetensors", b"this is no safetensors file, whatever its name says"), "header"),
+        (weights.into(), "is it a file of weights?"),
+    ];
+    for (path, reason) in &bad {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        fails(&["verify", text(path)], 2, &[name, reason]);
+        fails(&["graph", text(path)], 2, &[name, reason]);
+        fails(&["run", text(path), "--output", text(&output)], 2, &[name, reason]);
+    }
+    assert!(!output.exists());
+}
+
+#[test]
+fn graph_prints_every_format() {
+    assert!(prints(&["graph", "sppf_v5s"]).contains("cv1.conv  conv               [1, 256, 20, 20]   input"));
+    assert!(prints(&["graph", "sppf_v5s", "--format", "dot"]).starts_with("digraph"));
+    assert!(prints(&["graph", "sppf_v5s", "--format", "mermaid"]).starts_with("flowchart"));
+    let graph = json(&["graph", &case("sppf_k5"), "--format", "json"]);
+    assert_eq!(graph["nodes"][0]["shape"], serde_json::json!([1, 32, 20, 20]));
+    assert_eq!(graph["outputs"][0]["name"], "output");
+
+    let planned = ["graph", "sppf_v5s", "--planned", "--format", "json"];
+    let plan = json(&planned);
+    let kernels: Vec<_> =
+        plan["steps"].as_array().unwrap().iter().map(|step| step["shader"].as_str().unwrap()).collect();
+    assert_eq!(kernels, ["layout", "conv", "max_pool_cascade", "conv", "layout"]);
+    let unfused = json(&[&planned[..], &["--unfused", "--class", "software"]].concat());
+    assert!(unfused["dispatches"].as_u64() > plan["dispatches"].as_u64());
+    assert!(prints(&planned[..3]).starts_with("3 dispatches"));
+    fails(&["graph", "sppf_v5s", "--planned", "--format", "dot"], 2, &["text or json"]);
+}
+
+#[test]
+fn case_files_are_verified_on_the_reference() {
+    let names = ["sppf_k5", "pyramid_12x16", "sppnet_64x48", "rfb_stride2_visual2"];
+    let cases = names.map(case);
+    let table = prints(&["verify", &cases[0], &cases[1], &cases[2], &cases[3], "--device", "cpu"]);
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    assert_eq!(rows.len(), 4, "{table}");
+    for (row, name) in rows.iter().zip(names) {
+        assert!(row.starts_with(name) && row.contains("CPU reference  ok"), "{table}");
+    }
+    fails(&["verify", "sppf_v5s", "--device", "cpu"], 2, &["itself"]);
+    fails(&["verify", "--device", "cpu"], 2, &["itself"]);
+}
+
+/// A copy of a case whose output `[0, 0, 0, 1]` is off by 0.001.
+fn tampered(dir: &Path) -> PathBuf {
+    let mut bytes = fs::read(case("sppf_k5")).unwrap();
+    let data = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..data]).unwrap();
+    let at = data + header["output"]["data_offsets"][0].as_u64().unwrap() as usize + 4;
+    let value = f32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) + 0.001;
+    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    let path = dir.join("tampered.safetensors");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn one_wrong_value_fails_its_row_and_only_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = tampered(dir.path());
+    for device in ["cpu", "0"] {
+        let ran = spp(&["verify", text(&wrong), &case("sppf_k5"), "--device", device]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        let rows: Vec<&str> = ran.stdout.lines().skip(1).collect();
+        assert!(rows[0].starts_with("tampered") && rows[0].contains(" FAIL "), "{}", ran.stdout);
+        assert!(rows[0].contains("output: worst at [0, 0, 0, 1]"), "{}", ran.stdout);
+        assert!(rows[1].starts_with("sppf_k5") && rows[1].contains(" ok "), "{}", ran.stdout);
+        if device != "cpu" {
+            assert!(rows[0].ends_with("unfused, every node agrees with the reference"), "{}", ran.stdout);
+        }
+    }
+    let ran = spp(&["verify", text(&wrong), "--device", "cpu", "--json"]);
+    let rows: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, &rows[0]["pass"]), (Some(1), &Value::Bool(false)));
+}
+
+#[test]
+fn the_gpu_is_verified_against_reference_and_files() {
+    let rows = json(&["verify", "pyramid_sppnet", &case("sppf_k3_odd_channels"), "--json"]);
+    for (row, name, dispatches) in [(&rows[0], "pyramid_sppnet", 1), (&rows[1], "sppf_k3_odd_channels", 3)] {
+        assert_eq!((&row["case"], &row["pass"]), (&name.into(), &true.into()), "{row}");
+        assert_eq!(row["dispatches"], dispatches, "{row}");
+        assert!(row["err_over_bound"].as_f64().unwrap() <= 1.0 && row["ms"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    let row = &json(&["verify", &case("sppf_k3_odd_channels"), "--unfused", "--json"])[0];
+    assert!(row["pass"] == true && row["dispatches"].as_u64() > Some(3), "{row}");
+}
+
+/// All outputs in the file have the names, dimensions and (to 1e-4) values of the case's.
+#[track_caller]
+fn same_outputs(case: &str, written: &Path) {
+    let [want, got] = [Path::new(case), written].map(|path| Weights::open(path).unwrap());
+    let outputs: Vec<&str> = want.keys().filter(|key| key.starts_with("output")).collect();
+    assert_eq!(got.keys().collect::<Vec<_>>(), outputs);
+    for key in outputs {
+        let [(want_dims, want), (got_dims, got)] = [&want, &got].map(|file| file.tensor(key).unwrap());
+        assert_eq!(want_dims, got_dims);
+        assert!(want.iter().zip(&got).all(|(a, b)| (a - b).abs() <= 1e-4 * a.abs().max(1.0)), "{case} {key}");
+    }
+}
+
+#[test]
+fn run_writes_what_the_case_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("y.safetensors");
+    for name in ["sppf_k5", "pyramid_12x16", "sppnet_64x48", "rfbnet300_width_sixteenth"] {
+        for device in ["cpu", "0"] {
+            prints(&["run", &case(name), "--output", text(&path), "--force", "--device", device]);
+            same_outputs(&case(name), &path);
+        }
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a temporary file is left");
+}
+
+#[test]
+fn run_takes_weights_and_input_from_files_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("y.safetensors");
+    let (case, arguments) = (case("sppf_k5"), r#"{"c1": 32, "c2": 16}"#);
+    let block = ["run", "--block", "sppf", "--weights", &case, "--input", &case, "--output", text(&path)];
+    let with = |more: &[&'static str]| [&block[..], more].concat();
+    prints(&with(&["--args", arguments, "--prefix", "weights.", "--device", "cpu"]));
+    same_outputs(&case, &path);
+    fs::remove_file(&path).unwrap();
+    fails(&with(&["--args", arguments, "--prefix", "model.9"]), 2, &["model.9", "missing", "cv1.conv.weight"]);
+    fails(&with(&["--args", "{c1: 32}"]), 2, &["--args"]);
+    fails(&with(&["--args", r#"{"kk": 5}"#]), 2, &["kk", "unknown"]);
+    fails(&with(&["--tensor", "x"]), 2, &["'x'"]);
+    fails(&with(&["--tensor", "weights.cv1.bn.bias"]), 2, &["[n, c, h, w]"]);
+    fails(&with(&["--precision", "f16"]), 2, &["f16 is not supported"]);
+    fails(&["run", "--block", "sppf", "--output", "y"], 2, &["--weights"]);
+    fails(&["run", "--output", "y"], 2, &["CASE"]);
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_existing_output_is_kept_unless_forced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("y.safetensors");
+    fs::write(&path, "mine").unwrap();
+    let case = case("sppf_smaller_than_kernel");
+    let run = ["run", &case, "--device", "cpu", "--output", text(&path)];
+    fails(&run, 2, &["y.safetensors", "--force"]);
+    assert_eq!(fs::read(&path).unwrap(), b"mine");
+    prints(&[&run[..], &["--force"]].concat());
+    same_outputs(&case, &path);
+    fails(&["run", &case, "--device", "cpu", "--output", "/nonexistent/y"], 2, &["/nonexistent/y"]);
+}
+
+#[test]
+fn adapters_are_listed_and_an_unknown_one_is_none() {
+    let devices = json(&["devices", "--json"]);
+    let name = devices[0]["name"].as_str().unwrap();
+    assert!(prints(&["devices"]).contains(name));
+    fails(&["verify", "pyramid_sppnet", "--device", "nosuch"], 3, &["nosuch", name]);
+    fails(&["demo", "--device", "nosuch"], 3, &["nosuch", name]);
+    fails(&["verify", "pyramid_sppnet", "--device", "99"], 3, &["99", name]);
+}
+
+#[test]
+fn without_an_adapter_only_the_demo_runs_and_says_where() {
+    for args in [&["devices"][..], &["verify", "pyramid_sppnet"], &["demo", "--device", "0"]] {
+        let ran = spp_with(args, &no_adapter());
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{args:?}");
+        assert!(ran.stderr.contains(INSTALL_HINT), "{args:?}: {}", ran.stderr);
+    }
+    let ran = spp_with(&["demo"], &no_adapter());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let note = ran.stderr.lines().find(|line| line.contains("CPU reference")).unwrap();
+    assert!(note.contains(INSTALL_HINT), "{note}");
+    let row = ran.stdout.lines().find(|line| line.starts_with("20x40")).unwrap();
+    assert_eq!(row.split_whitespace().take(3).collect::<Vec<_>>(), ["20x40", "0.9731", "0.9731"]);
+}
+
+#[test]
+fn the_demo_reads_as_well_as_pytorch_and_checks_every_block() {
+    let rows = json(&["demo", "--json"]);
+    let rows = rows.as_array().unwrap();
+    assert!(rows.iter().all(|row| row["pass"] == true), "{rows:#?}");
+    let right: Vec<u64> = rows.iter().filter_map(|row| row["right"].as_u64()).collect();
+    assert_eq!(right, [286, 296, 289, 295, 288], "PyTorch's accuracies are 0.9630 0.9966 0.9731 0.9933 0.9697");
+    assert!(rows[..5].iter().all(|row| row["vector"] == 1344 && row["max_abs_difference"].as_f64() < Some(1e-4)));
+    let blocks: Vec<&str> = rows.iter().filter_map(|row| row["block"].as_str()).collect();
+    assert_eq!(blocks, spp_wgpu::blocks::NAMES);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_panic() {
+    for args in [&["graph", "sppf_v5s", "--planned"][..], &["devices", "--json"], &["completions", "bash"], &["--help"]]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spp"));
+        let mut child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !stderr.contains("panicked"), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn completions_know_the_subcommands() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = prints(&["completions", shell]);
+        assert!(SUBCOMMANDS.iter().all(|name| script.contains(name)), "{shell}");
+    }
+    fails(&["completions", "tcl"], 2, &["tcl"]);
+}

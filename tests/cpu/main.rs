@@ -1,6 +1,5 @@
 //! Tests that need no GPU, a module a subject.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
 mod blocks;

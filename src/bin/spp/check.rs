@@ -93,7 +93,7 @@ fn first_diverging(gpu: &Gpu, graph: &Graph, inputs: &[Tensor]) -> Result<String
 }
 
 /// The median of up to five runs.
-pub(crate) fn median_ms(mut run: impl FnMut() -> Result<(), Error>) -> Result<f64, Error> {
+fn median_ms(mut run: impl FnMut() -> Result<(), Error>) -> Result<f64, Error> {
     let begin = Instant::now();
     let mut times = Vec::new();
     while times.is_empty() || (times.len() < 5 && begin.elapsed() < TIMING) {

@@ -25,6 +25,7 @@ pub(crate) struct Args {
 }
 
 /// A block of the family: input, outputs, and how they compare with the reference's.
+#[derive(Debug)]
 struct Block {
     row: Canonical,
     outputs: Vec<Shape>,
@@ -123,12 +124,12 @@ fn say_blocks(blocks: &[Block], device: &Device) -> Result<()> {
 }
 
 fn reading_json(reading: &Reading, digits: &Digits) -> Value {
-    let accuracy = |right: usize| right as f64 / digits.labels.len() as f64;
     let [h, w] = reading.size;
     json!({
         "size": format!("{h}x{w}"),
-        "accuracy": accuracy(reading.right),
-        "pytorch_accuracy": accuracy(reading.right_in_pytorch),
+        "images": digits.labels.len(),
+        "right": reading.right,
+        "right_in_pytorch": reading.right_in_pytorch,
         "max_abs_difference": reading.max_difference,
         "vector": reading.vector,
         "images_per_s": reading.images_per_s,

@@ -45,8 +45,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // wgpu tells at `warn` of every driver that it cannot load.
-    let filter = env_logger::Env::default().default_filter_or("error,spp_wgpu=warn");
+    // What wgpu and the Vulkan loader log comes back to us as errors, too; RUST_LOG=warn shows it all.
+    let filter = env_logger::Env::default().default_filter_or("off,spp_wgpu=warn");
     let format = |out: &mut env_logger::fmt::Formatter, record: &log::Record| {
         writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args())
     };

@@ -83,32 +83,31 @@ fn check(subject: &Subject, device: &Device, options: &PlanOptions) -> Result<Ou
     let start = Instant::now();
     let computed = reference::run_with_bounds(&graph, std::slice::from_ref(&input))?;
     let ms = start.elapsed().as_secs_f64() * 1e3;
-    match (device, subject) {
-        (Device::Gpu(gpu), Subject::Canonical(_)) => check::on_gpu(gpu, &graph, &input, &computed, options),
-        (Device::Gpu(gpu), Subject::File(_, case)) => {
-            check::on_gpu(gpu, &graph, &input, &truth(case, &graph, &computed)?, options)
-        }
-        (Device::Reference, Subject::File(_, case)) => {
-            let outcome = check::on_reference(&graph, &computed, &truth(case, &graph, &computed)?)?;
-            Ok(Outcome { ms, ..outcome })
-        }
-        (Device::Reference, Subject::Canonical(_)) => check::on_reference(&graph, &computed, &computed),
+    let truth = match subject {
+        Subject::File(_, case) => Some(truth(case, &graph, &computed)?),
+        Subject::Canonical(_) => None,
+    };
+    let want = truth.as_deref().unwrap_or(&computed);
+    match device {
+        Device::Gpu(gpu) => check::on_gpu(gpu, &graph, &input, want, options),
+        Device::Reference => Ok(Outcome { ms, ..check::on_reference(&graph, &computed, want)? }),
     }
 }
 
 /// The file's values, with the bounds that the reference computes for them.
 fn truth(case: &Case, graph: &Graph, computed: &[Values]) -> Result<Vec<Values>, Error> {
-    let file = |reason: String| Error::InvalidData { what: "case".into(), reason };
+    let mismatch = |detail| Error::ShapeMismatch { op: "case".into(), detail };
+    if case.outputs.len() != computed.len() {
+        let (outputs, nodes) = (case.outputs.len(), computed.len());
+        return Err(mismatch(format!("the file has {outputs} outputs, the graph computes {nodes}")));
+    }
     let truth = graph.outputs().iter().zip(computed).map(|((name, _), computed)| {
         let Some((_, _, want)) = case.outputs.iter().find(|(key, ..)| key == name) else {
-            return Err(file(format!("the file has no tensor '{name}', which the graph computes")));
+            return Err(mismatch(format!("the file has no '{name}', which the graph computes")));
         };
-        if want.shape() != computed.shape {
-            return Err(file(format!(
-                "'{name}' is {} in the file, the graph computes {}",
-                want.shape(),
-                computed.shape
-            )));
+        let (got, want_shape) = (computed.shape, want.shape());
+        if got != want_shape {
+            return Err(mismatch(format!("'{name}' is {want_shape} in the file, the graph computes {got}")));
         }
         Ok(Values { bound: computed.bound.clone(), ..Values::exact(want) })
     });
