@@ -2,8 +2,10 @@
 
 mod measure;
 mod roofline;
+mod row;
 mod stats;
 
 pub use measure::{MeasureOptions, Measurement, measure};
 pub use roofline::{Bound, Peaks};
+pub use row::{COLUMNS, Row};
 pub use stats::{SIGNIFICANCE, Samples, Verdict, rank_test};

@@ -1,0 +1,85 @@
+//! Every operation at a shape of some network: `cargo bench --bench ops [-- NAME PART…]`.
+
+use std::process::ExitCode;
+
+use spp_wgpu::bench::{COLUMNS, MeasureOptions, Row};
+use spp_wgpu::ops::*;
+use spp_wgpu::{Gpu, GpuOptions, Graph, NodeId, Result, Shape, Tensor, gpu};
+
+/// Operation and network, input shape, and how it is built.
+type Bench = (&'static str, [u32; 4], fn(&mut Graph, NodeId) -> Result<NodeId>);
+
+const BENCHES: &[Bench] = &[
+    ("add (RFBNet shortcut)", [1, 1024, 19, 19], |g, x| {
+        g.add("y", x, x, Add { scale: 0.1, activation: Activation::Relu })
+    }),
+    ("affine_activation (YOLOv5l cv1)", [1, 512, 20, 20], |g, x| {
+        g.affine_activation("y", x, AffineActivation::activation(512, Activation::Silu))
+    }),
+    ("concat (SPP-net, copied)", [1, 512, 20, 20], |g, x| g.concat("y", &[x, x])),
+    ("conv 1x1 (YOLOv5l SPPF cv2)", [1, 2048, 20, 20], |g, x| g.conv("y", x, conv(1024, 2048, 1, 1)?)),
+    ("conv 3x3 (YOLOv7 SPPCSPC cv3)", [1, 512, 20, 20], |g, x| g.conv("y", x, conv(512, 512, 3, 1)?)),
+    ("conv 3x3 (VGG16 conv1_2)", [1, 64, 300, 300], |g, x| g.conv("y", x, conv(64, 64, 3, 1)?)),
+    ("conv_direct 3x3 (two groups)", [1, 256, 38, 38], |g, x| {
+        g.conv("y", x, Conv { groups: 2, ..conv(256, 128, 3, 1)? })
+    }),
+    ("conv_grouped 3x3 (MobileNetV2 depthwise)", [1, 96, 112, 112], |g, x| {
+        g.conv("y", x, Conv { groups: 96, ..conv(96, 1, 3, 1)? })
+    }),
+    ("global_pool (DeepLab v3 image pooling)", [1, 2048, 33, 33], |g, x| {
+        g.global_pool("y", x, GlobalPool { kind: GlobalPoolKind::Average })
+    }),
+    ("layout (RFBNet300 conf head)", [1, 126, 38, 38], |g, x| g.layout("y", x, Layout { width: 21 })),
+    ("linear (SPP_NET fc2)", [1, 4096, 1, 1], |g, x| {
+        let weight = Tensor::filled(Shape::new(1000, 4096, 1, 1), 0.01)?;
+        g.linear("y", x, Linear { weight: weight.into(), bias: None, activation: Activation::Sigmoid })
+    }),
+    ("max_pool 2x2 (VGG16 pool1)", [1, 64, 300, 300], |g, x| g.max_pool("y", x, MaxPool::new([2, 2]))),
+    ("max_pool 5x5 (YOLOv5l SPPF)", [1, 512, 20, 20], |g, x| g.max_pool("y", x, MaxPool::same(5))),
+    ("max_pool_cascade (YOLOv5l SPPF)", [1, 512, 20, 20], |g, x| {
+        g.max_pool_cascade("y", x, MaxPoolCascade { kernel: 5, times: 3 })
+    }),
+    ("pyramid_pool (SPP-net)", [1, 512, 13, 13], |g, x| {
+        g.pyramid_pool("y", x, PyramidPool { levels: vec![4, 2, 1], mode: PyramidMode::Padded })
+    }),
+    ("resize (DeepLab v3 scores)", [1, 21, 65, 65], |g, x| {
+        g.resize("y", x, Resize { out_h: 513, out_w: 513, mode: ResizeMode::Bilinear })
+    }),
+    ("softmax (DeepLab scores)", [1, 21, 65, 65], |g, x| g.softmax("y", x, Softmax { axis: SoftmaxAxis::Channels })),
+];
+
+/// A convolution that keeps the extent.
+fn conv(out_c: u32, in_c: u32, kernel: u32, dilation: u32) -> Result<Conv> {
+    let pad = kernel / 2 * dilation;
+    let weight = Tensor::filled(Shape::new(out_c, in_c, kernel, kernel), 0.01)?;
+    Ok(Conv { padding: Padding::symmetric(pad, pad), dilation: [dilation; 2], ..Conv::new(weight) })
+}
+
+fn main() -> ExitCode {
+    // Cargo adds `--bench`.
+    let filters: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    match run(&filters) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(filters: &[String]) -> Result<()> {
+    let gpu = Gpu::new(&GpuOptions::default())?;
+    println!("{}\n{}", gpu::describe(gpu.info()), COLUMNS.join("\t"));
+    for (name, [n, c, h, w], build) in BENCHES {
+        if filters.is_empty() || filters.iter().any(|part| name.contains(part)) {
+            let input = Tensor::filled(Shape::new(*n, *c, *h, *w), 0.5)?;
+            let mut graph = Graph::new();
+            let x = graph.input("x", input.shape())?;
+            let y = build(&mut graph, x)?;
+            graph.output("y", y)?;
+            let row = Row::measure(&gpu, name, &graph, &input, &MeasureOptions::default(), None)?;
+            println!("{}", row.cells().join("\t"));
+        }
+    }
+    Ok(())
+}

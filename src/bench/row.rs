@@ -1,0 +1,144 @@
+//! One line of a benchmark: a case, its times, and how they compare with the device's roofline.
+
+use serde_json::{Value, json};
+
+use super::{Bound, MeasureOptions, Peaks, Samples, measure};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::graph::{Graph, GraphCost};
+use crate::plan::PlanOptions;
+use crate::tensor::Tensor;
+
+/// What a benchmark says of one graph on one device.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// A name of `canonical.json`, or an operation.
+    pub case: String,
+    /// Images.
+    pub batch: u32,
+    /// Adapter, backend and driver, as wgpu calls them.
+    pub device: [String; 3],
+    /// Dispatches, conversion of inputs and outputs aside.
+    pub dispatches: usize,
+    /// Work and least traffic.
+    pub cost: GraphCost,
+    /// Planning, compiling, uploading weights and the first run, milliseconds.
+    pub compile_ms: f64,
+    /// Host tensor in to host tensor out.
+    pub wall: Samples,
+    /// First to last timestamp on the device, where it has any.
+    pub gpu: Option<Samples>,
+    /// The least time by the device's measured limits, milliseconds, and what binds; where they are known.
+    pub floor: Option<(f64, Bound)>,
+}
+
+/// Column titles of [`Row::cells`]. Rates and roofline are by device time, by wall time where there is none.
+pub const COLUMNS: [&str; 16] = [
+    "case",
+    "batch",
+    "dispatches",
+    "compile ms",
+    "wall min",
+    "median",
+    "p90",
+    "p99 ms",
+    "gpu min",
+    "median",
+    "p90",
+    "p99 ms",
+    "GFLOP/s",
+    "GB/s",
+    "roofline %",
+    "bound",
+];
+
+impl Row {
+    /// Builds and measures `graph`. Errors as [`measure()`].
+    pub fn measure(
+        gpu: &Gpu,
+        case: &str,
+        graph: &Graph,
+        input: &Tensor,
+        options: &MeasureOptions,
+        peaks: Option<&Peaks>,
+    ) -> Result<Self> {
+        let (program, measured) = measure(gpu, graph, input, &PlanOptions::default(), options)?;
+        let (info, cost) = (gpu.info(), graph.cost());
+        Ok(Self {
+            case: case.into(),
+            batch: input.shape().n,
+            device: [info.name.clone(), info.backend.to_string(), format!("{} {}", info.driver, info.driver_info)],
+            dispatches: program.plan().dispatches(),
+            cost,
+            compile_ms: measured.compile_ms,
+            wall: measured.wall,
+            gpu: measured.gpu,
+            floor: peaks.map(|peaks| peaks.floor_of_graph(&cost)),
+        })
+    }
+
+    /// The time that rates are taken by: the device's median, or the wall's where the device has no clock.
+    pub fn ms(&self) -> f64 {
+        self.gpu.as_ref().unwrap_or(&self.wall).median()
+    }
+
+    /// 10⁹ floating-point operations a second.
+    pub fn gflops(&self) -> f64 {
+        self.cost.flops as f64 / self.ms() / 1e6
+    }
+
+    /// 10⁹ bytes a second, of the least traffic.
+    pub fn gbps(&self) -> f64 {
+        self.cost.min_bytes as f64 / self.ms() / 1e6
+    }
+
+    /// The floor as a share of the time taken, where the floor is known.
+    pub fn roofline_percent(&self) -> Option<f64> {
+        self.floor.map(|(floor, _)| 100.0 * floor / self.ms())
+    }
+
+    /// A row of a table under [`COLUMNS`].
+    pub fn cells(&self) -> [String; 16] {
+        let ms = |time: f64| if time < 10.0 { format!("{time:.3}") } else { format!("{time:.1}") };
+        let times = |samples: Option<&Samples>| match samples {
+            Some(s) => [s.min(), s.median(), s.percentile(90.0), s.percentile(99.0)].map(ms),
+            None => ["-", "no timestamps", "-", "-"].map(String::from),
+        };
+        let [wall_min, wall_median, wall_p90, wall_p99] = times(Some(&self.wall));
+        let [gpu_min, gpu_median, gpu_p90, gpu_p99] = times(self.gpu.as_ref());
+        [
+            self.case.clone(),
+            self.batch.to_string(),
+            self.dispatches.to_string(),
+            ms(self.compile_ms),
+            wall_min,
+            wall_median,
+            wall_p90,
+            wall_p99,
+            gpu_min,
+            gpu_median,
+            gpu_p90,
+            gpu_p99,
+            format!("{:.2}", self.gflops()),
+            format!("{:.2}", self.gbps()),
+            self.roofline_percent().map_or("-".into(), |percent| format!("{percent:.1}")),
+            self.floor.map_or("-", |(_, bound)| bound.name()).into(),
+        ]
+    }
+
+    /// An object with the documented keys.
+    pub fn json(&self) -> Value {
+        let times = |s: &Samples| {
+            let [min, median] = [s.min(), s.median()];
+            json!({"min": min, "median": median, "p90": s.percentile(90.0), "p99": s.percentile(99.0)})
+        };
+        let [adapter, backend, driver] = &self.device;
+        json!({
+            "case": self.case, "batch": self.batch, "precision": "f32", "adapter": adapter, "backend": backend,
+            "driver": driver, "dispatches": self.dispatches, "flops": self.cost.flops, "bytes": self.cost.min_bytes,
+            "compile_ms": self.compile_ms, "wall_ms": times(&self.wall), "gpu_ms": self.gpu.as_ref().map(times),
+            "gflops": self.gflops(), "gbps": self.gbps(), "roofline_pct": self.roofline_percent(),
+            "bound": self.floor.map(|(_, bound)| bound.name()),
+        })
+    }
+}
