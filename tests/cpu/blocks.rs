@@ -373,7 +373,7 @@ fn a_file_that_is_no_case_is_refused() {
         (r#"{"block":"spp","args":"{"}"#, &both, "args"),
         (sound, &both[..1], "needs the tensors"),
         (sound, &both[1..], "needs the tensors"),
-        (sound, &[both[0], both[1], ("outputs", "[4]")], "'outputs': has 1 dimensions"),
+        (sound, &[both[0], both[1], ("output.x", "[4]")], "'output.x': has 1 dimensions"),
         (sound, &[both[0], both[1], ("extra", "[1,4]")], "is no part of a case"),
         (sound, &[("input", "[1,1,1,2,2]"), both[1]], "has 5 dimensions"),
     ];
