@@ -24,7 +24,7 @@
 //! - [`blocks`] builds the published systems out of operations, each by its `state_dict` keys.
 //! - [`plan`] has a file for each pass. On the GPU tensors are NHWC, channels padded to a multiple of four with zeros; a
 //!   tensor is a [`plan::Slice`] of a buffer, so that concatenation costs nothing where producers write in place.
-//! - [`reference`] is the truth: plain loops in `f64`, with the error that `f32` may have beside each value. It shares
+//! - [`mod@reference`] is the truth: plain loops in `f64`, with the error that `f32` may have beside each value. It shares
 //!   the `Graph` with the planner, and nothing else.
 //! - [`detection`] turns RFBNet's output into boxes, on the CPU. [`case`] reads files of weights, input and expected
 //!   output, and lists the published shapes.

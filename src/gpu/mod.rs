@@ -27,7 +27,7 @@ use kernel::Kernel;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GpuOptions {
-    /// An index into [`adapters`] or part of a name; `None`: `WGPU_ADAPTER_NAME`, else the most capable adapter.
+    /// An index into [`adapters()`] or part of a name; `None`: `WGPU_ADAPTER_NAME`, else the most capable adapter.
     pub device: Option<String>,
     /// How long a run may take before [`Error::Timeout`].
     pub timeout: Duration,
