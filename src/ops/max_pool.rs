@@ -48,6 +48,7 @@ impl MaxPool {
 
 params! {
     len: u32,
+    channels: u32,
     channels4: u32,
     in_h: u32,
     in_w: u32,
@@ -62,16 +63,17 @@ params! {
 pub(crate) static SHADER: Shader = Shader {
     stem: "max_pool",
     text: shader!("max_pool"),
-    pieces: &[piece!("index"), piece!("window"), piece!("ordered")],
+    pieces: &[piece!("index"), piece!("window"), piece!("ordered"), piece!("lanes")],
     params_binding: 2,
     params: Params::FIELDS,
 };
 
-/// One dispatch: reads slice `x`, writes slice `y`.
+/// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels.
 pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &MaxPool, x: &Slice, y: &Slice) {
     let len = y.pixels() * y.channels4();
     let params = Params {
         len,
+        channels: y.lanes_to_keep(),
         channels4: y.channels4(),
         in_h: x.shape.h,
         in_w: x.shape.w,

@@ -128,6 +128,7 @@ impl<'a> Planner<'a> {
             }
             Op::MaxPool(pool) => {
                 let x = self.nhwc(places, node.inputs[0]);
+                let x = self.in_runs(&node.name, x, &y.segments);
                 ops::max_pool::plan(self, &node.name, pool, &x, &y);
                 Ok(())
             }
