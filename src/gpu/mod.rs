@@ -213,7 +213,8 @@ impl Gpu {
         match polled {
             Ok(Ok(status)) => self.alive().map(|()| status.is_queue_empty()),
             Ok(Err(PollError::Timeout)) => Err(Error::Timeout(self.inner.timeout)),
-            Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
+            // A lost device takes no work: then there is no submission to wait for.
+            Ok(Err(error @ PollError::WrongSubmissionIndex(..))) => Err(self.mark_lost(&error.to_string())),
             Err(_) => Err(self.mark_lost("wgpu panicked while polling")),
         }
     }
