@@ -86,5 +86,5 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &MaxPool, x: &Slice,
     };
     let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
     let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE));
-    planner.push(step.window(pool.kernel, pool.stride, pool.dilation, pool.padding));
+    planner.push(step.loops(pool.kernel).window(pool.kernel, pool.stride, pool.dilation, pool.padding));
 }

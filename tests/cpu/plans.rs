@@ -287,6 +287,19 @@ mod sizes {
         assert!(matches!(&error, Error::LimitExceeded { what, .. } if what.contains("packed weight")), "{error}");
     }
 
+    /// Mesa's llvmpipe ends loops after 65 535 iterations, and tells nobody.
+    #[test]
+    fn loops_that_a_software_adapter_would_cut_short_are_refused_there() {
+        let whole =
+            |h, w| graph(Shape::new(1, 4, h, w), |graph, x| graph.max_pool("pool", x, MaxPool::new([h, w])).unwrap());
+        let software = DeviceProfile::portable(DeviceClass::Software);
+        Plan::new(&whole(255, 255), &software, &PlanOptions::default()).unwrap();
+        Plan::new(&whole(256, 256), &GPU, &PlanOptions::default()).unwrap();
+        let error = Plan::new(&whole(256, 256), &software, &PlanOptions::default()).unwrap_err();
+        // 256 rows, and 256 columns in each.
+        assert!(matches!(error, Error::LimitExceeded { needed: 65_792, available: 65_535, .. }), "{error}");
+    }
+
     #[test]
     fn a_budget_is_kept_to_the_byte() {
         let graph = pool(X);
