@@ -128,7 +128,7 @@ fn graph_prints_every_format() {
     let unfused = json(&[&planned[..], &["--unfused", "--class", "software"]].concat());
     assert!(unfused["dispatches"].as_u64() > plan["dispatches"].as_u64());
     assert!(prints(&planned[..3]).starts_with("3 dispatches"));
-    fails(&["graph", "sppf_v5s", "--planned", "--format", "dot"], 2, &["text or json"]);
+    assert!(prints(&["graph", "sppf_v5s", "--planned", "--format", "dot"]).contains("max_pool_cascade"));
 }
 
 #[test]
