@@ -156,18 +156,20 @@ impl Gpu {
                 });
             }
         }
+        let class = match info.device_type {
+            DeviceType::DiscreteGpu => DeviceClass::Discrete,
+            DeviceType::Cpu => DeviceClass::Software,
+            _ => DeviceClass::Integrated,
+        };
         let profile = DeviceProfile {
-            class: match info.device_type {
-                DeviceType::DiscreteGpu => DeviceClass::Discrete,
-                DeviceType::Cpu => DeviceClass::Software,
-                _ => DeviceClass::Integrated,
-            },
+            class,
             max_binding: has.max_storage_buffer_binding_size,
             max_buffer: has.max_buffer_size,
             max_workgroups: has.max_compute_workgroups_per_dimension,
             max_invocations: has.max_compute_invocations_per_workgroup,
             workgroup_memory: has.max_compute_workgroup_storage_size,
             max_storage_buffers: has.max_storage_buffers_per_shader_stage,
+            max_iterations: class.max_iterations(),
         };
         let (polling, kernels) = Default::default();
         Ok(Self { inner: Arc::new(Inner { info, device, queue, profile, timeout, polling, lost, kernels }) })
@@ -217,7 +219,8 @@ impl Gpu {
         match polled {
             Ok(Ok(status)) => self.alive().map(|()| status.is_queue_empty()),
             Ok(Err(PollError::Timeout)) => Err(Error::Timeout(self.inner.timeout)),
-            Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
+            // A lost device takes no work: then there is no submission to wait for.
+            Ok(Err(error @ PollError::WrongSubmissionIndex(..))) => Err(self.mark_lost(&error.to_string())),
             Err(_) => Err(self.mark_lost("wgpu panicked while polling")),
         }
     }
