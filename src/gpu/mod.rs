@@ -22,6 +22,7 @@ pub use adapters::{INSTALL_HINT, adapters, describe};
 pub use program::{Bindings, Program};
 
 use kernel::Kernel;
+pub(crate) use transfer::Staging;
 
 /// Which device to open.
 #[derive(Clone, Debug)]
@@ -45,6 +46,9 @@ impl GpuOptions {
         Self { device: Some(device.into()), ..Self::default() }
     }
 }
+
+/// What a device of our own has where its adapter can; nothing depends on them.
+const FEATURES: Features = Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP);
 
 /// An open device. Clones share it.
 #[derive(Clone, Debug)]
@@ -77,7 +81,7 @@ impl Gpu {
         let most = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("spp"),
-            required_features: adapter.features() & Features::TIMESTAMP_QUERY,
+            required_features: adapter.features() & FEATURES,
             required_limits: Limits {
                 max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
                 max_buffer_size: most.max_buffer_size,
@@ -202,7 +206,7 @@ impl Gpu {
         self.poll_with(PollType::Poll)
     }
 
-    fn wait(&self, submission: SubmissionIndex) -> Result<()> {
+    pub(crate) fn wait(&self, submission: SubmissionIndex) -> Result<()> {
         let timeout = Some(self.inner.timeout);
         self.poll_with(PollType::Wait { submission_index: Some(submission), timeout }).map(|_| ())
     }
@@ -235,7 +239,7 @@ impl Gpu {
     }
 
     /// Runs wgpu calls with all their errors caught.
-    fn scoped<T>(&self, calls: impl FnOnce(&Device) -> T) -> Result<T> {
+    pub(crate) fn scoped<T>(&self, calls: impl FnOnce(&Device) -> T) -> Result<T> {
         self.alive()?;
         let device = &self.inner.device;
         let filters = [ErrorFilter::OutOfMemory, ErrorFilter::Internal, ErrorFilter::Validation];

@@ -19,6 +19,7 @@ mod layout;
 mod linear;
 mod max_pool;
 mod max_pool_cascade;
+mod peak;
 mod pyramid_pool;
 mod resize;
 mod runs;

@@ -15,6 +15,7 @@ mod failure;
 mod family;
 mod graph;
 mod output;
+mod peak;
 mod run;
 mod subject;
 mod verify;
@@ -39,6 +40,7 @@ enum Command {
     Demo(demo::Args),
     Verify(verify::Args),
     Run(run::Args),
+    Peak(peak::Args),
     Devices(devices::Args),
     Graph(graph::Args),
     Completions(completions::Args),
@@ -63,6 +65,7 @@ fn dispatch(Cli { command, device }: Cli) -> Result<()> {
         Command::Demo(args) => demo::demo(&args, device),
         Command::Verify(args) => verify::verify(&args, device),
         Command::Run(args) => run::run(&args, device),
+        Command::Peak(args) => peak::peak(&args, device),
         Command::Graph(args) => graph::graph(&args, device),
         Command::Devices(_) | Command::Completions(_) if device.is_some() => {
             Err(Failure::Usage("--device chooses where to run, and this runs nothing".into()))
