@@ -143,6 +143,7 @@ fn case_files_are_verified_on_the_reference() {
     }
     fails(&["verify", "sppf_v5s", "--device", "cpu"], 2, &["itself"]);
     fails(&["verify", "--device", "cpu"], 2, &["itself"]);
+    fails(&["peak", "--device", "cpu"], 2, &["no limits"]);
 }
 
 /// A copy of a case whose output `[0, 0, 0, 1]` is off by 0.001.

@@ -9,6 +9,7 @@ use naga::back::{hlsl, msl, spv};
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, TypeInner};
+use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool};
 use spp_wgpu::plan::{ConvKernel, Shader, Step};
@@ -59,6 +60,9 @@ static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
             add(&graph, &DeviceProfile::portable(class), &PlanOptions::default());
         }
     }
+    for plan in bench::peak_plans(&DeviceProfile::portable(DeviceClass::Discrete)) {
+        steps.extend(plan.steps.into_iter().map(|step| (step.source(), step)));
+    }
     steps
 });
 
@@ -75,19 +79,22 @@ fn files(folder: &str) -> Vec<(String, String)> {
 
 fn parsed(source: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(source)));
-    // No capability: what every adapter takes.
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+    // No capability: what every adapter takes. But for f16, which must be asked for.
+    let half = if source.starts_with("enable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), half).validate(&module);
     (module, info.unwrap_or_else(|e| panic!("{}\n{source}", e.emit_to_string(source))))
 }
 
-/// A step of each kernel.
+/// A source of each kernel.
 fn of_each_shader() -> Vec<(&'static Shader, &'static String)> {
-    let step = |shader: &&'static Shader| STEPS.iter().find(|(_, step)| step.shader.stem == shader.stem);
-    let found = ops::shaders().into_iter().map(|shader| {
-        let (source, _) = step(&shader).unwrap_or_else(|| panic!("no graph here uses '{}'", shader.stem));
-        (shader, source)
-    });
-    found.collect()
+    let mut found = BTreeMap::new();
+    for (source, step) in STEPS.iter() {
+        found.entry(step.shader.stem).or_insert((step.shader, source));
+    }
+    for shader in ops::shaders() {
+        assert!(found.contains_key(shader.stem), "no graph here uses '{}'", shader.stem);
+    }
+    found.into_values().collect()
 }
 
 #[test]
@@ -179,7 +186,7 @@ fn there_is_one_entry_point_called_like_the_file() {
 
 #[test]
 fn a_file_starts_with_what_it_computes_and_how_it_is_dispatched() {
-    for (stem, text) in files("shaders") {
+    for (stem, text) in files("shaders").into_iter().chain(files("shaders/peak")) {
         let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
         assert!(header.len() >= 3, "{stem}: {header:?}");
         let says = |what: &str| header.iter().any(|line| line.contains(what));
@@ -214,6 +221,14 @@ fn every_shader_has_its_twins() {
 }
 
 #[test]
+fn every_shader_that_measures_is_measured_with() {
+    for (stem, text) in files("shaders/peak") {
+        let uses = |step: &Step| step.shader.stem == stem && step.shader.text == text;
+        assert!(STEPS.values().any(uses), "{stem} is used by no plan of bench::peak_plans");
+    }
+}
+
+#[test]
 fn no_shared_piece_is_unused() {
     let used: BTreeSet<&str> =
         STEPS.values().flat_map(|step| step.shader.pieces.iter().chain(&step.pieces)).copied().collect();
@@ -226,7 +241,7 @@ fn no_shared_piece_is_unused() {
 
 #[test]
 fn files_keep_to_the_rules() {
-    for (stem, text) in files("shaders").into_iter().chain(files("shaders/shared")) {
+    for (stem, text) in ["shaders", "shaders/peak", "shaders/shared"].into_iter().flat_map(files) {
         for banned in ["\t", "atomic", "override ", "enable "] {
             assert!(!text.contains(banned), "{stem}: {banned:?}");
         }

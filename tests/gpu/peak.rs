@@ -1,5 +1,8 @@
 //! What a device reaches at most. Measuring compares every kernel's results itself; here is whether they can be believed.
 
+use std::fs;
+
+use serde_json::Value;
 use spp_wgpu::bench::{measure_peaks, peak_plans, peaks};
 use spp_wgpu::wgpu::Features;
 use spp_wgpu::{Program, Tensor};
@@ -46,7 +49,11 @@ fn the_kernels_do_their_work() {
 #[test]
 fn peaks_are_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let measured = peaks(&GPU, Some(folder.path()), false).unwrap();
-    // Measured again, some number would differ.
-    assert_eq!(peaks(&GPU, Some(folder.path()), false).unwrap(), measured);
+    peaks(&GPU, Some(folder.path()), false).unwrap();
+    let file = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let mut kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    // No device does this, so that it can only be read.
+    kept["peaks"]["f32_gflops"] = 0.125.into();
+    fs::write(&file, kept.to_string()).unwrap();
+    assert_eq!(peaks(&GPU, Some(folder.path()), false).unwrap().f32_gflops, 0.125);
 }

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn json_keeps_every_bit_and_refuses_what_is_no_peak() {
+    fn json_is_read_back_and_what_is_no_peak_is_refused() {
         assert_eq!(Peaks::from_json(&PEAKS.json()).unwrap(), PEAKS);
         for (field, value) in [("copy_gbps", json!(0.0)), ("submit_us", json!("1")), ("f16_gflops", json!(-1.0))] {
             let mut changed = PEAKS.json();

@@ -23,9 +23,9 @@ use multiply_add::{MAX_ROUNDS, MultiplyAdd};
 /// Arithmetic is measured over at least so long.
 const LEAST_MS: f64 = 20.0;
 /// The best of so many counts.
-const TRIES: usize = 5;
+const TRIES: usize = 8;
 /// Copies of one buffer to another in one plan.
-const COPIES: usize = 4;
+const COPIES: usize = 2;
 /// Dispatches of a short and a long plan.
 const DISPATCHES: [usize; 2] = [64, 1024];
 /// Bytes of an upload or a download.

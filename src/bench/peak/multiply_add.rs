@@ -17,8 +17,8 @@ pub(super) struct MultiplyAdd {
     pub(super) half: bool,
 }
 
-/// Sums stay below 2²⁴, so that they are exact: 32 · (38 + 4 · rounds + 1).
-pub(super) const MAX_ROUNDS: u32 = 1 << 16;
+/// Sums stay below 2²⁴, so that they are exact, 32 · (38 + 4 · rounds + 1); and llvmpipe ends no loop early.
+pub(super) const MAX_ROUNDS: u32 = 1 << 15;
 
 /// Chains in one invocation: 8 vectors of 4.
 const CHAINS: u32 = 32;
@@ -63,7 +63,7 @@ impl MultiplyAdd {
             ..Step::new("peak", &SHADER, &params, u64::from(len.div_ceil(wg_size)))
         };
         let step = step.constant("WG_SIZE", Constant::U32(wg_size)).flops(self.flops());
-        let step = step.piece(if half { piece!("vec4_f16") } else { piece!("vec4_f32") });
+        let step = step.loops([rounds]).piece(if half { piece!("vec4_f16") } else { piece!("vec4_f32") });
         plan_of(
             profile,
             vec![step],

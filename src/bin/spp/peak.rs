@@ -35,7 +35,7 @@ pub(crate) fn peak(args: &Args, device: Option<&str>) -> Result<()> {
         }))?);
     }
     say(format_args!("{}, driver {} {}\n", describe(info), info.driver, info.driver_info))?;
-    Ok(say_table(["limit", "value", "unit"], &rows(&peaks))?)
+    Ok(say_table(["limit", &format!("{:>13}", "value"), "unit"], &rows(&peaks))?)
 }
 
 fn rows(peaks: &Peaks) -> Vec<[String; 3]> {
