@@ -113,7 +113,7 @@ fn bad_files_are_named_and_exit_2() {
 
 #[test]
 fn graph_prints_every_format() {
-    assert!(prints(&["graph", "sppf_v5s"]).contains("cv1.conv  conv               [1, 256, 20, 20]   input"));
+    assert!(prints(&["graph", "sppf_v5s"]).contains("cv1.conv  conv 1x1                   [1, 256, 20, 20]   input"));
     assert!(prints(&["graph", "sppf_v5s", "--format", "dot"]).starts_with("digraph"));
     assert!(prints(&["graph", "sppf_v5s", "--format", "mermaid"]).starts_with("flowchart"));
     let graph = json(&["graph", &case("sppf_k5"), "--format", "json"]);
