@@ -1,32 +1,8 @@
-// Grouped convolution whose groups may cut through a vec4 (depthwise first of all), NHWC:
-//   y[n,oy,ox,o] = act(scale * (bias[o] + Σ x[n,iy,ix,group(o) * group_in_c + i] * w[ky,kx,i,o]) + r)
+// Convolutions whose groups may cut through a vec4 (depthwise first of all), NHWC:
+//   y[n,oy,ox,o] = act(bias[o] + Σ x[n,iy,ix,group(o) * group_in_c + i] * w[ky,kx,i,o] + residual)
 // One invocation makes four output channels of one pixel, each with inputs of its own group.
-// Dispatch: ceil(pixels * out_c4 / WG_SIZE) workgroups.
-
-struct Params {
-    len: u32, // vec4s to write: pixels * out_c4
-    out_c4: u32,
-    in_h: u32,
-    in_w: u32,
-    out_h: u32,
-    out_w: u32,
-    out_c: u32,
-    group_in_c: u32,
-    group_out_c: u32,
-    x_offset: u32, // slices, in vec4s: first channel, and distance from pixel to pixel
-    x_stride: u32,
-    y_offset: u32,
-    y_stride: u32,
-    r_offset: u32,
-    r_stride: u32,
-    scale: f32,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> weights: array<vec4f>; // [ky][kx][channel in group][out_c4]
-@group(0) @binding(2) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(4) var<uniform> params: Params;
+// Dispatch: for each job, ceil(pixels * out_c4 / WG_SIZE) workgroups. A job has one term.
+// Weights: [ky][kx][channel in group][out_c4].
 
 @compute @workgroup_size(WG_SIZE)
 fn conv_grouped(
@@ -34,45 +10,53 @@ fn conv_grouped(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = workgroup_index(workgroup, groups) * WG_SIZE + lane;
-    if index >= params.len {
+    let found = job_of(workgroup_index(workgroup, groups));
+    if found.x == JOBS {
         return;
     }
-    let o4 = index % params.out_c4;
-    let pixel = index / params.out_c4;
-    let ox = pixel % params.out_w;
-    let oy = pixel / params.out_w % params.out_h;
-    let n = pixel / (params.out_w * params.out_h);
-    let y0 = i32(oy * STRIDE_H) - i32(PAD_TOP);
-    let x0 = i32(ox * STRIDE_W) - i32(PAD_LEFT);
-    let ky_end = end_tap(y0, DILATION_H, KERNEL_H, params.in_h);
-    let kx_end = end_tap(x0, DILATION_W, KERNEL_W, params.in_w);
+    let job = params.jobs[found.x];
+    let term = params.terms[job.term_begin];
+    let out_c4 = (job.out_c + 3u) / 4u;
+    let index = found.y * WG_SIZE + lane;
+    if index >= job.pixels * out_c4 {
+        return;
+    }
+    let o4 = index % out_c4;
+    let pixel = index / out_c4;
+    let ox = pixel % job.out_w;
+    let oy = pixel / job.out_w % job.out_h;
+    let n = pixel / (job.out_w * job.out_h);
+    let top = i32(oy * term.stride_h) - i32(term.pad_top);
+    let left = i32(ox * term.stride_w) - i32(term.pad_left);
+    let ky_end = end_tap(top, term.dilation_h, term.kernel_h, term.in_h);
+    let kx_end = end_tap(left, term.dilation_w, term.kernel_w, term.in_w);
     // Padding lanes of the last vec4 have zero weights; they read some channel that exists.
-    let o = min(vec4u(o4 * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(params.out_c - 1u));
-    let channel = o / params.group_out_c * params.group_in_c;
+    let o = min(vec4u(o4 * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(job.out_c - 1u));
+    let channel = o / term.group_out_c * term.group_in_c;
 
-    var sum = bias[o4];
-    for (var ky = first_tap(y0, DILATION_H); ky < ky_end; ky++) {
-        let row = (n * params.in_h + u32(y0 + i32(ky * DILATION_H))) * params.in_w;
-        for (var kx = first_tap(x0, DILATION_W); kx < kx_end; kx++) {
-            let tap = params.x_offset + (row + u32(x0 + i32(kx * DILATION_W))) * params.x_stride;
-            let w = (ky * KERNEL_W + kx) * params.group_in_c;
-            for (var i = 0u; i < params.group_in_c; i++) {
-                sum = fma(gather(tap, channel + vec4u(i)), weights[(w + i) * params.out_c4 + o4], sum);
+    var sum = bias[job.bias + o4];
+    for (var ky = first_tap(top, term.dilation_h); ky < ky_end; ky++) {
+        let row = (n * term.in_h + u32(top + i32(ky * term.dilation_h))) * term.in_w;
+        for (var kx = first_tap(left, term.dilation_w); kx < kx_end; kx++) {
+            let tap = term.x_offset + (row + u32(left + i32(kx * term.dilation_w))) * term.x_stride;
+            let w = (ky * term.kernel_w + kx) * term.group_in_c;
+            for (var i = 0u; i < term.group_in_c; i++) {
+                let x = gather(term.x_slot, tap, channel + vec4u(i));
+                sum = fma(x, weights[term.weights + (w + i) * out_c4 + o4], sum);
             }
         }
     }
-    y[params.y_offset + pixel * params.y_stride + o4] = epilogue(sum, pixel, o4);
+    store_y(job.y_slot, job.y_offset + pixel * job.y_stride + o4, epilogue(job, sum, pixel, o4));
 }
 
-fn gather(tap: u32, channel: vec4u) -> vec4f {
+fn gather(slot: u32, tap: u32, channel: vec4u) -> vec4f {
     if DEPTHWISE {
-        return x[tap + channel.x / 4u];
+        return load_x(slot, tap + channel.x / 4u);
     }
     return vec4f(
-        x[tap + channel.x / 4u][channel.x % 4u],
-        x[tap + channel.y / 4u][channel.y % 4u],
-        x[tap + channel.z / 4u][channel.z % 4u],
-        x[tap + channel.w / 4u][channel.w % 4u],
+        load_x(slot, tap + channel.x / 4u)[channel.x % 4u],
+        load_x(slot, tap + channel.y / 4u)[channel.y % 4u],
+        load_x(slot, tap + channel.z / 4u)[channel.z % 4u],
+        load_x(slot, tap + channel.w / 4u)[channel.w % 4u],
     );
 }

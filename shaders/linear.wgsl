@@ -54,7 +54,7 @@ fn linear(
         }
     }
     if lane == 0u {
-        let v = activate(partial[0] + bias[o4]);
+        let v = activate(partial[0] + bias[o4], ACTIVATION, SLOPE);
         y[params.y_offset + n * params.y_stride + o4] = keep_lanes(v, o4 * 4u, params.out_c);
     }
 }

@@ -6,18 +6,22 @@ const LEAKY_RELU: u32 = 2u;
 const SILU: u32 = 3u;
 const SIGMOID: u32 = 4u;
 
-fn activate(v: vec4f) -> vec4f {
-    if ACTIVATION == RELU {
-        return select(v, vec4f(0.0), v < vec4f(0.0));
+fn activate(v: vec4f, activation: u32, slope: f32) -> vec4f {
+    switch activation {
+        case RELU: {
+            return select(v, vec4f(0.0), v < vec4f(0.0));
+        }
+        case LEAKY_RELU: {
+            return select(v, v * slope, v < vec4f(0.0));
+        }
+        case SILU: {
+            return v / (1.0 + exp(-v));
+        }
+        case SIGMOID: {
+            return 1.0 / (1.0 + exp(-v));
+        }
+        default: {
+            return v;
+        }
     }
-    if ACTIVATION == LEAKY_RELU {
-        return select(v, v * SLOPE, v < vec4f(0.0));
-    }
-    if ACTIVATION == SILU {
-        return v / (1.0 + exp(-v));
-    }
-    if ACTIVATION == SIGMOID {
-        return 1.0 / (1.0 + exp(-v));
-    }
-    return v;
 }

@@ -24,6 +24,7 @@ pub struct Program {
     /// By buffer number; `None` for graph inputs and outputs, which are bound per [`Bindings`].
     buffers: Vec<Option<wgpu::Buffer>>,
     params: wgpu::Buffer,
+    params_offsets: Vec<usize>,
     dispatches: Vec<Dispatch>,
     pub(super) own: Own,
 }
@@ -81,7 +82,8 @@ impl Program {
             }
         });
         let buffers = buffers.collect::<Result<Vec<_>>>()?;
-        let params = upload_params(gpu, &plan)?;
+        let (offsets, params_len) = params_offsets(gpu, &plan);
+        let params = upload_params(gpu, &plan, &offsets, params_len)?;
         let max = plan.profile.max_workgroups;
         let kernels = plan.steps.iter().map(|step| gpu.kernel(step)).collect::<Result<Vec<_>>>()?;
         let mut dispatches = Vec::with_capacity(kernels.len());
@@ -90,7 +92,7 @@ impl Program {
             let bind_group = match bound {
                 Some(bound) => {
                     let bound: Vec<_> = bound.iter().map(|buffer| buffer.as_entire_buffer_binding()).collect();
-                    Some(bind_group(gpu, step, &kernel, &bound, (&params, i))?)
+                    Some(bind_group(gpu, step, &kernel, &bound, (&params, offsets[i]))?)
                 }
                 None => None,
             };
@@ -103,7 +105,7 @@ impl Program {
         let bytes = plan.outputs.iter().map(|port| port.shape.len() * 4).sum();
         let bindings = Bindings { bind_groups: Vec::new() };
         let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
-        let mut program = Self { gpu: gpu.clone(), plan, buffers, params, dispatches, own };
+        let mut program = Self { gpu: gpu.clone(), plan, buffers, params, params_offsets: offsets, dispatches, own };
         let entire = |buffers: &[wgpu::Buffer]| buffers.to_vec();
         let (inputs, outputs) = (entire(&program.own.inputs), entire(&program.own.outputs));
         let binding = |buffer| wgpu::Buffer::as_entire_buffer_binding(buffer);
@@ -171,7 +173,13 @@ impl Program {
                 }
             });
             let bound: Vec<BufferBinding> = bound.collect();
-            bind_groups.push(Some(bind_group(&self.gpu, step, &dispatch.kernel, &bound, (&self.params, i))?));
+            bind_groups.push(Some(bind_group(
+                &self.gpu,
+                step,
+                &dispatch.kernel,
+                &bound,
+                (&self.params, self.params_offsets[i]),
+            )?));
         }
         Ok(Bindings { bind_groups })
     }
@@ -249,17 +257,29 @@ fn create(gpu: &Gpu, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
     })
 }
 
-/// The parameters of all steps in one buffer, each at its own aligned offset.
-fn upload_params(gpu: &Gpu, plan: &Plan) -> Result<wgpu::Buffer> {
-    let stride = params_stride(gpu);
-    let mut bytes = vec![0; plan.steps.len() * stride];
-    for (place, step) in bytes.chunks_exact_mut(stride).zip(&plan.steps) {
-        place[..step.params.len()].copy_from_slice(&step.params);
+/// Where each step's parameters begin in the buffer of them all, and its size.
+fn params_offsets(gpu: &Gpu, plan: &Plan) -> (Vec<usize>, usize) {
+    let alignment = gpu.device().limits().min_uniform_buffer_offset_alignment.max(1) as usize;
+    let mut end = 0;
+    let mut begin = |step: &Step| {
+        let begin = end;
+        end += step.params.len().next_multiple_of(alignment);
+        begin
+    };
+    let offsets = plan.steps.iter().map(&mut begin).collect();
+    (offsets, end.max(alignment))
+}
+
+/// The parameters of all steps.
+fn upload_params(gpu: &Gpu, plan: &Plan, offsets: &[usize], len: usize) -> Result<wgpu::Buffer> {
+    let mut bytes = vec![0; len];
+    for (&offset, step) in offsets.iter().zip(&plan.steps) {
+        bytes[offset..offset + step.params.len()].copy_from_slice(&step.params);
     }
     gpu.scoped(|device| {
         let buffer = device.create_buffer(&BufferDescriptor {
             label: Some("spp/params"),
-            size: bytes.len().max(stride) as u64,
+            size: len as u64,
             usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
@@ -268,16 +288,12 @@ fn upload_params(gpu: &Gpu, plan: &Plan) -> Result<wgpu::Buffer> {
     })
 }
 
-fn params_stride(gpu: &Gpu) -> usize {
-    gpu.device().limits().min_uniform_buffer_offset_alignment.max(256) as usize
-}
-
 fn bind_group(
     gpu: &Gpu,
     step: &Step,
     kernel: &Kernel,
     bound: &[BufferBinding],
-    (params, position): (&wgpu::Buffer, usize),
+    (params, offset): (&wgpu::Buffer, usize),
 ) -> Result<BindGroup> {
     let storage = step.bindings.iter().zip(bound);
     let mut entries: Vec<BindGroupEntry> = storage
@@ -290,7 +306,7 @@ fn bind_group(
         binding: step.shader.params_binding,
         resource: wgpu::BindingResource::Buffer(BufferBinding {
             buffer: params,
-            offset: (position * params_stride(gpu)) as u64,
+            offset: offset as u64,
             size: std::num::NonZero::new(step.params.len() as u64),
         }),
     });

@@ -47,6 +47,7 @@ pub(crate) static SHADER: Shader = Shader {
     pieces: &[piece!("index"), piece!("activation"), piece!("lanes")],
     params_binding: 3,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 /// One dispatch: reads slices `a` and `b`, writes slice `y`, all of the same runs of channels.

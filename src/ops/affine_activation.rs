@@ -85,6 +85,7 @@ pub(crate) static SHADER: Shader = Shader {
     pieces: &[piece!("index"), piece!("activation"), piece!("lanes")],
     params_binding: 4,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 /// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels.

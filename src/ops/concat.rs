@@ -45,6 +45,7 @@ pub(crate) static SHADER: Shader = Shader {
     pieces: &[piece!("index")],
     params_binding: 2,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 /// Copies slice `x` into slice `y`: the same channels, perhaps in other runs. One dispatch where the runs agree,

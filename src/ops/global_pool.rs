@@ -44,6 +44,7 @@ pub(crate) static SHADER: Shader = Shader {
     pieces: &[piece!("index"), piece!("ordered")],
     params_binding: 2,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 /// Lanes that share one channel block; a power of two.

@@ -51,6 +51,7 @@ pub(crate) static SHADER: Shader = Shader {
     pieces: &[piece!("index")],
     params_binding: 2,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 /// NCHW `x` to NHWC `y`, padding and gaps zeroed: a dispatch for each run of channels.

@@ -61,6 +61,7 @@ pub(crate) static SHADER: Shader = Shader {
     pieces: &[piece!("index"), piece!("activation"), piece!("lanes")],
     params_binding: 4,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 /// Lanes that share one sum; a power of two.

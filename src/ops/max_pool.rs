@@ -66,6 +66,7 @@ pub(crate) static SHADER: Shader = Shader {
     pieces: &[piece!("index"), piece!("window"), piece!("ordered"), piece!("lanes")],
     params_binding: 2,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 /// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels.

@@ -54,6 +54,7 @@ pub(crate) static SHADER: Shader = Shader {
     pieces: &[piece!("index"), piece!("ordered")],
     params_binding: 1,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 /// Pixels of one invocation: columns are read once for all of them.

@@ -11,6 +11,7 @@ pub(crate) mod concat;
 pub(crate) mod conv;
 pub(crate) mod conv_direct;
 pub(crate) mod conv_grouped;
+pub(crate) mod conv_jobs;
 pub(crate) mod global_pool;
 pub(crate) mod layout;
 pub(crate) mod linear;
@@ -51,15 +52,20 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The constants that `shaders/shared/activation.wgsl` reads.
-    pub(crate) fn constants(self) -> [(&'static str, Constant); 2] {
-        let (number, slope) = match self {
+    /// What `shaders/shared/activation.wgsl` calls it, and its slope.
+    pub(crate) fn number(self) -> (u32, f32) {
+        match self {
             Self::None => (0, 0.0),
             Self::Relu => (1, 0.0),
             Self::LeakyRelu(slope) => (2, slope),
             Self::Silu => (3, 0.0),
             Self::Sigmoid => (4, 0.0),
-        };
+        }
+    }
+
+    /// The same, compiled into a kernel.
+    pub(crate) fn constants(self) -> [(&'static str, Constant); 2] {
+        let (number, slope) = self.number();
         [("ACTIVATION", Constant::U32(number)), ("SLOPE", Constant::F32(slope))]
     }
 

@@ -98,6 +98,7 @@ pub(crate) static SHADER: Shader = Shader {
     pieces: &[piece!("index"), piece!("ordered")],
     params_binding: 3,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 impl PyramidPool {

@@ -65,6 +65,7 @@ pub(crate) static SHADER: Shader = Shader {
     pieces: &[piece!("index")],
     params_binding: 2,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 /// One dispatch: reads slice `x`, writes slice `y`.

@@ -7,6 +7,7 @@ use super::physical;
 use super::{Buffer, BufferId, Cost, DeviceProfile, Order, Plan, PlanOptions, Port, Role, Slice, Step, concat_slices};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Op};
+use crate::ops::conv_jobs::{Job, Term};
 use crate::ops::{self, Padding};
 use crate::tensor::Shape;
 
@@ -124,7 +125,9 @@ impl<'a> Planner<'a> {
                     }
                     None => None,
                 };
-                ops::conv::plan(self, &node.name, conv, &x, residual.as_ref(), &y)
+                let (node, activation) = (node.name.clone(), conv.activation);
+                let terms = vec![Term { conv: conv.clone(), x }];
+                ops::conv::plan(self, vec![Job { node, terms, residual, activation, y }])
             }
             Op::MaxPool(pool) => {
                 let x = self.nhwc(places, node.inputs[0]);
@@ -318,7 +321,8 @@ impl Step {
             workgroups,
             iterations: 0,
             cost: Cost::default(),
-            slices: Vec::new(),
+            operands: Vec::new(),
+            results: Vec::new(),
         }
     }
 
@@ -357,12 +361,12 @@ impl Step {
 
     /// Binds a slice to be read.
     pub(crate) fn reads(self, slot: u32, x: &Slice) -> Self {
-        self.operand(slot, x, false)
+        self.binds(slot, x.buffer, false).within(x)
     }
 
     /// Binds a slice to be written.
     pub(crate) fn writes(self, slot: u32, y: &Slice) -> Self {
-        self.operand(slot, y, true)
+        self.binds(slot, y.buffer, true).result(y)
     }
 
     /// Binds a constant buffer of `len` 32-bit values.
@@ -385,15 +389,23 @@ impl Step {
         self
     }
 
-    fn operand(mut self, slot: u32, slice: &Slice, written: bool) -> Self {
-        self.bindings.push(super::Binding { slot, buffer: slice.buffer, written });
-        self.within(slice)
+    /// Binds a buffer whose slices are counted apart.
+    pub(crate) fn binds(mut self, slot: u32, buffer: BufferId, written: bool) -> Self {
+        self.bindings.push(super::Binding { slot, buffer, written });
+        self
     }
 
-    /// Counts a slice whose buffer is bound already.
+    /// Counts a slice that is read, in a buffer that is bound apart.
     pub(crate) fn within(mut self, slice: &Slice) -> Self {
         self.cost.bytes += slice.shape.len() * 4;
-        self.slices.push(slice.clone());
+        self.operands.push(slice.clone());
+        self
+    }
+
+    /// Counts a slice that is written, in a buffer that is bound apart.
+    pub(crate) fn result(mut self, slice: &Slice) -> Self {
+        self.cost.bytes += slice.shape.len() * 4;
+        self.results.push(slice.clone());
         self
     }
 }

@@ -19,7 +19,7 @@ mod text;
 
 pub(crate) use lower::Planner;
 pub use profile::{DeviceClass, DeviceProfile};
-pub use shader::{Constant, Shader};
+pub use shader::{Constant, Fields, Shader};
 pub(crate) use shader::{params, piece, shader};
 pub use slice::{BufferId, Order, Slice};
 pub(crate) use slice::{joined, padded, physical};
@@ -149,8 +149,10 @@ pub struct Step {
     pub iterations: u64,
     /// Arithmetic and traffic.
     pub cost: Cost,
-    /// Slices read, then the slice written: for people.
-    pub slices: Vec<Slice>,
+    /// Slices read.
+    pub operands: Vec<Slice>,
+    /// Slices written.
+    pub results: Vec<Slice>,
 }
 
 impl Step {

@@ -62,7 +62,8 @@ pub(super) fn drop_unused(plan: &mut Plan) {
 fn renumber(plan: &mut Plan, number: impl Fn(BufferId) -> BufferId) {
     for step in &mut plan.steps {
         step.bindings.iter_mut().for_each(|binding| binding.buffer = number(binding.buffer));
-        step.slices.iter_mut().for_each(|slice| slice.buffer = number(slice.buffer));
+        let slices = step.operands.iter_mut().chain(&mut step.results);
+        slices.for_each(|slice| slice.buffer = number(slice.buffer));
     }
     for port in plan.inputs.iter_mut().chain(&mut plan.outputs) {
         port.buffer = number(port.buffer);

@@ -13,9 +13,14 @@ pub struct Shader {
     pub pieces: &'static [&'static str],
     /// Binding number of the parameters.
     pub params_binding: u32,
-    /// Name and WGSL type of each field of its `Params`, in order.
-    pub params: &'static [(&'static str, &'static str)],
+    /// The fields of its `Params`.
+    pub params: Fields,
+    /// Structs that its `Params` holds arrays of, where it is not plain: name and fields, 32 bits each.
+    pub tables: &'static [(&'static str, Fields)],
 }
+
+/// Name and WGSL type of each field, in order.
+pub type Fields = &'static [(&'static str, &'static str)];
 
 /// The text of a shared piece, by stem.
 macro_rules! piece {
@@ -34,19 +39,23 @@ macro_rules! shader {
 pub(crate) use shader;
 
 /// Declares a kernel's `Params`: plain 32-bit fields, so that both languages lay them out alike.
+/// With a name: such a struct of another name.
 macro_rules! params {
-    ($($field:ident: $type:ident),* $(,)?) => {
+    ($name:ident { $($field:ident: $type:ident),* $(,)? }) => {
         #[repr(C)]
-        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        struct Params {
+        #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        struct $name {
             $($field: $type),*
         }
 
-        impl Params {
-            const FIELDS: &'static [(&'static str, &'static str)] = &[$((stringify!($field), stringify!($type))),*];
+        impl $name {
+            const FIELDS: $crate::plan::Fields = &[$((stringify!($field), stringify!($type))),*];
         }
 
-        const _: () = assert!(size_of::<Params>() == 4 * Params::FIELDS.len());
+        const _: () = assert!(size_of::<$name>() == 4 * $name::FIELDS.len());
+    };
+    ($($field:ident: $type:ident),* $(,)?) => {
+        $crate::plan::params! { Params { $($field: $type),* } }
     };
 }
 pub(crate) use params;

@@ -24,17 +24,20 @@ impl Plan {
             drawing.add(vec![port.name.clone(), port.shape.to_string()], true);
         }
         for step in &self.steps {
-            let Some((written, read)) = step.slices.split_last() else { continue };
-            let to = drawing.add(vec![step.shader.stem.into(), step.node.clone(), written.to_string()], false);
-            for slice in read {
+            let mut lines = vec![step.shader.stem.into(), step.node.clone()];
+            lines.extend(step.results.iter().map(Slice::to_string));
+            let to = drawing.add(lines, false);
+            for slice in &step.operands {
                 let from_input = self.inputs.iter().position(|port| port.buffer == slice.buffer);
                 let wrote = writers.get(&slice.buffer.index()).into_iter().flatten();
                 let overlapping = wrote.filter(|(_, other)| slice.overlaps(other)).map(|(from, _)| *from);
                 drawing.arrows.extend(from_input.into_iter().chain(overlapping).map(|from| (from, to)));
             }
-            let others = writers.entry(written.buffer.index()).or_default();
-            others.retain(|(_, other)| !written.overlaps(other));
-            others.push((to, written));
+            for written in &step.results {
+                let others = writers.entry(written.buffer.index()).or_default();
+                others.retain(|(_, other)| !written.overlaps(other));
+                others.push((to, written));
+            }
         }
         for port in &self.outputs {
             let to = drawing.add(vec![port.name.clone(), port.shape.to_string()], true);
@@ -87,7 +90,7 @@ impl fmt::Display for Plan {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<18} {:<24} {:>7} workgroups ", self.shader.stem, self.node, self.workgroups)?;
-        let slices: Vec<String> = self.slices.iter().map(Slice::to_string).collect();
+        let slices: Vec<String> = self.operands.iter().chain(&self.results).map(Slice::to_string).collect();
         write!(f, " {} ", slices.join(" "))?;
         let constants: Vec<String> = self.constants.iter().map(|(name, value)| format!("{name}={value}")).collect();
         write!(f, " {}", constants.join(" "))

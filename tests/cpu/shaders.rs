@@ -12,7 +12,7 @@ use naga::{AddressSpace, Module, ShaderStage, TypeInner};
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool};
-use spp_wgpu::plan::{ConvKernel, Shader, Step};
+use spp_wgpu::plan::{ConvKernel, Fields, Shader, Step};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape};
 
 use crate::graphs::{CONSUMERS, behind_gaps, graph, sppf};
@@ -143,16 +143,33 @@ fn params_are_the_same_in_both_languages() {
         let [params] = globals.as_slice() else { panic!("{}: {} uniforms", shader.stem, globals.len()) };
         let binding = params.binding.unwrap();
         assert_eq!((binding.group, binding.binding), (0, shader.params_binding), "{}", shader.stem);
-        let TypeInner::Struct { members, .. } = &module.types[params.ty].inner else { panic!("{}", shader.stem) };
         let scalar = |ty| match module.types[ty].inner {
             TypeInner::Scalar(scalar) if scalar == naga::Scalar::U32 => "u32",
             TypeInner::Scalar(scalar) if scalar == naga::Scalar::I32 => "i32",
             TypeInner::Scalar(scalar) if scalar == naga::Scalar::F32 => "f32",
             _ => "no scalar of 32 bits",
         };
-        let wgsl: Vec<_> = members.iter().map(|m| (m.name.as_deref().unwrap(), scalar(m.ty), m.offset)).collect();
-        let rust: Vec<_> = shader.params.iter().zip(0..).map(|((name, ty), i)| (*name, *ty, 4 * i)).collect();
-        assert_eq!(wgsl, rust, "{}", shader.stem);
+        let agree = |ty: naga::Handle<naga::Type>, fields: Fields| {
+            let TypeInner::Struct { members, .. } = &module.types[ty].inner else { panic!("{}", shader.stem) };
+            let wgsl: Vec<_> = members.iter().map(|m| (m.name.as_deref().unwrap(), scalar(m.ty), m.offset)).collect();
+            let rust: Vec<_> = fields.iter().zip(0..).map(|((name, ty), i)| (*name, *ty, 4 * i)).collect();
+            assert_eq!(wgsl, rust, "{}", shader.stem);
+        };
+        if shader.tables.is_empty() {
+            agree(params.ty, shader.params);
+            continue;
+        }
+        // Arrays of structs, one behind the other, without holes.
+        let TypeInner::Struct { members, .. } = &module.types[params.ty].inner else { panic!("{}", shader.stem) };
+        assert_eq!(members.len(), shader.tables.len(), "{}", shader.stem);
+        for (member, (name, fields)) in members.iter().zip(shader.tables) {
+            let TypeInner::Array { base, stride, .. } = module.types[member.ty].inner else {
+                panic!("{}", shader.stem)
+            };
+            assert_eq!(module.types[base].name.as_deref(), Some(*name));
+            assert_eq!(stride as usize, 4 * fields.len());
+            agree(base, fields);
+        }
     }
 }
 

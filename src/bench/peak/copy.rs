@@ -14,6 +14,7 @@ static SHADER: Shader = Shader {
     pieces: &[piece!("index")],
     params_binding: 2,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 /// Copies `bytes`, a multiple of 16 below 2³⁶, from the first of `roles` to the second, so many times.

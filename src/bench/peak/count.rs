@@ -8,8 +8,14 @@ params! {
     step: f32,
 }
 
-static SHADER: Shader =
-    Shader { stem: "count", text: shader!("peak/count"), pieces: &[], params_binding: 1, params: Params::FIELDS };
+static SHADER: Shader = Shader {
+    stem: "count",
+    text: shader!("peak/count"),
+    pieces: &[],
+    params_binding: 1,
+    params: Params::FIELDS,
+    tables: &[],
+};
 
 /// So many dispatches; their number is the first run's output.
 pub(super) fn plan(profile: &DeviceProfile, dispatches: usize) -> Plan {

@@ -36,6 +36,7 @@ static SHADER: Shader = Shader {
     pieces: &[piece!("index")],
     params_binding: 1,
     params: Params::FIELDS,
+    tables: &[],
 };
 
 impl MultiplyAdd {

@@ -108,6 +108,7 @@ fn graph_json(graph: &Graph) -> Value {
 }
 
 fn plan_json(plan: &Plan) -> Value {
+    let texts = |slices: &[Slice]| slices.iter().map(Slice::to_string).collect::<Vec<_>>();
     let steps = plan.steps.iter().map(|step| {
         let constants = step.constants.iter().map(|(name, value)| (name.to_string(), json!(value.to_string())));
         json!({
@@ -115,7 +116,8 @@ fn plan_json(plan: &Plan) -> Value {
             "node": step.node,
             "constants": constants.collect::<Value>(),
             "workgroups": step.workgroups,
-            "slices": step.slices.iter().map(Slice::to_string).collect::<Vec<_>>(),
+            "operands": texts(&step.operands),
+            "results": texts(&step.results),
             "bytes": step.cost.bytes,
             "flops": step.cost.flops,
         })

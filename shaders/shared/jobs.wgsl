@@ -1,0 +1,62 @@
+// One dispatch makes several convolutions. A job is one of them: a sum of terms, and a term is one input under one
+// kernel. Workgroups are dealt out job by job.
+
+struct Job {
+    @align(16) workgroup_end: u32, // workgroups of this job and those before it
+    pixels: u32, // n * out_h * out_w
+    out_h: u32,
+    out_w: u32,
+    out_c: u32,
+    term_begin: u32,
+    term_end: u32,
+    bias: u32, // first vec4
+    y_slot: u32, // which target
+    y_offset: u32, // slices, in vec4s: first channel, and distance from pixel to pixel
+    y_stride: u32,
+    r_offset: u32,
+    r_stride: u32,
+    activation: u32,
+    slope: f32,
+    reserved: u32,
+}
+
+struct Term {
+    @align(16) x_slot: u32, // which source
+    x_offset: u32,
+    x_stride: u32,
+    in_h: u32,
+    in_w: u32,
+    group_in_c: u32, // channels that one group reads, padding included
+    group_out_c: u32, // channels that one group makes
+    weights: u32, // first vec4
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    pad_top: u32,
+    pad_left: u32,
+}
+
+struct Params {
+    jobs: array<Job, JOBS>,
+    terms: array<Term, TERMS>,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> weights: array<vec4f>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>;
+
+// The job that workgroup `index` belongs to, and its number within it; job JOBS where there is none.
+fn job_of(index: u32) -> vec2u {
+    var begin = 0u;
+    for (var j = 0u; j < JOBS; j++) {
+        let end = params.jobs[j].workgroup_end;
+        if index < end {
+            return vec2u(j, index - begin);
+        }
+        begin = end;
+    }
+    return vec2u(JOBS, 0u);
+}

@@ -1,0 +1,11 @@
+// Where convolutions read: 2 buffers.
+
+@group(0) @binding(4) var<storage, read> x0: array<vec4f>;
+@group(0) @binding(5) var<storage, read> x1: array<vec4f>;
+
+fn load_x(slot: u32, i: u32) -> vec4f {
+    if slot == 1u {
+        return x1[i];
+    }
+    return x0[i];
+}

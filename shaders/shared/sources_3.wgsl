@@ -1,0 +1,15 @@
+// Where convolutions read: 3 buffers.
+
+@group(0) @binding(4) var<storage, read> x0: array<vec4f>;
+@group(0) @binding(5) var<storage, read> x1: array<vec4f>;
+@group(0) @binding(6) var<storage, read> x2: array<vec4f>;
+
+fn load_x(slot: u32, i: u32) -> vec4f {
+    if slot == 1u {
+        return x1[i];
+    }
+    if slot == 2u {
+        return x2[i];
+    }
+    return x0[i];
+}

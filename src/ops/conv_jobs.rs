@@ -1,0 +1,324 @@
+//! What the convolution kernels have in common: one dispatch makes several jobs, each a sum of terms, and all they need
+//! to know of each other is which buffers they share. Shader side: `shaders/shared/jobs.wgsl`.
+
+use super::{Activation, Conv, Padding};
+use crate::error::Result;
+use crate::plan::{Constant, Fields, Planner, Shader, Slice, Step, params, piece};
+
+/// One input under one kernel.
+#[derive(Clone, Debug)]
+pub(crate) struct Term {
+    /// Its activation is not applied; its bias and scale are.
+    pub(crate) conv: Conv,
+    pub(crate) x: Slice,
+}
+
+/// `y = act(Σ terms + residual)`
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) node: String,
+    pub(crate) terms: Vec<Term>,
+    pub(crate) residual: Option<Slice>,
+    pub(crate) activation: Activation,
+    pub(crate) y: Slice,
+}
+
+/// Buffers that one dispatch reads and writes, beside weights, biases and a residual.
+const MAX_SOURCES: usize = 3;
+const MAX_TARGETS: usize = 3;
+
+/// `Params` is an array of these, then one of [`Operand`]s.
+pub(super) const TABLES: &[(&str, Fields)] = &[("Job", Entry::FIELDS), ("Term", Operand::FIELDS)];
+
+params! { Entry {
+    workgroup_end: u32,
+    pixels: u32,
+    out_h: u32,
+    out_w: u32,
+    out_c: u32,
+    term_begin: u32,
+    term_end: u32,
+    bias: u32,
+    y_slot: u32,
+    y_offset: u32,
+    y_stride: u32,
+    r_offset: u32,
+    r_stride: u32,
+    activation: u32,
+    slope: f32,
+    reserved: u32,
+} }
+
+params! { Operand {
+    x_slot: u32,
+    x_offset: u32,
+    x_stride: u32,
+    in_h: u32,
+    in_w: u32,
+    group_in_c: u32,
+    group_out_c: u32,
+    weights: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    pad_top: u32,
+    pad_left: u32,
+} }
+
+/// How one kernel deals out a job, and in which order it reads weights: `[block][ky][kx][in channel][channel of block]`.
+pub(super) struct Kernel {
+    pub(super) shader: &'static Shader,
+    pub(super) tiling: Tiling,
+    /// Output channels of a block; weights and biases are padded to whole blocks.
+    pub(super) block_c: u32,
+    /// Input channels of one step of the sum; weights are padded to whole steps.
+    pub(super) step_c: u32,
+    /// Input channels of one iteration of the innermost loop over them, and iterations of loops inside of that.
+    pub(super) loop_c: [u32; 2],
+    pub(super) constants: Vec<(&'static str, Constant)>,
+}
+
+/// What a workgroup makes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tiling {
+    /// So many pixels of one block of output channels.
+    Pixels(u32),
+    /// So many vec4s.
+    Values(u32),
+}
+
+impl Kernel {
+    fn workgroups(&self, y: &Slice) -> u64 {
+        match self.tiling {
+            Tiling::Pixels(pixels) => {
+                u64::from(y.shape.c.div_ceil(self.block_c)) * u64::from(y.pixels().div_ceil(pixels))
+            }
+            Tiling::Values(values) => (u64::from(y.pixels()) * u64::from(y.channels4())).div_ceil(values.into()),
+        }
+    }
+
+    fn packed_len(&self, term: &Term) -> u64 {
+        let in_c = (term.group_channels().len() as u32).next_multiple_of(self.step_c);
+        let out_c = term.conv.weight.shape().n.next_multiple_of(self.block_c);
+        term.conv.taps_len() * u64::from(in_c) * u64::from(out_c)
+    }
+
+    fn pack(&self, term: &Term, packed: &mut Vec<f32>) {
+        let mut channels = term.group_channels();
+        channels.resize(channels.len().next_multiple_of(self.step_c as usize), None);
+        for block in 0..term.conv.weight.shape().n.div_ceil(self.block_c) {
+            for tap in term.taps() {
+                for &i in &channels {
+                    packed.extend((0..self.block_c).map(|o| term.weight_at(block * self.block_c + o, i, tap)));
+                }
+            }
+        }
+    }
+
+    /// Loop iterations of one invocation.
+    fn iterations(&self, term: &Term) -> u64 {
+        let [kernel_h, kernel_w] = term.conv.kernel();
+        let [loop_c, inside] = self.loop_c;
+        let steps = (term.group_channels().len() as u32).div_ceil(loop_c);
+        let nested = [kernel_h, kernel_w, steps].into_iter().rev();
+        nested.fold(u64::from(inside), |all, extent| u64::from(extent).saturating_mul(all.saturating_add(1)))
+    }
+}
+
+/// As few dispatches as the bindings allow. Jobs must not depend on each other.
+pub(super) fn plan(planner: &mut Planner, kernel: &Kernel, jobs: Vec<Job>) -> Result<()> {
+    let mut batch: Vec<Job> = Vec::new();
+    for job in jobs {
+        batch.push(job);
+        if !fits(planner, kernel, &batch) {
+            let last = batch.split_off(batch.len() - 1);
+            if !batch.is_empty() {
+                dispatch(planner, kernel, &batch)?;
+            }
+            batch = last;
+        }
+    }
+    if batch.is_empty() { Ok(()) } else { dispatch(planner, kernel, &batch) }
+}
+
+/// Whether one dispatch can bind all that these jobs touch.
+fn fits(planner: &Planner, kernel: &Kernel, jobs: &[Job]) -> bool {
+    let (sources, targets) = (sources(jobs), targets(jobs));
+    let residuals = jobs.iter().filter(|job| job.residual.is_some()).count();
+    let weights: u64 = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term) * 4).sum();
+    sources.len() <= MAX_SOURCES
+        && targets.len() <= MAX_TARGETS
+        && !targets.iter().any(|target| sources.contains(target))
+        && (residuals == 0 || jobs.len() == 1)
+        && weights <= planner.profile.max_binding.min(planner.profile.max_buffer)
+        && jobs.iter().map(|job| kernel.workgroups(&job.y)).sum::<u64>() <= u64::from(u32::MAX)
+}
+
+type Buffers = Vec<crate::plan::BufferId>;
+
+fn distinct(buffers: impl Iterator<Item = crate::plan::BufferId>) -> Buffers {
+    buffers.fold(Vec::new(), |mut all, buffer| {
+        if !all.contains(&buffer) {
+            all.push(buffer);
+        }
+        all
+    })
+}
+
+fn sources(jobs: &[Job]) -> Buffers {
+    distinct(jobs.iter().flat_map(|job| &job.terms).map(|term| term.x.buffer))
+}
+
+fn targets(jobs: &[Job]) -> Buffers {
+    distinct(jobs.iter().map(|job| job.y.buffer))
+}
+
+fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> {
+    let (sources, targets) = (sources(jobs), targets(jobs));
+    let node = jobs.iter().map(|job| job.node.as_str()).collect::<Vec<_>>().join(" + ");
+    let len = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term)).sum();
+    let mut packed = planner.room(&node, len)?;
+    let (mut bias, mut entries, mut operands, mut workgroups) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let slot = |all: &Buffers, slice: &Slice| all.iter().position(|&b| b == slice.buffer).unwrap_or_default() as u32;
+    for job in jobs {
+        let y = &job.y;
+        workgroups += kernel.workgroups(y);
+        let (activation, slope) = job.activation.number();
+        entries.push(Entry {
+            workgroup_end: workgroups as u32,
+            pixels: y.pixels(),
+            out_h: y.shape.h,
+            out_w: y.shape.w,
+            out_c: y.shape.c,
+            term_begin: operands.len() as u32,
+            term_end: (operands.len() + job.terms.len()) as u32,
+            bias: bias.len() as u32 / 4,
+            y_slot: slot(&targets, y),
+            y_offset: y.offset4(),
+            y_stride: y.stride4(),
+            r_offset: job.residual.as_ref().map_or(0, Slice::offset4),
+            r_stride: job.residual.as_ref().map_or(0, Slice::stride4),
+            activation,
+            slope,
+            reserved: 0,
+        });
+        bias.extend(summed_bias(job, y.shape.c.next_multiple_of(kernel.block_c)));
+        for term in &job.terms {
+            let Conv { stride, padding, dilation, groups, .. } = term.conv;
+            let [kernel_h, kernel_w] = term.conv.kernel();
+            operands.push(Operand {
+                x_slot: slot(&sources, &term.x),
+                x_offset: term.x.offset4(),
+                x_stride: term.x.stride4(),
+                in_h: term.x.shape.h,
+                in_w: term.x.shape.w,
+                group_in_c: if groups == 1 { term.x.physical_c() } else { term.x.shape.c / groups },
+                group_out_c: if groups == 1 { y.physical_c() } else { y.shape.c / groups },
+                weights: packed.len() as u32 / 4,
+                kernel_h,
+                kernel_w,
+                stride_h: stride[0],
+                stride_w: stride[1],
+                dilation_h: dilation[0],
+                dilation_w: dilation[1],
+                pad_top: padding.top,
+                pad_left: padding.left,
+            });
+            kernel.pack(term, &mut packed);
+        }
+    }
+    let weights = planner.weights(format!("weights of '{node}'"), &packed);
+    let biases = planner.weights(format!("bias of '{node}'"), &bias);
+    let mut step = Step::new(&node, kernel.shader, &[0u32; 0], workgroups)
+        .table(1, weights, packed.len())
+        .table(2, biases, bias.len())
+        .constant("JOBS", Constant::U32(entries.len() as u32))
+        .constant("TERMS", Constant::U32(operands.len() as u32))
+        .constants(kernel.constants.iter().copied());
+    step.params = [bytemuck::cast_slice::<_, u8>(&entries), bytemuck::cast_slice(&operands)].concat();
+    let mut residual = piece!("epilogue_plain");
+    for job in jobs {
+        let mut longest = 0;
+        for term in &job.terms {
+            let per_output = u64::from(term.x.shape.c / term.conv.groups) * term.conv.taps_len();
+            step = step.flops(2 * per_output * job.y.shape.len());
+            if !step.operands.contains(&term.x) {
+                step = step.within(&term.x);
+            }
+            longest += kernel.iterations(term);
+        }
+        if let Some(slice) = &job.residual {
+            residual = piece!("epilogue_residual");
+            step = step.reads(3, slice);
+        }
+        step.iterations = step.iterations.max(longest);
+    }
+    for job in jobs {
+        step = step.result(&job.y);
+    }
+    for (slot, &buffer) in sources.iter().enumerate() {
+        step = step.binds(4 + slot as u32, buffer, false);
+    }
+    for (slot, &buffer) in targets.iter().enumerate() {
+        step = step.binds(7 + slot as u32, buffer, true);
+    }
+    let sources = [piece!("sources_1"), piece!("sources_2"), piece!("sources_3")][sources.len() - 1];
+    let targets = [piece!("targets_1"), piece!("targets_2"), piece!("targets_3")][targets.len() - 1];
+    planner.push(step.piece(residual).piece(sources).piece(targets));
+    Ok(())
+}
+
+/// The terms' biases, each times its scale, with zeros up to `len` channels.
+fn summed_bias(job: &Job, len: u32) -> Vec<f32> {
+    let mut sums = vec![0.0f64; len as usize];
+    for term in &job.terms {
+        for (sum, &bias) in sums.iter_mut().zip(term.conv.bias.as_deref().unwrap_or_default()) {
+            *sum += f64::from(bias) * f64::from(term.conv.scale);
+        }
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
+impl Term {
+    /// The weight from logical input channel `i` of its group to output channel `o`, times the scale; zero in padding.
+    fn weight_at(&self, o: u32, i: Option<u32>, [ky, kx]: [u32; 2]) -> f32 {
+        let shape = self.conv.weight.shape();
+        match i {
+            Some(i) if o < shape.n => {
+                let row = (o as usize * shape.c as usize + i as usize) * shape.h as usize + ky as usize;
+                self.conv.weight.data()[row * shape.w as usize + kx as usize] * self.conv.scale
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// Logical channels of one group by place in memory.
+    fn group_channels(&self) -> Vec<Option<u32>> {
+        let mut map = self.x.channel_map();
+        if self.conv.groups > 1 {
+            map.truncate((self.x.shape.c / self.conv.groups) as usize);
+        }
+        map
+    }
+
+    /// Rows and columns of the kernel, in the order weights are packed.
+    fn taps(&self) -> impl Iterator<Item = [u32; 2]> + use<> {
+        let [kernel_h, kernel_w] = self.conv.kernel();
+        (0..kernel_h).flat_map(move |ky| (0..kernel_w).map(move |kx| [ky, kx]))
+    }
+
+    /// Whether a tap can lie outside the image.
+    pub(super) fn pads(&self) -> bool {
+        self.conv.padding != Padding::default()
+    }
+}
+
+impl Conv {
+    /// Taps of the kernel.
+    fn taps_len(&self) -> u64 {
+        self.kernel().map(u64::from).iter().product()
+    }
+}
