@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod baseline;
+mod bench;
 mod check;
 mod completions;
 mod demo;
@@ -15,6 +17,8 @@ mod failure;
 mod family;
 mod graph;
 mod output;
+mod profile;
+mod report;
 mod run;
 mod subject;
 mod verify;
@@ -39,6 +43,8 @@ enum Command {
     Demo(demo::Args),
     Verify(verify::Args),
     Run(run::Args),
+    Bench(bench::Args),
+    Profile(profile::Args),
     Devices(devices::Args),
     Graph(graph::Args),
     Completions(completions::Args),
@@ -63,6 +69,8 @@ fn dispatch(Cli { command, device }: Cli) -> Result<()> {
         Command::Demo(args) => demo::demo(&args, device),
         Command::Verify(args) => verify::verify(&args, device),
         Command::Run(args) => run::run(&args, device),
+        Command::Bench(args) => bench::bench(&args, device),
+        Command::Profile(args) => profile::profile(&args, device),
         Command::Graph(args) => graph::graph(&args, device),
         Command::Devices(_) | Command::Completions(_) if device.is_some() => {
             Err(Failure::Usage("--device chooses where to run, and this runs nothing".into()))

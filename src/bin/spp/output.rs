@@ -1,11 +1,15 @@
 //! Standard output and standard error, either of which may be closed before we are done.
 
+use std::ffi::OsString;
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+use spp_wgpu::Error;
 
 /// A line of results.
 pub(crate) fn say(text: impl Display) -> io::Result<()> {
@@ -42,4 +46,26 @@ pub(crate) fn progress(len: usize) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
     ProgressBar::new(len as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Writes a file under a temporary name beside it, then renames: a reader never sees half of it. Makes the folder.
+pub(crate) fn write_file(path: &Path, content: &[u8], force: bool) -> Result<(), Error> {
+    let bad = |reason: String| Error::File { path: path.into(), reason };
+    if path.exists() && !force {
+        return Err(bad("exists; --force overwrites it".into()));
+    }
+    let Some(name) = path.file_name() else {
+        return Err(bad("is no name for a file".into()));
+    };
+    let mut beside = OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(beside);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let written = folder.map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&temporary, content));
+    written.and_then(|()| fs::rename(&temporary, path)).map_err(|error| {
+        // What went wrong first is what to report.
+        let _left = fs::remove_file(&temporary);
+        bad(error.to_string())
+    })
 }

@@ -1,0 +1,183 @@
+//! `spp bench`: how long blocks take, and how far that is from what the device can do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use spp_wgpu::bench::{COLUMNS, MeasureOptions, Peaks, Row, Verdict};
+use spp_wgpu::case::{Canonical, canonical, canonical_row};
+use spp_wgpu::{Error, Gpu, Shape};
+
+use crate::baseline::{self, Comparison};
+use crate::device::Device;
+use crate::failure::{Failure, Result};
+use crate::output::{note, progress, say, say_json, say_table};
+use crate::report;
+use crate::subject::SEED;
+
+/// Whole networks take minutes on a processor; they run when they are named.
+const NETS: [&str; 2] = ["sppnet", "rfbnet"];
+
+/// Measure blocks at their published shapes, with seeded weights
+///
+/// Times are milliseconds: wall is host tensor in to host tensor out, gpu the first to the last timestamp on the device.
+/// Rates are by device time, or by wall time where there are no timestamps. The roofline's floor is the least time that
+/// `spp peak` allows for the FLOPs, or for touching inputs, outputs and weights once.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: spp bench sppf_v5l --batch 1,16
+         spp bench --save before; (change something); spp bench --baseline before --fail-over 5%")]
+pub(crate) struct Args {
+    /// Names of canonical.json; all blocks if none is given
+    names: Vec<String>,
+    /// Images in a run, one measurement each
+    #[arg(long, value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Vec<u32>,
+    /// At least so many runs
+    #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// At least so many seconds
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    seconds: Duration,
+    /// Storage of tensors
+    #[arg(long, value_delimiter = ',', default_value = "f32", value_parser = ["f32", "f16"])]
+    precision: Vec<String>,
+    /// Print a JSON array
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print comma-separated values
+    #[arg(long)]
+    csv: bool,
+    /// Keep the samples under this name
+    #[arg(long, value_name = "NAME", value_parser = baseline::name)]
+    save: Option<String>,
+    /// Compare with samples kept under this name
+    #[arg(long, value_name = "NAME", value_parser = baseline::name)]
+    baseline: Option<String>,
+    /// Exit with 1 where a case is significantly slower than the baseline by more than this
+    #[arg(long, value_name = "PERCENT", requires = "baseline", value_parser = percent)]
+    fail_over: Option<f64>,
+    /// Write a report: one file, no external reference
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Overwrite saved samples and reports
+    #[arg(long)]
+    force: bool,
+    /// Leave the roofline out, and the seconds it takes to measure it once
+    #[arg(long)]
+    no_peak: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').unwrap_or(text).parse::<f64>().map_err(|error| error.to_string())?;
+    if percent.is_finite() && percent >= 0.0 { Ok(percent) } else { Err("must be zero or more".into()) }
+}
+
+pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
+    if args.precision.iter().any(|precision| precision != "f32") {
+        return Err(Failure::Usage("precision f16 is not supported yet; f32 is".into()));
+    }
+    let cases = cases(args)?;
+    let Device::Gpu(gpu) = Device::open(device)? else {
+        return Err(Failure::Usage("bench measures GPUs; the CPU reference is made to be right, not fast".into()));
+    };
+    let before = args.baseline.as_deref().map(|name| baseline::load(name, &gpu)).transpose()?;
+    for path in args.save.as_deref().map(baseline::path).transpose()?.iter().chain(&args.html) {
+        if path.exists() && !args.force {
+            return Err(Failure::Usage(format!("{} exists; --force overwrites it", path.display())));
+        }
+    }
+    let peaks = if args.no_peak { None } else { Some(crate::peak::measured(&gpu, false)?) };
+    let rows = measure(args, &gpu, &cases, peaks.as_ref())?;
+    let compared = before.as_ref().map(|before| baseline::compare(before, &rows));
+    print(args, &rows, compared.as_deref())?;
+    if let Some(name) = &args.save {
+        let path = baseline::save(name, &rows, args.force)?;
+        note(format!("kept as {}", path.display()));
+    }
+    if let Some(path) = &args.html {
+        report::write(path, &gpu, &rows, peaks.as_ref(), before.as_ref(), args.force)?;
+        note(format!("wrote {}", path.display()));
+    }
+    let over = |c: &&Comparison| c.verdict == Verdict::Slower && args.fail_over.is_some_and(|most| c.percent > most);
+    match compared.iter().flatten().find(over) {
+        Some(_) => Err(Failure::Check),
+        None => Ok(()),
+    }
+}
+
+fn cases(args: &Args) -> Result<Vec<Canonical>, Error> {
+    let rows: Vec<Canonical> = match args.names.as_slice() {
+        [] => canonical()?.into_iter().filter(|row| !NETS.contains(&row.block.as_str())).collect(),
+        names => names.iter().map(|name| canonical_row(name)).collect::<Result<_, _>>()?,
+    };
+    let batched = |row: &Canonical| {
+        let at = |&n: &u32| Canonical { shape: Shape { n, ..row.shape }, ..row.clone() };
+        args.batch.iter().map(at).collect::<Vec<_>>()
+    };
+    Ok(rows.iter().flat_map(batched).collect())
+}
+
+fn measure(args: &Args, gpu: &Gpu, cases: &[Canonical], peaks: Option<&Peaks>) -> Result<Vec<Row>> {
+    let options = MeasureOptions { runs: args.runs as usize, time: args.seconds, ..MeasureOptions::default() };
+    let bar = progress(cases.len());
+    let mut rows = Vec::new();
+    for case in cases {
+        bar.set_message(case.name.clone());
+        rows.push(Row::measure(gpu, &case.name, &case.graph(SEED)?, &case.input(SEED)?, &options, peaks)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(rows)
+}
+
+fn print(args: &Args, rows: &[Row], compared: Option<&[Comparison]>) -> Result<()> {
+    if args.json {
+        let row = |(i, row): (usize, &Row)| {
+            let mut object = row.json();
+            if let (Some(compared), Value::Object(object)) = (compared.and_then(|all| all.get(i)), &mut object) {
+                object.insert("baseline".into(), compared.json());
+            }
+            object
+        };
+        return Ok(say_json(&rows.iter().enumerate().map(row).collect())?);
+    }
+    if args.csv {
+        say(CSV.join(","))?;
+        for row in rows {
+            say(csv(&row.json()))?;
+        }
+        return Ok(());
+    }
+    if let Some(row) = rows.first() {
+        say(format_args!("{}\n", row.device.join(", ")))?;
+    }
+    say_table(COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>())?;
+    if let Some(compared) = compared {
+        say("")?;
+        let cells = compared.iter().map(Comparison::cells).collect::<Vec<_>>();
+        say_table(Comparison::COLUMNS, &cells)?;
+    }
+    Ok(())
+}
+
+/// Keys of the JSON row; `wall_ms` and `gpu_ms` by their four statistics.
+const CSV: [&str; 22] = [
+    "case", "batch", "precision", "adapter", "backend", "driver", "dispatches", "flops", "bytes", "compile_ms",
+    "wall_ms.min", "wall_ms.median", "wall_ms.p90", "wall_ms.p99", "gpu_ms.min", "gpu_ms.median", "gpu_ms.p90",
+    "gpu_ms.p99", "gflops", "gbps", "roofline_pct", "bound",
+];
+
+fn csv(row: &Value) -> String {
+    let cell = |key: &&str| match row.pointer(&format!("/{}", key.replace('.', "/"))) {
+        Some(Value::String(text)) if text.contains([',', '"']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => String::new(),
+        Some(value) => value.to_string(),
+    };
+    CSV.iter().map(cell).collect::<Vec<_>>().join(",")
+}
