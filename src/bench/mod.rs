@@ -5,7 +5,7 @@ mod roofline;
 mod row;
 mod stats;
 
-pub use measure::{MeasureOptions, Measurement, measure};
+pub use measure::{MeasureOptions, Measurement, StepTime, measure, step_medians};
 pub use roofline::{Bound, Peaks};
-pub use row::{COLUMNS, Row};
+pub use row::{COLUMNS, Row, device_names};
 pub use stats::{SIGNIFICANCE, Samples, Verdict, rank_test};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Bound, MeasureOptions, Peaks, Samples, measure};
+use super::{Bound, MeasureOptions, Peaks, Samples, StepTime, measure};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::graph::{Graph, GraphCost};
@@ -16,10 +16,12 @@ pub struct Row {
     pub case: String,
     /// Images.
     pub batch: u32,
-    /// Adapter, backend and driver, as wgpu calls them.
+    /// As [`device_names`].
     pub device: [String; 3],
     /// Dispatches, conversion of inputs and outputs aside.
     pub dispatches: usize,
+    /// Bytes of all buffers of the plan.
+    pub planned_bytes: u64,
     /// Work and least traffic.
     pub cost: GraphCost,
     /// Planning, compiling, uploading weights and the first run, milliseconds.
@@ -30,6 +32,8 @@ pub struct Row {
     pub gpu: Option<Samples>,
     /// The least time by the device's measured limits, milliseconds, and what binds; where they are known.
     pub floor: Option<(f64, Bound)>,
+    /// Each dispatch, where the device has timestamps and [`MeasureOptions::steps`] asks it.
+    pub steps: Option<Vec<StepTime>>,
 }
 
 /// Column titles of [`Row::cells`]. Rates and roofline are by device time, by wall time where there is none.
@@ -52,6 +56,13 @@ pub const COLUMNS: [&str; 16] = [
     "bound",
 ];
 
+/// Adapter, backend and driver, as wgpu calls them.
+pub fn device_names(gpu: &Gpu) -> [String; 3] {
+    let info = gpu.info();
+    let driver = format!("{} {}", info.driver, info.driver_info);
+    [info.name.clone(), info.backend.to_string(), driver.trim().into()]
+}
+
 impl Row {
     /// Builds and measures `graph`. Errors as [`measure()`].
     pub fn measure(
@@ -63,17 +74,19 @@ impl Row {
         peaks: Option<&Peaks>,
     ) -> Result<Self> {
         let (program, measured) = measure(gpu, graph, input, &PlanOptions::default(), options)?;
-        let (info, cost) = (gpu.info(), graph.cost());
+        let cost = graph.cost();
         Ok(Self {
             case: case.into(),
             batch: input.shape().n,
-            device: [info.name.clone(), info.backend.to_string(), format!("{} {}", info.driver, info.driver_info)],
+            device: device_names(gpu),
             dispatches: program.plan().dispatches(),
+            planned_bytes: program.plan().bytes(),
             cost,
             compile_ms: measured.compile_ms,
             wall: measured.wall,
             gpu: measured.gpu,
             floor: peaks.map(|peaks| peaks.floor_of_graph(&cost)),
+            steps: measured.steps,
         })
     }
 

@@ -1,64 +1,75 @@
 //! Benchmark samples kept from one run to the next, and the comparison with them.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use spp_wgpu::Error;
 use spp_wgpu::bench::{Row, Samples, Verdict};
-use spp_wgpu::{Error, Gpu};
 
 use crate::failure::{Failure, Result};
+use crate::output::{writable, write_file};
 
-/// Samples of an earlier run on one adapter and driver.
+/// Samples of an earlier run.
 #[derive(Debug)]
 pub(crate) struct Baseline {
-    pub(crate) name: String,
-    pub(crate) cases: Vec<Kept>,
+    /// Adapter, backend and driver.
+    pub(crate) device: [String; 3],
+    cases: Vec<Kept>,
 }
 
-/// Samples of one case.
 #[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) case: String,
-    pub(crate) batch: u32,
-    pub(crate) wall: Samples,
-}
-
-/// What became of one case.
-#[derive(Debug)]
-pub(crate) struct Comparison {
+struct Kept {
     case: String,
     batch: u32,
-    /// Medians, milliseconds: before, now. None where the baseline lacks the case.
-    before: Option<f64>,
-    now: f64,
-    /// Of the median, against the baseline's.
-    pub(crate) percent: f64,
+    wall: Samples,
+    gpu: Option<Samples>,
+}
+
+/// One clock's times of one case, before and now.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    pub(crate) case: String,
+    pub(crate) batch: u32,
+    /// `wall` or `gpu`
+    pub(crate) clock: &'static str,
+    /// Medians, milliseconds.
+    pub(crate) before: f64,
+    pub(crate) now: f64,
     pub(crate) verdict: Verdict,
+    /// Whether there are samples enough for another verdict than noise.
+    pub(crate) enough: bool,
 }
 
 impl Comparison {
-    pub(crate) const COLUMNS: [&str; 6] = ["case", "batch", "before ms", "now ms", "change %", "verdict"];
+    pub(crate) const COLUMNS: [&str; 7] = ["case", "batch", "clock", "before ms", "now ms", "change %", "verdict"];
 
-    fn verdict(&self) -> &'static str {
-        match (self.before, self.verdict) {
-            (None, _) => "not in the baseline",
-            (_, Verdict::Faster) => "faster",
-            (_, Verdict::Slower) => "slower",
-            (_, Verdict::Noise) => "noise",
-        }
+    fn new((case, batch): (&str, u32), clock: &'static str, before: &Samples, now: &Samples) -> Self {
+        let (verdict, enough) = (now.against(before), now.can_differ(before));
+        Self { case: case.into(), batch, clock, before: before.median(), now: now.median(), verdict, enough }
     }
 
-    pub(crate) fn cells(&self) -> [String; 6] {
-        let before = self.before.map_or("-".into(), |ms| format!("{ms:.3}"));
-        let change = self.before.map_or("-".into(), |_| format!("{:+.1}", self.percent));
-        let now = format!("{:.3}", self.now);
-        [self.case.clone(), self.batch.to_string(), before, now, change, self.verdict().into()]
+    /// Change of the median, against the baseline's.
+    pub(crate) fn percent(&self) -> f64 {
+        100.0 * (self.now / self.before - 1.0)
     }
 
-    pub(crate) fn json(&self) -> Value {
-        let percent = self.before.map(|_| self.percent);
-        json!({"before_ms": self.before, "now_ms": self.now, "change_pct": percent, "verdict": self.verdict()})
+    pub(crate) fn cells(&self) -> [String; 7] {
+        let [before, now] = [self.before, self.now].map(|ms| format!("{ms:.3}"));
+        let (change, verdict) = (format!("{:+.1}", self.percent()), self.verdict.name().into());
+        [self.case.clone(), self.batch.to_string(), self.clock.into(), before, now, change, verdict]
     }
+
+    fn json(&self) -> Value {
+        let (percent, verdict) = (self.percent(), self.verdict.name());
+        json!({"before": self.before, "now": self.now, "change_pct": percent, "verdict": verdict})
+    }
+}
+
+/// What `--json` says of one case: an object for each clock that both runs have.
+pub(crate) fn json(compared: &[Comparison], row: &Row) -> Value {
+    let find = |clock| compared.iter().find(|c| c.clock == clock && c.case == row.case && c.batch == row.batch);
+    json!({"wall_ms": find("wall").map(Comparison::json), "gpu_ms": find("gpu").map(Comparison::json)})
 }
 
 /// A name that is safe as a file's.
@@ -80,54 +91,148 @@ pub(crate) fn path(name: &str) -> Result<PathBuf> {
     Ok(data.join("spp-wgpu").join("bench").join(format!("{name}.json")))
 }
 
-fn device(gpu: &Gpu) -> [String; 3] {
-    let info = gpu.info();
-    [info.name.clone(), info.backend.to_string(), format!("{} {}", info.driver, info.driver_info)]
-}
-
-/// Writes beside and renames, so that no half of a file is left.
-pub(crate) fn save(name: &str, rows: &[Row], force: bool) -> Result<PathBuf> {
-    let path = path(name)?;
-    let kept = |row: &Row| json!({"case": row.case, "batch": row.batch, "wall_ms": row.wall.in_order()});
-    let device = rows.first().map(|row| row.device.clone());
-    let content = json!({"device": device, "cases": rows.iter().map(kept).collect::<Value>()});
-    crate::output::write_file(&path, content.to_string().as_bytes(), force)?;
-    Ok(path)
-}
-
-/// Errors: nothing kept under this name, a file that is none of ours, samples of another adapter or driver.
-pub(crate) fn load(name: &str, gpu: &Gpu) -> Result<Baseline> {
-    let path = path(name)?;
-    let bad = |reason: String| Error::File { path: path.clone(), reason };
-    let text = std::fs::read_to_string(&path).map_err(|error| bad(format!("no baseline '{name}': {error}")))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| bad(format!("is no saved benchmark: {error}")))?;
-    let strange = || bad("is no saved benchmark; save it anew with --save and --force".into());
-    let of: Vec<&str> = value["device"].as_array().ok_or_else(strange)?.iter().filter_map(Value::as_str).collect();
-    if of != device(gpu) {
-        let reason = format!("was measured on {}, this is {}", of.join(", "), device(gpu).join(", "));
-        return Err(bad(format!("{reason}; times of different devices do not compare")).into());
+/// Makes the folder where there is none. Errors: samples are there already and `force` is not given.
+pub(crate) fn reserve(path: &Path, force: bool) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| Error::File { path: folder.into(), reason: error.to_string() })?;
     }
-    let kept = |case: &Value| {
-        let times = case["wall_ms"].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<_>>>()?;
-        Some(Kept {
-            case: case["case"].as_str()?.into(),
-            batch: case["batch"].as_u64()?.try_into().ok()?,
-            wall: Samples::new(times).ok()?,
-        })
-    };
-    let cases = value["cases"].as_array().ok_or_else(strange)?.iter().map(kept).collect::<Option<Vec<_>>>();
-    Ok(Baseline { name: name.into(), cases: cases.ok_or_else(strange)? })
+    writable(path, force)
 }
 
-/// One comparison a row.
-pub(crate) fn compare(baseline: &Baseline, rows: &[Row]) -> Vec<Comparison> {
-    let comparison = |row: &Row| {
-        let kept = baseline.cases.iter().find(|kept| kept.case == row.case && kept.batch == row.batch);
-        let (case, batch, now) = (row.case.clone(), row.batch, row.wall.median());
-        let before = kept.map(|kept| kept.wall.median());
-        let percent = before.map_or(0.0, |before| 100.0 * (now / before - 1.0));
-        let verdict = kept.map_or(Verdict::Noise, |kept| row.wall.against(&kept.wall));
-        Comparison { case, batch, before, now, percent, verdict }
+/// Errors as [`reserve`], and whatever the file system refuses.
+pub(crate) fn save(path: &Path, rows: &[Row], force: bool) -> Result<(), Error> {
+    reserve(path, force)?;
+    write_file(path, content(rows).to_string().as_bytes(), force)
+}
+
+fn content(rows: &[Row]) -> Value {
+    let kept = |row: &Row| {
+        let gpu = row.gpu.as_ref().map(Samples::in_order);
+        json!({"case": row.case, "batch": row.batch, "wall_ms": row.wall.in_order(), "gpu_ms": gpu})
     };
-    rows.iter().map(comparison).collect()
+    let device = rows.first().map(|row| &row.device);
+    json!({"device": device, "cases": rows.iter().map(kept).collect::<Value>()})
+}
+
+impl Baseline {
+    /// Errors: no such file, or one that [`save`] did not write.
+    pub(crate) fn load(path: &Path) -> Result<Self, Error> {
+        let bad = |reason: String| Error::File { path: path.into(), reason };
+        let text = fs::read_to_string(path).map_err(|error| bad(format!("no baseline to compare with: {error}")))?;
+        let value = serde_json::from_str(&text).map_err(|error| bad(format!("is no saved benchmark: {error}")))?;
+        Self::parse(&value).ok_or_else(|| bad("is no saved benchmark; make it anew with --save and --force".into()))
+    }
+
+    fn parse(value: &Value) -> Option<Self> {
+        let text = |value: &Value| value.as_str().map(String::from);
+        let device = value["device"].as_array()?.iter().map(text).collect::<Option<Vec<_>>>()?;
+        let times = |value: &Value| {
+            let positive = |time: &Value| time.as_f64().filter(|&time| time > 0.0);
+            Samples::new(value.as_array()?.iter().map(positive).collect::<Option<_>>()?).ok()
+        };
+        let kept = |case: &Value| {
+            let gpu = &case["gpu_ms"];
+            Some(Kept {
+                case: text(&case["case"])?,
+                batch: case["batch"].as_u64()?.try_into().ok()?,
+                wall: times(&case["wall_ms"])?,
+                gpu: if gpu.is_null() { None } else { Some(times(gpu)?) },
+            })
+        };
+        let cases = value["cases"].as_array()?.iter().map(kept).collect::<Option<_>>()?;
+        Some(Self { device: device.try_into().ok()?, cases })
+    }
+
+    pub(crate) fn has(&self, case: &str, batch: u32) -> bool {
+        self.find(case, batch).is_some()
+    }
+
+    fn find(&self, case: &str, batch: u32) -> Option<&Kept> {
+        self.cases.iter().find(|kept| kept.case == case && kept.batch == batch)
+    }
+
+    /// One comparison for each row and clock that the baseline has, too.
+    pub(crate) fn compare(&self, rows: &[Row]) -> Vec<Comparison> {
+        let mut compared = Vec::new();
+        for row in rows {
+            let Some(kept) = self.find(&row.case, row.batch) else { continue };
+            let case = (row.case.as_str(), row.batch);
+            compared.push(Comparison::new(case, "wall", &kept.wall, &row.wall));
+            if let (Some(before), Some(now)) = (&kept.gpu, &row.gpu) {
+                compared.push(Comparison::new(case, "gpu", before, now));
+            }
+        }
+        compared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spp_wgpu::graph::GraphCost;
+
+    use super::*;
+
+    /// Thirty times around 10 ms, as a processor that does other things, too, takes them.
+    const TIMES: [f64; 30] = [
+        10.21, 9.94, 10.02, 10.87, 9.91, 9.97, 10.05, 10.11, 9.89, 10.34, 9.93, 10.0, 11.62, 9.96, 9.9, 10.08, 10.15,
+        9.95, 9.98, 10.41, 10.03, 9.92, 10.57, 9.99, 10.01, 9.88, 10.26, 9.94, 10.06, 10.7,
+    ];
+
+    fn row(factor: f64) -> Row {
+        let samples = || Samples::new(TIMES.map(|time| time * factor).into()).unwrap();
+        Row {
+            case: "pyramid".into(),
+            batch: 1,
+            device: ["adapter", "backend", "driver"].map(String::from),
+            dispatches: 1,
+            planned_bytes: 0,
+            cost: GraphCost::default(),
+            compile_ms: 1.0,
+            wall: samples(),
+            gpu: Some(samples()),
+            floor: None,
+            steps: None,
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_compared_by_its_raw_samples() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("made").join("before.json");
+        save(&path, &[row(1.0)], false).unwrap();
+        let before = Baseline::load(&path).unwrap();
+        for (factor, verdict) in [(1.0, Verdict::Noise), (1.1, Verdict::Slower), (0.9, Verdict::Faster)] {
+            let compared = before.compare(&[row(factor)]);
+            assert_eq!(compared.iter().map(|c| c.clock).collect::<Vec<_>>(), ["wall", "gpu"]);
+            for c in compared {
+                assert!(c.verdict == verdict && c.enough, "{factor}: {c:?}");
+                assert!((c.percent() - 100.0 * (factor - 1.0)).abs() < 1e-9, "{factor}: {c:?}");
+            }
+        }
+        assert!(save(&path, &[], false).unwrap_err().to_string().contains("--force"));
+        assert!(!before.has("pyramid", 2) && before.compare(&[Row { batch: 2, ..row(1.0) }]).is_empty());
+        assert_eq!(before.compare(&[Row { gpu: None, ..row(1.0) }]).len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_a_baseline_is_refused() {
+        let good = content(&[row(1.0)]);
+        assert!(Baseline::parse(&good).is_some());
+        let bad = [
+            ("/device", json!(["adapter", "backend"])),
+            ("/device/0", json!(7)),
+            ("/cases", json!({})),
+            ("/cases/0/case", json!(null)),
+            ("/cases/0/batch", json!(-1)),
+            ("/cases/0/wall_ms", json!([])),
+            ("/cases/0/wall_ms/3", json!("10")),
+            ("/cases/0/wall_ms/3", json!(0.0)),
+            ("/cases/0/gpu_ms", json!("none")),
+        ];
+        for (pointer, value) in bad {
+            let mut changed = good.clone();
+            *changed.pointer_mut(pointer).unwrap() = value;
+            assert!(Baseline::parse(&changed).is_none(), "{pointer}");
+        }
+    }
 }

@@ -1,18 +1,18 @@
 //! `spp bench`: how long blocks take, and how far that is from what the device can do.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use spp_wgpu::bench::{COLUMNS, MeasureOptions, Peaks, Row, Verdict};
+use spp_wgpu::bench::{COLUMNS, MeasureOptions, Peaks, Row, Verdict, device_names};
 use spp_wgpu::case::{Canonical, canonical, canonical_row};
 use spp_wgpu::{Error, Gpu, Shape};
 
-use crate::baseline::{self, Comparison};
+use crate::baseline::{self, Baseline, Comparison};
 use crate::device::Device;
 use crate::failure::{Failure, Result};
-use crate::output::{note, progress, say, say_json, say_table};
-use crate::report;
+use crate::output::{note, progress, say, say_json, say_table, writable, write_file};
+use crate::report::{self, Report};
 use crate::subject::SEED;
 
 /// Whole networks take minutes on a processor; they run when they are named.
@@ -50,13 +50,13 @@ pub(crate) struct Args {
     /// Keep the samples under this name
     #[arg(long, value_name = "NAME", value_parser = baseline::name)]
     save: Option<String>,
-    /// Compare with samples kept under this name
+    /// Compare with samples kept under this name, by a rank test (Mann-Whitney, p < 0.01)
     #[arg(long, value_name = "NAME", value_parser = baseline::name)]
     baseline: Option<String>,
     /// Exit with 1 where a case is significantly slower than the baseline by more than this
     #[arg(long, value_name = "PERCENT", requires = "baseline", value_parser = percent)]
     fail_over: Option<f64>,
-    /// Write a report: one file, no external reference
+    /// Write a report: tables, roofline and the time of each dispatch in one file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Overwrite saved samples and reports
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     no_peak: bool,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
@@ -85,29 +85,67 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
     let Device::Gpu(gpu) = Device::open(device)? else {
         return Err(Failure::Usage("bench measures GPUs; the CPU reference is made to be right, not fast".into()));
     };
-    let before = args.baseline.as_deref().map(|name| baseline::load(name, &gpu)).transpose()?;
-    for path in args.save.as_deref().map(baseline::path).transpose()?.iter().chain(&args.html) {
-        if path.exists() && !args.force {
-            return Err(Failure::Usage(format!("{} exists; --force overwrites it", path.display())));
-        }
+    let before =
+        args.baseline.as_deref().map(|name| before(name, &gpu, &cases, args.fail_over.is_some())).transpose()?;
+    let save = args.save.as_deref().map(baseline::path).transpose()?;
+    if let Some(path) = &save {
+        baseline::reserve(path, args.force)?;
+    }
+    if let Some(path) = &args.html {
+        writable(path, args.force)?;
     }
     let peaks = if args.no_peak { None } else { Some(crate::peak::measured(&gpu, false)?) };
     let rows = measure(args, &gpu, &cases, peaks.as_ref())?;
-    let compared = before.as_ref().map(|before| baseline::compare(before, &rows));
-    print(args, &rows, compared.as_deref())?;
-    if let Some(name) = &args.save {
-        let path = baseline::save(name, &rows, args.force)?;
+    let compared = before.as_ref().map_or_else(Vec::new, |before| before.compare(&rows));
+    print(args, &rows, &compared)?;
+    if let Some(path) = &save {
+        baseline::save(path, &rows, args.force)?;
         note(format!("kept as {}", path.display()));
     }
     if let Some(path) = &args.html {
-        report::write(path, &gpu, &rows, peaks.as_ref(), before.as_ref(), args.force)?;
+        let (rows, peaks, compared) = (&rows[..], peaks.as_ref(), &compared[..]);
+        let report =
+            Report { rows, peaks, compared, command: report::command(), date: report::date(SystemTime::now()) };
+        write_file(path, report.html()?.as_bytes(), args.force)?;
         note(format!("wrote {}", path.display()));
     }
-    let over = |c: &&Comparison| c.verdict == Verdict::Slower && args.fail_over.is_some_and(|most| c.percent > most);
-    match compared.iter().flatten().find(over) {
-        Some(_) => Err(Failure::Check),
-        None => Ok(()),
+    judge(args, &compared)
+}
+
+/// Errors: samples of another adapter or backend; none of a case that is to be judged, or none of any case.
+fn before(name: &str, gpu: &Gpu, cases: &[Canonical], judged: bool) -> Result<Baseline> {
+    let path = baseline::path(name)?;
+    let before = Baseline::load(&path)?;
+    let bad = |reason: String| Err(Error::File { path: path.clone(), reason }.into());
+    let now = device_names(gpu);
+    if before.device[..2] != now[..2] {
+        let [was, is] = [&before.device, &now].map(|device| device.join(", "));
+        return bad(format!("was measured on {was}, this is {is}; times of different adapters do not compare"));
     }
+    if before.device != now {
+        note(format!("the baseline is of another driver, {}; this is {}", before.device[2], now[2]));
+    }
+    let missing: Vec<_> = cases.iter().filter(|case| !before.has(&case.name, case.shape.n)).collect();
+    for case in &missing {
+        note(format!("the baseline has no {} of batch {}", case.name, case.shape.n));
+    }
+    if missing.len() == cases.len() || judged && !missing.is_empty() {
+        return bad("has no samples of what is measured; add them with --save and --force".into());
+    }
+    Ok(before)
+}
+
+/// Errors: a case that is slower by more than it may be.
+fn judge(args: &Args, compared: &[Comparison]) -> Result<()> {
+    for c in compared.iter().filter(|c| !c.enough) {
+        note(format!("too few samples of {} to tell its {} time from noise; raise --runs", c.case, c.clock));
+    }
+    let over = |c: &&Comparison| c.verdict == Verdict::Slower && args.fail_over.is_some_and(|most| c.percent() > most);
+    let over: Vec<&Comparison> = compared.iter().filter(over).collect();
+    for c in &over {
+        note(format!("{} of batch {}: its {} time is {:.1} % longer", c.case, c.batch, c.clock, c.percent()));
+    }
+    if over.is_empty() { Ok(()) } else { Err(Failure::Check) }
 }
 
 fn cases(args: &Args) -> Result<Vec<Canonical>, Error> {
@@ -123,7 +161,8 @@ fn cases(args: &Args) -> Result<Vec<Canonical>, Error> {
 }
 
 fn measure(args: &Args, gpu: &Gpu, cases: &[Canonical], peaks: Option<&Peaks>) -> Result<Vec<Row>> {
-    let options = MeasureOptions { runs: args.runs as usize, time: args.seconds, ..MeasureOptions::default() };
+    let (runs, time, steps) = (args.runs as usize, args.seconds, args.html.is_some());
+    let options = MeasureOptions { runs, time, steps, ..MeasureOptions::default() };
     let bar = progress(cases.len());
     let mut rows = Vec::new();
     for case in cases {
@@ -135,46 +174,64 @@ fn measure(args: &Args, gpu: &Gpu, cases: &[Canonical], peaks: Option<&Peaks>) -
     Ok(rows)
 }
 
-fn print(args: &Args, rows: &[Row], compared: Option<&[Comparison]>) -> Result<()> {
-    if args.json {
-        let row = |(i, row): (usize, &Row)| {
+fn print(args: &Args, rows: &[Row], compared: &[Comparison]) -> Result<()> {
+    if args.json || args.csv {
+        let object = |row: &Row| {
             let mut object = row.json();
-            if let (Some(compared), Value::Object(object)) = (compared.and_then(|all| all.get(i)), &mut object) {
-                object.insert("baseline".into(), compared.json());
-            }
+            object["baseline"] = if compared.is_empty() { Value::Null } else { baseline::json(compared, row) };
             object
         };
-        return Ok(say_json(&rows.iter().enumerate().map(row).collect())?);
-    }
-    if args.csv {
-        say(CSV.join(","))?;
-        for row in rows {
-            say(csv(&row.json()))?;
+        let objects: Vec<Value> = rows.iter().map(object).collect();
+        if args.json {
+            return Ok(say_json(&objects.into())?);
         }
-        return Ok(());
+        say(CSV.join(","))?;
+        return objects.iter().try_for_each(|row| Ok(say(csv(row))?));
     }
     if let Some(row) = rows.first() {
         say(format_args!("{}\n", row.device.join(", ")))?;
     }
     say_table(COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>())?;
-    if let Some(compared) = compared {
+    if !compared.is_empty() {
         say("")?;
-        let cells = compared.iter().map(Comparison::cells).collect::<Vec<_>>();
-        say_table(Comparison::COLUMNS, &cells)?;
+        say_table(Comparison::COLUMNS, &compared.iter().map(Comparison::cells).collect::<Vec<_>>())?;
     }
     Ok(())
 }
 
-/// Keys of the JSON row; `wall_ms` and `gpu_ms` by their four statistics.
-const CSV: [&str; 22] = [
-    "case", "batch", "precision", "adapter", "backend", "driver", "dispatches", "flops", "bytes", "compile_ms",
-    "wall_ms.min", "wall_ms.median", "wall_ms.p90", "wall_ms.p99", "gpu_ms.min", "gpu_ms.median", "gpu_ms.p90",
-    "gpu_ms.p99", "gflops", "gbps", "roofline_pct", "bound",
+/// Paths of numbers and texts in the JSON row.
+const CSV: [&str; 26] = [
+    "case",
+    "batch",
+    "precision",
+    "adapter",
+    "backend",
+    "driver",
+    "dispatches",
+    "flops",
+    "bytes",
+    "compile_ms",
+    "wall_ms.min",
+    "wall_ms.median",
+    "wall_ms.p90",
+    "wall_ms.p99",
+    "gpu_ms.min",
+    "gpu_ms.median",
+    "gpu_ms.p90",
+    "gpu_ms.p99",
+    "gflops",
+    "gbps",
+    "roofline_pct",
+    "bound",
+    "baseline.wall_ms.change_pct",
+    "baseline.wall_ms.verdict",
+    "baseline.gpu_ms.change_pct",
+    "baseline.gpu_ms.verdict",
 ];
 
 fn csv(row: &Value) -> String {
-    let cell = |key: &&str| match row.pointer(&format!("/{}", key.replace('.', "/"))) {
-        Some(Value::String(text)) if text.contains([',', '"']) => format!("\"{}\"", text.replace('"', "\"\"")),
+    let cell = |path: &&str| match row.pointer(&format!("/{}", path.replace('.', "/"))) {
+        Some(Value::String(text)) if text.contains([',', '"', '\n']) => format!("\"{}\"", text.replace('"', "\"\"")),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Null) | None => String::new(),
         Some(value) => value.to_string(),

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod baseline;
 mod bench;
 mod check;
+mod compare;
 mod completions;
 mod demo;
 mod device;
@@ -17,6 +18,8 @@ mod failure;
 mod family;
 mod graph;
 mod output;
+mod peak;
+mod plot;
 mod profile;
 mod report;
 mod run;
@@ -44,6 +47,7 @@ enum Command {
     Verify(verify::Args),
     Run(run::Args),
     Bench(bench::Args),
+    Compare(compare::Args),
     Profile(profile::Args),
     Devices(devices::Args),
     Graph(graph::Args),
@@ -70,6 +74,7 @@ fn dispatch(Cli { command, device }: Cli) -> Result<()> {
         Command::Verify(args) => verify::verify(&args, device),
         Command::Run(args) => run::run(&args, device),
         Command::Bench(args) => bench::bench(&args, device),
+        Command::Compare(args) => compare::compare(&args, device),
         Command::Profile(args) => profile::profile(&args, device),
         Command::Graph(args) => graph::graph(&args, device),
         Command::Devices(_) | Command::Completions(_) if device.is_some() => {

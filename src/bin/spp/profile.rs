@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use spp_wgpu::bench::{Peaks, Samples};
+use spp_wgpu::bench::{Peaks, step_medians};
 use spp_wgpu::plan::{Constant, Cost, Step};
 use spp_wgpu::{Error, Plan, PlanOptions, Program};
 
@@ -73,7 +73,7 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
     let options = if args.unfused { PlanOptions::unfused() } else { PlanOptions::default() };
     let program = Program::with_options(&gpu, &subject.graph()?, &options)?;
     program.run(&[subject.input()?])?;
-    let Some(times) = medians(&program, args.runs)? else {
+    let Some(times) = step_medians(&program, args.runs as usize)? else {
         let (op, what) = (gpu.info().name.clone(), "timing dispatches (timestamps)".into());
         return Err(Error::Unsupported { op, what, hint: "spp bench measures wall time".into() }.into());
     };
@@ -105,18 +105,6 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Microseconds of each dispatch; `None` where the device has no timestamps.
-fn medians(program: &Program, runs: u32) -> Result<Option<Vec<f64>>, Error> {
-    let mut all: Vec<Vec<f64>> = vec![Vec::new(); program.plan().steps.len()];
-    for _ in 0..runs {
-        let Some(times) = program.gpu_step_times()? else {
-            return Ok(None);
-        };
-        all.iter_mut().zip(times).for_each(|(times, time)| times.push(time.as_secs_f64() * 1e6));
-    }
-    Ok(Some(all.into_iter().map(|times| Samples::new(times).map(|s| s.median())).collect::<Result<_, _>>()?))
 }
 
 impl Line {
@@ -200,9 +188,10 @@ fn trace(name: &str, plan: &Plan, times: &[f64]) -> Value {
         start += us;
         event
     };
-    let events: Vec<Value> = plan.steps.iter().zip(times).map(event).collect();
+    let dispatches = plan.steps.iter().zip(times).map(event);
     let process = json!({"name": "process_name", "ph": "M", "pid": 1, "args": {"name": format!("spp {name}")}});
-    json!({"traceEvents": [vec![process], events].concat(), "displayTimeUnit": "ns"})
+    let events: Vec<Value> = std::iter::once(process).chain(dispatches).collect();
+    json!({"traceEvents": events, "displayTimeUnit": "ns"})
 }
 
 #[cfg(test)]
