@@ -112,7 +112,11 @@ impl Row {
 
     /// A row of a table under [`COLUMNS`].
     pub fn cells(&self) -> [String; 16] {
-        let ms = |time: f64| if time < 10.0 { format!("{time:.3}") } else { format!("{time:.1}") };
+        let ms = |time: f64| match time {
+            t if t < 1.0 => format!("{time:.4}"),
+            t if t < 100.0 => format!("{time:.3}"),
+            _ => format!("{time:.1}"),
+        };
         let times = |samples: Option<&Samples>| match samples {
             Some(s) => [s.min(), s.median(), s.percentile(90.0), s.percentile(99.0)].map(ms),
             None => ["-", "no timestamps", "-", "-"].map(String::from),
@@ -153,5 +157,40 @@ impl Row {
             "gflops": self.gflops(), "gbps": self.gbps(), "roofline_pct": self.roofline_percent(),
             "bound": self.floor.map(|(_, bound)| bound.name()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(gpu: Option<Samples>) -> Row {
+        let cost = GraphCost { flops: 4_000_000, min_bytes: 2_000_000, ..GraphCost::default() };
+        let device = ["adapter", "backend", "driver"].map(String::from);
+        let wall = Samples::new(vec![4.0; 3]).unwrap();
+        Row {
+            case: "case".into(),
+            batch: 1,
+            device,
+            dispatches: 3,
+            planned_bytes: 0,
+            cost,
+            compile_ms: 5.0,
+            wall,
+            gpu,
+            floor: Some((1.0, Bound::Memory)),
+            steps: None,
+        }
+    }
+
+    #[test]
+    fn rates_are_by_the_device_where_it_tells_time() {
+        let timed = row(Some(Samples::new(vec![2.0; 3]).unwrap()));
+        assert_eq!((timed.gflops(), timed.gbps(), timed.roofline_percent()), (2.0, 1.0, Some(50.0)));
+        let untimed = row(None);
+        assert_eq!((untimed.gflops(), untimed.gbps(), untimed.roofline_percent()), (1.0, 0.5, Some(25.0)));
+        assert_eq!(untimed.json()["gpu_ms"], Value::Null);
+        assert_eq!(untimed.cells()[8..12], ["-", "no timestamps", "-", "-"]);
+        assert_eq!(timed.json()["gpu_ms"]["p99"], 2.0);
     }
 }

@@ -171,6 +171,7 @@ mod tests {
     use spp_wgpu::graph::GraphCost;
 
     use super::*;
+    use crate::bench::judge;
 
     /// Thirty times around 10 ms, as a processor that does other things, too, takes them.
     const TIMES: [f64; 30] = [
@@ -212,6 +213,21 @@ mod tests {
         assert!(save(&path, &[], false).unwrap_err().to_string().contains("--force"));
         assert!(!before.has("pyramid", 2) && before.compare(&[Row { batch: 2, ..row(1.0) }]).is_empty());
         assert_eq!(before.compare(&[Row { gpu: None, ..row(1.0) }]).len(), 1);
+    }
+
+    #[test]
+    fn only_what_is_significant_and_over_the_limit_fails() {
+        let before = Baseline::parse(&content(&[row(1.0)])).unwrap();
+        let judged = |limit, factor| judge(limit, &before.compare(&[row(factor)]));
+        assert!(matches!(judged(Some(5.0), 1.1), Err(Failure::Check)));
+        for (limit, factor) in [(Some(5.0), 1.0), (Some(5.0), 1.04), (Some(5.0), 0.9), (Some(20.0), 1.1), (None, 1.1)] {
+            assert!(judged(limit, factor).is_ok(), "{limit:?} {factor}");
+        }
+        // Twice the time, but too few samples to say so.
+        let few = |factor: f64| Row { wall: Samples::new(vec![factor; 3]).unwrap(), gpu: None, ..row(1.0) };
+        let compared = Baseline::parse(&content(&[few(1.0)])).unwrap().compare(&[few(2.0)]);
+        assert!(compared[0].verdict == Verdict::Noise && !compared[0].enough && compared[0].percent() == 100.0);
+        assert!(judge(Some(5.0), &compared).is_ok());
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
         write_file(path, report.html()?.as_bytes(), args.force)?;
         note(format!("wrote {}", path.display()));
     }
-    judge(args, &compared)
+    judge(args.fail_over, &compared)
 }
 
 /// Errors: samples of another adapter or backend; none of a case that is to be judged, or none of any case.
@@ -136,11 +136,11 @@ fn before(name: &str, gpu: &Gpu, cases: &[Canonical], judged: bool) -> Result<Ba
 }
 
 /// Errors: a case that is slower by more than it may be.
-fn judge(args: &Args, compared: &[Comparison]) -> Result<()> {
+pub(crate) fn judge(fail_over: Option<f64>, compared: &[Comparison]) -> Result<()> {
     for c in compared.iter().filter(|c| !c.enough) {
         note(format!("too few samples of {} to tell its {} time from noise; raise --runs", c.case, c.clock));
     }
-    let over = |c: &&Comparison| c.verdict == Verdict::Slower && args.fail_over.is_some_and(|most| c.percent() > most);
+    let over = |c: &&Comparison| c.verdict == Verdict::Slower && fail_over.is_some_and(|most| c.percent() > most);
     let over: Vec<&Comparison> = compared.iter().filter(over).collect();
     for c in &over {
         note(format!("{} of batch {}: its {} time is {:.1} % longer", c.case, c.batch, c.clock, c.percent()));

@@ -122,32 +122,40 @@ pub(crate) fn roofline(
             .draw()?;
         area.draw(&text("GFLOP/s".into(), (6, 10), 12.0, INK, HPos::Left))?;
 
+        // The first binds the cases, the others only show what the device has besides.
+        let color = |roof: usize| if roof == 0 { ACCENT } else { BEFORE };
         let highest = roofs.iter().map(|roof| roof.gflops).fold(0.0, f64::max);
         let on_slope = |gflops: f64| memory.map_or(left, |gbps| (gflops / gbps).clamp(left, right));
         if let Some(gbps) = memory.filter(|_| highest > 0.0) {
-            let (from, to) = (on_slope(low), on_slope(highest));
-            chart.draw_series([PathElement::new([(from, from * gbps), (to, to * gbps)], ACCENT.stroke_width(2))])?;
+            let line = |from: f64, to: f64| [(from, from * gbps), (to, to * gbps)];
+            let (from, ridge) = (on_slope(low), on_slope(roofs[0].gflops));
+            chart.draw_series([PathElement::new(line(ridge, on_slope(highest)), BEFORE.stroke_width(2))])?;
+            chart.draw_series([PathElement::new(line(from, ridge), ACCENT.stroke_width(2))])?;
         }
-        for roof in roofs {
+        for (i, roof) in roofs.iter().enumerate() {
             let line = [(on_slope(roof.gflops), roof.gflops), (right, roof.gflops)];
-            chart.draw_series([PathElement::new(line, ACCENT.stroke_width(2))])?;
+            chart.draw_series([PathElement::new(line, color(i).stroke_width(2))])?;
         }
         let mut taken: Vec<Frame> = Vec::new();
-        for roof in roofs {
+        for (i, roof) in roofs.iter().enumerate() {
             let (x, y) = chart.backend_coord(&(right, roof.gflops));
             taken.push(Frame::of_text(&roof.label, (x - 4 - length(&roof.label), y - 10)));
-            area.draw(&text(roof.label.clone(), (x - 4, y - 10), 12.0, ACCENT, HPos::Right))?;
+            area.draw(&text(roof.label.clone(), (x - 4, y - 10), 12.0, color(i), HPos::Right))?;
         }
         let at: Vec<(i32, i32)> = points.iter().map(|point| chart.backend_coord(&point.at)).collect();
         taken.extend(at.iter().map(|&(x, y)| Frame { left: x - 5, top: y - 5, right: x + 5, bottom: y + 5 }));
         let edge = Frame { left: 60, top: 14, right: width as i32 - 8, bottom: height as i32 - 52 };
+        let mut corners = Vec::with_capacity(points.len());
         for (point, &(x, y)) in points.iter().zip(&at) {
             let (corner, far) = free_place(&point.label, (x, y), &taken, edge);
             taken.push(Frame::of_text(&point.label, corner));
+            corners.push(corner);
             if far {
                 let reach = corner.0.max((corner.0 + length(&point.label)).min(x));
                 area.draw(&PathElement::new([(x, y), (reach, corner.1)], MUTED))?;
             }
+        }
+        for (point, corner) in points.iter().zip(corners) {
             area.draw(&text(point.label.clone(), corner, 12.0, INK, HPos::Left))?;
         }
         for &place in &at {
@@ -209,14 +217,20 @@ fn decades(values: impl Iterator<Item = f64>) -> (f64, f64) {
     if !(least > 0.0 && most.is_finite() && least <= most) {
         return (1.0, 10.0);
     }
-    let (low, high) = (least.log10().floor(), (most * 1.2).log10().ceil());
+    let (low, high) = ((least / 1.2).log10().floor(), (most * 1.2).log10().ceil());
     // The upper end is to have its own line, rounding or not.
     (10f64.powf(low), 10f64.powf(high.max(low + 1.0)) * 1.0001)
 }
 
+/// A power of ten.
 fn tick(value: f64) -> String {
-    let exponent = value.log10().round();
-    if (-2.0..=4.0).contains(&exponent) { format!("{}", 10f64.powf(exponent)) } else { format!("1e{exponent}") }
+    match value.log10().round() as i32 {
+        exponent @ 9.. => format!("1e{exponent}"),
+        exponent @ 6.. => format!("{}M", 10u32.pow(exponent as u32 - 6)),
+        exponent @ 3.. => format!("{}k", 10u32.pow(exponent as u32 - 3)),
+        exponent @ 0.. => format!("{}", 10u32.pow(exponent as u32)),
+        exponent => format!("{:.*}", exponent.unsigned_abs() as usize, value),
+    }
 }
 
 #[cfg(test)]
@@ -226,9 +240,9 @@ mod tests {
     #[test]
     fn axes_span_whole_decades() {
         let axis = |values: &[f64]| decades(values.iter().copied());
-        assert_eq!(axis(&[12.0, 700.0]), (10.0, 1000.1));
-        // A roof at the very top would hide in the frame.
-        assert_eq!(axis(&[1.0, 990.0]), (1.0, 10_001.0));
+        assert_eq!(axis(&[13.0, 700.0]), (10.0, 1000.1));
+        // At the very end a point or a roof would hide in the frame.
+        assert_eq!(axis(&[1.0, 990.0]), (0.1, 10_001.0));
         assert_eq!(axis(&[3.0]), (1.0, 10.001));
         for senseless in [&[][..], &[0.0], &[f64::NAN], &[f64::INFINITY]] {
             assert_eq!(axis(senseless), (1.0, 10.0), "{senseless:?}");
@@ -245,6 +259,12 @@ mod tests {
             assert!(frame.inside(edge) && !taken.iter().any(|other| frame.overlaps(*other)), "{i}: {corner:?}");
             taken.push(frame);
         }
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        let ticks: Vec<String> = [0.01, 1.0, 100.0, 1e3, 1e5, 1e6, 1e9].into_iter().map(tick).collect();
+        assert_eq!(ticks, ["0.01", "1", "100", "1k", "100k", "1M", "1e9"]);
     }
 
     #[test]

@@ -88,13 +88,22 @@ impl Report<'_> {
     }
 
     fn times(&self) -> String {
+        let times = |samples: &Samples| [50.0, 90.0, 99.0].map(|percent| samples.percentile(percent));
+        let clocks = || self.rows.iter().flat_map(|row| [Some(&row.wall), row.gpu.as_ref()]).flatten();
+        let places = decimals(clocks().map(Samples::median));
         let four = |samples: Option<&Samples>| match samples {
             Some(s) => {
-                let times = [s.min(), s.median(), s.percentile(90.0), s.percentile(99.0)];
-                times.map(|time| format!("<td>{}</td>", digits(time))).concat()
+                [&[s.min()][..], &times(s)].concat().iter().map(|time| format!("<td>{time:.places$}</td>")).collect()
             }
-            None => "<td colspan=\"4\" class=\"none\">no timestamps</td>".into(),
+            None => String::from("<td colspan=\"4\" class=\"none\">no timestamps</td>"),
         };
+        let rates = |rate: fn(&Row) -> f64| {
+            let places = decimals(self.rows.iter().map(rate));
+            move |row: &Row| {
+                Some(rate(row)).filter(|&r| r > 0.0).map_or("–".into(), |rate| format!("{rate:.places$}"))
+            }
+        };
+        let (gflops, gbps, build) = (rates(Row::gflops), rates(Row::gbps), rates(|row| row.compile_ms));
         let row = |(number, row): (usize, &Row)| {
             let percent = row.roofline_percent().map_or("–".into(), |percent| format!("{percent:.1}"));
             let bound = row.floor.map_or("–", |(_, bound)| bound.name());
@@ -107,9 +116,9 @@ impl Report<'_> {
                 row.dispatches,
                 four(Some(&row.wall)),
                 four(row.gpu.as_ref()),
-                digits(row.gflops()),
-                digits(row.gbps()),
-                digits(row.compile_ms),
+                gflops(row),
+                gbps(row),
+                build(row),
             )
         };
         let rows: String = self.rows.iter().enumerate().map(row).collect();
@@ -120,7 +129,7 @@ impl Report<'_> {
         format!(
             "<h2>Times</h2>\n<p>Wall is host tensor in to host tensor out, GPU the first to the last timestamp on the \
              device. Rates and the share of the roofline are by the median on the device, or by the wall where the \
-             device has no timestamps.</p>\n<div class=\"scroll\"><table>\n<thead>\n<tr>{}\
+             device has no timestamps.</p>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<thead>\n<tr>{}\
              <th scope=\"col\" rowspan=\"2\" class=\"name\">Case</th>{}<th scope=\"colgroup\" colspan=\"4\" class=\"group\">\
              Wall, ms</th><th scope=\"colgroup\" colspan=\"4\" class=\"group\">GPU, ms</th>{}\
              <th scope=\"col\" rowspan=\"2\" class=\"name\">Bound</th>{}</tr>\n\
@@ -136,16 +145,17 @@ impl Report<'_> {
         if self.compared.is_empty() {
             return Ok(String::new());
         }
+        let places = decimals(self.compared.iter().flat_map(|c| [c.before, c.now]));
         let row = |c: &Comparison| {
             let verdict = c.verdict.name();
             format!(
-                "<tr><th scope=\"row\" class=\"name\">{}</th><td>{}</td><td class=\"name\">{}</td><td>{}</td><td>{}</td>\
-                 <td class=\"{verdict}\">{:+.1}</td><td class=\"name {verdict}\">{verdict}</td></tr>\n",
+                "<tr><th scope=\"row\" class=\"name\">{}</th><td>{}</td><td class=\"name\">{}</td><td>{:.places$}</td>\
+                 <td>{:.places$}</td><td class=\"{verdict}\">{:+.1}</td><td class=\"name {verdict}\">{verdict}</td></tr>\n",
                 escaped(&c.case),
                 c.batch,
                 c.clock,
-                digits(c.before),
-                digits(c.now),
+                c.before,
+                c.now,
                 c.percent(),
             )
         };
@@ -175,7 +185,7 @@ impl Report<'_> {
         }
         Ok(format!(
             "<h2>Against the baseline</h2>\n<p>Medians, and what a Mann-Whitney rank test (p &lt; 0.01) on the raw samples \
-             says of them.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\" class=\"name\">Case</th>\
+             says of them.</p>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\" class=\"name\">Case</th>\
              <th scope=\"col\">Batch</th><th scope=\"col\" class=\"name\">Clock</th><th scope=\"col\">Before, ms</th>\
              <th scope=\"col\">Now, ms</th><th scope=\"col\">Change, %</th>\
              <th scope=\"col\" class=\"name\">Verdict</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
@@ -239,7 +249,7 @@ impl Report<'_> {
         };
         let rows: String = limits.into_iter().map(row).collect();
         format!(
-            "<h2>Measured limits</h2>\n<div class=\"scroll fit\"><table>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
+            "<h2>Measured limits</h2>\n<div class=\"scroll fit\" tabindex=\"0\"><table>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
         )
     }
 
@@ -276,12 +286,124 @@ fn card(row: &Row, bars: &[Bar]) -> Result<String, Error> {
     Ok(format!("<figure><h3>{title}</h3>\n{}</figure>\n", plot::bars(&title, bars)?))
 }
 
+/// Digits behind the point that leave three that count in the least of these numbers.
+fn decimals(values: impl Iterator<Item = f64>) -> usize {
+    let least = values.filter(|&value| value > 0.0).fold(f64::INFINITY, f64::min);
+    if least.is_finite() { (2.0 - least.log10().floor()).clamp(0.0, 4.0) as usize } else { 0 }
+}
+
 /// Three digits that count, or all before the point.
 fn digits(value: f64) -> String {
-    match value.abs() {
-        v if v >= 99.95 => format!("{value:.0}"),
-        v if v >= 9.995 => format!("{value:.1}"),
-        v if v >= 0.9995 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
+    format!("{value:.*}", decimals(std::iter::once(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use spp_wgpu::case::canonical_row;
+
+    use super::*;
+
+    fn peaks() -> Peaks {
+        Peaks {
+            f32_gflops: 58_000.0,
+            f16_gflops: None,
+            coop_gflops: Some(480_000.0),
+            copy_gbps: 4100.0,
+            upload_gbps: 25.0,
+            download_gbps: 22.0,
+            dispatch_us: 2.5,
+            submit_us: 14.0,
+        }
+    }
+
+    /// Three published shapes as a device might run them that has a name to beware of.
+    fn rows(has_timestamps: bool) -> Vec<Row> {
+        let row = |name: &str| {
+            let cost = canonical_row(name).unwrap().graph(0).unwrap().cost();
+            let times = |ms: f64| Samples::new((0..20).map(|run| ms + 0.001 * f64::from(run)).collect()).unwrap();
+            let step = |us: f64| StepTime { kernel: "conv", node: "cv<1>.conv".into(), us };
+            Row {
+                case: name.into(),
+                batch: 1,
+                device: ["<script>&\"GPU\"", "vulkan", "driver 'x'"].map(String::from),
+                dispatches: 3,
+                planned_bytes: 1,
+                cost,
+                compile_ms: 31.0,
+                wall: times(4.321),
+                gpu: has_timestamps.then(|| times(1.234)),
+                floor: Some(peaks().floor_of_graph(&cost)),
+                steps: has_timestamps.then(|| [300.0, 100.0].map(step).into()),
+            }
+        };
+        ["sppf_v5s", "rfb_300", "pyramid_sppnet"].map(row).into()
+    }
+
+    fn comparison(row: &Row, verdict: Verdict) -> Comparison {
+        let (case, before) = (row.case.clone(), row.wall.median() / 1.125);
+        Comparison { case, batch: 1, clock: "wall", before, now: row.wall.median(), verdict, enough: true }
+    }
+
+    fn page(rows: &[Row], peaks: Option<&Peaks>, compared: &[Comparison]) -> String {
+        let (command, date) = ("spp bench --html 'a<b>.html'".into(), date(SystemTime::UNIX_EPOCH));
+        Report { rows, peaks, compared, command, date }.html().unwrap()
+    }
+
+    /// Every tag is closed, in order, and every quote within a tag.
+    fn assert_balanced(page: &str) {
+        let mut open: Vec<&str> = Vec::new();
+        let rest = page.strip_prefix("<!DOCTYPE html>").unwrap();
+        for (at, _) in rest.match_indices('<') {
+            let (tag, _) = rest[at + 1..].split_once('>').unwrap();
+            assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "<{tag}>");
+            match (tag.strip_prefix('/'), tag.ends_with('/')) {
+                (Some(name), _) => assert_eq!(open.pop(), Some(name)),
+                (None, true) => {}
+                (None, false) => open.push(tag.split_whitespace().next().unwrap()),
+            }
+        }
+        assert!(open.is_empty(), "{open:?}");
+    }
+
+    #[test]
+    fn a_page_is_sound_and_fetches_nothing() {
+        for has_timestamps in [true, false] {
+            let rows = rows(has_timestamps);
+            let compared = [comparison(&rows[0], Verdict::Slower), comparison(&rows[1], Verdict::Noise)];
+            for (peaks, compared) in [(None, &[][..]), (Some(&peaks()), &compared)] {
+                let page = page(&rows, peaks, compared);
+                assert_balanced(&page);
+                for fetching in ["http", "src=", "<script", "@import", "url(", "<link"] {
+                    assert!(!page.contains(fetching), "{fetching}");
+                }
+                assert!(page.contains("<h1>&lt;script&gt;&amp;&quot;GPU&quot;</h1>"));
+                assert!(page.contains("<code>spp bench --html &#39;a&lt;b&gt;.html&#39;</code>"));
+                assert!(page.contains("<td>4.330</td>"), "the median of wall times");
+                assert_eq!(page.contains("no timestamps"), !has_timestamps);
+                assert_eq!(page.contains("300 µs, 75 %"), has_timestamps);
+                assert_eq!(page.contains("f32 58000 GFLOP/s"), peaks.is_some());
+                assert_eq!(page.contains("<td class=\"slower\">+12.5</td>"), !compared.is_empty());
+                assert!(page.contains("without a place here: pyramid_sppnet"));
+            }
+        }
+        assert_balanced(&page(&[], None, &[]));
+    }
+
+    #[test]
+    fn dates_know_leap_years() {
+        let at = |seconds| date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01 00:00 UTC");
+        assert_eq!(at(951_782_399), "2000-02-28 23:59 UTC");
+        assert_eq!(at(951_782_400), "2000-02-29 00:00 UTC");
+        assert_eq!(at(1_735_689_599), "2024-12-31 23:59 UTC");
+    }
+
+    #[test]
+    fn three_digits_count() {
+        let shown = [0.0, 0.00123, 0.0671, 0.5, 12.34, 123.4, 58_000.0].map(digits);
+        assert_eq!(shown, ["0", "0.0012", "0.0671", "0.500", "12.3", "123", "58000"]);
+        assert_eq!(decimals([0.0, 250.0, 1.5].into_iter()), 2);
     }
 }
