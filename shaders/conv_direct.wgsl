@@ -1,4 +1,5 @@
-// Convolution without workgroup memory, NHWC: y[n,oy,ox,o] = act(scale * (bias[o] + Σ x[n,iy,ix,i] * w[ky,kx,i,o]) + r).
+// Convolution without workgroup memory, NHWC:
+//   y[n,oy,ox,o] = act(scale * (bias[o] + Σ x[n,iy,ix,i] * w[ky,kx,i,o]) + r).
 // One invocation makes four output channels of four pixels. The lanes of a workgroup lie along output channels, so
 // that they read x at one address, and w side by side.
 // Dispatch: blocks of LANES * 4 output channels times ceil(pixels / 4), pixels fastest.

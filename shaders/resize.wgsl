@@ -1,4 +1,4 @@
-// Resizing, NHWC: y[n,oy,ox,c] = x at the matching place, between pixels if BILINEAR (align_corners=false), else nearest.
+// Resizing, NHWC: y[n,oy,ox,c] = x at the same place, between pixels if BILINEAR (align_corners=false), else nearest.
 // One invocation makes four channels of one output pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 
@@ -19,11 +19,11 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-// The pixels on both sides of a place, and how far it is towards the second.
+// The pixels on both sides of a place, and the weight of each.
 struct Between {
     first: u32,
     second: u32,
-    share: f32,
+    weights: vec2f,
 }
 
 @compute @workgroup_size(WG_SIZE)
@@ -46,20 +46,28 @@ fn resize(
     if BILINEAR {
         let row = between(oy, params.in_h, params.out_h);
         let column = between(ox, params.in_w, params.out_w);
-        let above = mix(load(n, row.first, column.first, c), load(n, row.first, column.second, c), column.share);
-        let below = mix(load(n, row.second, column.first, c), load(n, row.second, column.second, c), column.share);
-        value = mix(above, below, row.share);
+        let above = weigh(load(n, row.first, column.first, c), load(n, row.first, column.second, c), column.weights);
+        let below = weigh(load(n, row.second, column.first, c), load(n, row.second, column.second, c), column.weights);
+        value = weigh(above, below, row.weights);
     } else {
         value = load(n, oy * params.in_h / params.out_h, ox * params.in_w / params.out_w, c);
     }
     y[params.y_offset + pixel * params.y_stride + c] = value;
 }
 
-// The place is (out + 1/2) * in_size / out_size - 1/2, not below 0; in whole numbers over 2 * out_size it is exact.
+// The place is (out + 1/2) * in_size / out_size - 1/2, not below 0; in whole numbers over 2 * out_size it is exact, and
+// each weight is rounded by itself: 1 - share would pass the error of a large share on to a small weight.
 fn between(out: u32, in_size: u32, out_size: u32) -> Between {
     let place = u32(max(i32((2u * out + 1u) * in_size) - i32(out_size), 0));
-    let first = place / (2u * out_size);
-    return Between(first, min(first + 1u, in_size - 1u), f32(place % (2u * out_size)) / f32(2u * out_size));
+    let whole = 2u * out_size;
+    let first = place / whole;
+    let share = place % whole;
+    let weights = vec2f(f32(whole - share), f32(share)) / f32(whole);
+    return Between(first, min(first + 1u, in_size - 1u), weights);
+}
+
+fn weigh(first: vec4f, second: vec4f, weights: vec2f) -> vec4f {
+    return first * weights.x + second * weights.y;
 }
 
 fn load(n: u32, iy: u32, ix: u32, c: u32) -> vec4f {

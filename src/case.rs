@@ -89,9 +89,9 @@ fn shape(key: &str, dims: &[u32]) -> Result<Shape> {
 pub fn save_tensors(path: impl AsRef<Path>, tensors: &[(String, Vec<u32>, &[f32])], force: bool) -> Result<()> {
     let path = path.as_ref();
     let file = |reason: String| Error::File { path: path.into(), reason };
-    let Some(name) = path.file_name() else {
+    if path.file_name().is_none() {
         return Err(file("is no name for a file".into()));
-    };
+    }
     if path.is_dir() {
         return Err(file("is a directory".into()));
     }
@@ -99,18 +99,22 @@ pub fn save_tensors(path: impl AsRef<Path>, tensors: &[(String, Vec<u32>, &[f32]
         return Err(file("exists already; overwriting it must be asked for".into()));
     }
     let bytes = serialized(tensors).map_err(|e| file(e.to_string()))?;
+    write_whole(path, &bytes).map_err(|e| file(e.to_string()))
+}
+
+/// Writes a file under a temporary name beside it, then renames it: nobody ever reads half of it.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut beside = std::ffi::OsString::from(".");
-    beside.push(name);
+    beside.push(path.file_name().unwrap_or_default());
     beside.push(format!(".{}", std::process::id()));
     let temporary = path.with_file_name(beside);
     let written = fs::File::create_new(&temporary).and_then(|mut out| {
-        out.write_all(&bytes)?;
+        out.write_all(bytes)?;
         out.sync_all()
     });
-    written.and_then(|()| fs::rename(&temporary, path)).map_err(|e| {
+    written.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
         // What went wrong first is what to report.
         let _ = fs::remove_file(&temporary);
-        file(e.to_string())
     })
 }
 

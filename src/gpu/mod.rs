@@ -22,6 +22,7 @@ pub use adapters::{INSTALL_HINT, adapters, describe};
 pub use program::{Bindings, Program};
 
 use kernel::Kernel;
+pub(crate) use transfer::Staging;
 
 /// Which device to open.
 #[derive(Clone, Debug)]
@@ -45,6 +46,9 @@ impl GpuOptions {
         Self { device: Some(device.into()), ..Self::default() }
     }
 }
+
+/// What a device of our own has where its adapter can; nothing depends on them.
+const FEATURES: Features = Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP);
 
 /// An open device. Clones share it.
 #[derive(Clone, Debug)]
@@ -77,7 +81,7 @@ impl Gpu {
         let most = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("spp"),
-            required_features: adapter.features() & Features::TIMESTAMP_QUERY,
+            required_features: adapter.features() & FEATURES,
             required_limits: Limits {
                 max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
                 max_buffer_size: most.max_buffer_size,
@@ -152,18 +156,20 @@ impl Gpu {
                 });
             }
         }
+        let class = match info.device_type {
+            DeviceType::DiscreteGpu => DeviceClass::Discrete,
+            DeviceType::Cpu => DeviceClass::Software,
+            _ => DeviceClass::Integrated,
+        };
         let profile = DeviceProfile {
-            class: match info.device_type {
-                DeviceType::DiscreteGpu => DeviceClass::Discrete,
-                DeviceType::Cpu => DeviceClass::Software,
-                _ => DeviceClass::Integrated,
-            },
+            class,
             max_binding: has.max_storage_buffer_binding_size,
             max_buffer: has.max_buffer_size,
             max_workgroups: has.max_compute_workgroups_per_dimension,
             max_invocations: has.max_compute_invocations_per_workgroup,
             workgroup_memory: has.max_compute_workgroup_storage_size,
             max_storage_buffers: has.max_storage_buffers_per_shader_stage,
+            max_iterations: class.max_iterations(),
         };
         let (polling, kernels) = Default::default();
         Ok(Self { inner: Arc::new(Inner { info, device, queue, profile, timeout, polling, lost, kernels }) })
@@ -200,7 +206,7 @@ impl Gpu {
         self.poll_with(PollType::Poll)
     }
 
-    fn wait(&self, submission: SubmissionIndex) -> Result<()> {
+    pub(crate) fn wait(&self, submission: SubmissionIndex) -> Result<()> {
         let timeout = Some(self.inner.timeout);
         self.poll_with(PollType::Wait { submission_index: Some(submission), timeout }).map(|_| ())
     }
@@ -213,7 +219,8 @@ impl Gpu {
         match polled {
             Ok(Ok(status)) => self.alive().map(|()| status.is_queue_empty()),
             Ok(Err(PollError::Timeout)) => Err(Error::Timeout(self.inner.timeout)),
-            Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
+            // A lost device takes no work: then there is no submission to wait for.
+            Ok(Err(error @ PollError::WrongSubmissionIndex(..))) => Err(self.mark_lost(&error.to_string())),
             Err(_) => Err(self.mark_lost("wgpu panicked while polling")),
         }
     }
@@ -232,7 +239,7 @@ impl Gpu {
     }
 
     /// Runs wgpu calls with all their errors caught.
-    fn scoped<T>(&self, calls: impl FnOnce(&Device) -> T) -> Result<T> {
+    pub(crate) fn scoped<T>(&self, calls: impl FnOnce(&Device) -> T) -> Result<T> {
         self.alive()?;
         let device = &self.inner.device;
         let filters = [ErrorFilter::OutOfMemory, ErrorFilter::Internal, ErrorFilter::Validation];

@@ -141,7 +141,8 @@ impl Program {
 
     /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
     /// order: dense NCHW `f32` in buffers of the app, with usage `STORAGE`. Errors: a buffer too small, without that
-    /// usage, misaligned, used twice, or of another device.
+    /// usage, misaligned, used twice, or of another device. Buffers of another wgpu instance it cannot tell apart: wgpu
+    /// may panic.
     pub fn bind(&self, inputs: &[BufferBinding], outputs: &[BufferBinding]) -> Result<Bindings> {
         check_ports("input", &self.gpu, &self.plan.inputs, inputs)?;
         check_ports("output", &self.gpu, &self.plan.outputs, outputs)?;

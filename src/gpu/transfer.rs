@@ -10,18 +10,18 @@ use crate::error::{Error, Result};
 
 /// Staging buffers of one size that no run holds.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(crate) struct Staging {
     bytes: u64,
     idle: Mutex<Vec<Buffer>>,
 }
 
 impl Staging {
-    pub(super) fn new(bytes: u64) -> Self {
+    pub(crate) fn new(bytes: u64) -> Self {
         Self { bytes, idle: Mutex::default() }
     }
 
     /// An idle buffer, or a new one.
-    pub(super) fn take(&self, gpu: &Gpu) -> Result<Buffer> {
+    pub(crate) fn take(&self, gpu: &Gpu) -> Result<Buffer> {
         if let Some(buffer) = unpoisoned(&self.idle).pop() {
             return Ok(buffer);
         }
@@ -36,7 +36,7 @@ impl Staging {
     }
 
     /// Asks for the buffer's content; the future resolves once the device was polled after the work before it ended.
-    pub(super) fn read(
+    pub(crate) fn read(
         &self,
         gpu: &Gpu,
         buffer: Buffer,

@@ -11,7 +11,8 @@ use crate::ops::{
 use crate::tensor::Shape;
 
 mod cost;
-mod draw;
+mod describe;
+pub(crate) mod draw;
 
 pub use cost::GraphCost;
 

@@ -147,11 +147,19 @@ impl Tile {
     /// 128 invocations, 8 KiB of workgroup memory: within every adapter's limits.
     const PORTABLE: Self = Self { m: 64, n: 64, k: 16, thread_m: 8 };
 
+    fn invocations(self) -> u32 {
+        self.m / self.thread_m * (self.n / 4)
+    }
+
+    /// vec4s that an invocation loads into both tiles.
+    fn loads(self) -> u32 {
+        (self.m + self.n) * self.k / 4 / self.invocations()
+    }
+
     fn choose(profile: &DeviceProfile) -> Option<Self> {
         let tile = Self::PORTABLE;
         let bytes = (tile.m + tile.n) * tile.k * 4;
-        let invocations = tile.m / tile.thread_m * (tile.n / 4);
-        (bytes <= profile.workgroup_memory && invocations <= profile.max_invocations).then_some(tile)
+        (bytes <= profile.workgroup_memory && tile.invocations() <= profile.max_invocations).then_some(tile)
     }
 }
 
@@ -194,9 +202,12 @@ fn plan_tiled(
         }
     }
     let bias = conv.padded_bias(blocks * tile.n);
+    let [kernel_h, kernel_w] = conv.kernel();
     let workgroups = u64::from(blocks) * u64::from(y.pixels().div_ceil(tile.m));
     let step = Step::new(node, &SHADER, &params, workgroups)
         .conv(planner, conv, x, residual, y, [&packed, &bias])
+        .loops([kernel_h, kernel_w, chunks, tile.k / 4, tile.thread_m])
+        .loops([kernel_h, kernel_w, chunks, tile.loads()])
         .constant("TILE_M", Constant::U32(tile.m))
         .constant("TILE_N", Constant::U32(tile.n))
         .constant("TILE_K", Constant::U32(tile.k))

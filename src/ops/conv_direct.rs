@@ -78,8 +78,10 @@ pub(crate) fn plan(
     }
     let bias = conv.padded_bias(blocks * block_c);
     let workgroups = u64::from(blocks) * u64::from(y.pixels().div_ceil(PIXELS));
+    let [kernel_h, kernel_w] = conv.kernel();
     let step = Step::new(node, &SHADER, &params, workgroups)
         .conv(planner, conv, x, residual, y, [&packed, &bias])
+        .loops([kernel_h, kernel_w, params.in_c4])
         .constant("LANES", Constant::U32(LANES))
         .constant("PADDED", Constant::Bool(conv.pads()));
     planner.push(step);

@@ -69,8 +69,10 @@ pub(crate) fn plan(
         }
     }
     let bias = conv.padded_bias(y.physical_c());
+    let [kernel_h, kernel_w] = conv.kernel();
     let step = Step::new(node, &SHADER, &params, workgroups(len))
         .conv(planner, conv, x, residual, y, [&packed, &bias])
+        .loops([kernel_h, kernel_w, group_in_c])
         .constant("WG_SIZE", Constant::U32(WG_SIZE))
         .constant("DEPTHWISE", Constant::Bool(group_in_c == 1 && group_out_c == 1));
     planner.push(step);

@@ -63,6 +63,7 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &GlobalPool, x: &Sli
     let workgroups = u64::from(x.shape.n) * u64::from(x.channels4());
     let average = pool.kind == GlobalPoolKind::Average;
     let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y);
+    let step = step.loops([params.pixels.div_ceil(WG_SIZE)]);
     let step = step.flops(if average { x.shape.len() } else { 0 });
     planner.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("AVERAGE", Constant::Bool(average)));
 }

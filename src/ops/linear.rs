@@ -122,7 +122,8 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, linear: &Linear, x: &Slice
         let step = Step::new(node, &SHADER, &params, images * u64::from(out_c4)).reads(0, x);
         let step = step.table(1, weights, packed.len()).table(2, biases, bias.len()).writes(3, y);
         let step = step.flops(2 * images * u64::from(out_c) * features as u64);
-        let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE));
+        let step =
+            step.loops([(x.channels4() * in_pixels).div_ceil(WG_SIZE)]).constant("WG_SIZE", Constant::U32(WG_SIZE));
         planner.push(step.constants(linear.activation.constants()));
     }
     Ok(())

@@ -48,6 +48,7 @@ impl MaxPool {
 
 params! {
     len: u32,
+    channels: u32,
     channels4: u32,
     in_h: u32,
     in_w: u32,
@@ -62,16 +63,17 @@ params! {
 pub(crate) static SHADER: Shader = Shader {
     stem: "max_pool",
     text: shader!("max_pool"),
-    pieces: &[piece!("index"), piece!("window"), piece!("ordered")],
+    pieces: &[piece!("index"), piece!("window"), piece!("ordered"), piece!("lanes")],
     params_binding: 2,
     params: Params::FIELDS,
 };
 
-/// One dispatch: reads slice `x`, writes slice `y`.
+/// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels.
 pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &MaxPool, x: &Slice, y: &Slice) {
     let len = y.pixels() * y.channels4();
     let params = Params {
         len,
+        channels: y.lanes_to_keep(),
         channels4: y.channels4(),
         in_h: x.shape.h,
         in_w: x.shape.w,
@@ -84,5 +86,5 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &MaxPool, x: &Slice,
     };
     let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
     let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE));
-    planner.push(step.window(pool.kernel, pool.stride, pool.dilation, pool.padding));
+    planner.push(step.loops(pool.kernel).window(pool.kernel, pool.stride, pool.dilation, pool.padding));
 }

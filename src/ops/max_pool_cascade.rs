@@ -72,16 +72,23 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, 
         y_offset: y.offset4(),
         y_stride: y.stride4(),
     };
-    let step = Step::new(node, &SHADER, &params, workgroups(len)).writes(0, y);
+    let reach = (cascade.kernel / 2).saturating_mul(cascade.times);
+    let columns = reach.saturating_mul(2).saturating_add(RUN).min(x.shape.w);
+    let reach = reach.min(x.shape.h / 2);
+    let step = Step::new(node, &SHADER, &params, workgroups(len));
     let step = if x.buffer == y.buffer {
         step.within(x).piece(piece!("source_within"))
     } else {
         step.reads(2, x).piece(piece!("source_apart"))
     };
     planner.push(
-        step.constant("WG_SIZE", Constant::U32(WG_SIZE))
+        step.writes(0, y)
+            .constant("WG_SIZE", Constant::U32(WG_SIZE))
             .constant("KERNEL", Constant::U32(cascade.kernel))
             .constant("TIMES", Constant::U32(cascade.times))
-            .constant("RUN", Constant::U32(RUN)),
+            .constant("RUN", Constant::U32(RUN))
+            .loops([columns, reach.saturating_mul(2).saturating_add(1)])
+            .loops([columns, RUN, cascade.times])
+            .loops([columns, cascade.times]),
     );
 }

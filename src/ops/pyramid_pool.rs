@@ -155,10 +155,12 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &PyramidPool, x: &Sl
         y_padded: y.physical_c(),
     };
     let table = pool.table(x.shape);
+    let largest = |from: usize| table.chunks_exact(6).map(|bin| bin[from + 1] - bin[from]).max().unwrap_or(0);
+    let (rows, columns) = (largest(0), largest(2));
     let table_len = table.len();
     let table = planner.constant(format!("bins of '{node}'"), table);
     let step = Step::new(node, &SHADER, &params, workgroups(len as u32)).reads(0, x).table(1, table, table_len);
-    planner.push(step.writes(2, y).constant("WG_SIZE", Constant::U32(WG_SIZE)));
+    planner.push(step.loops([rows, columns]).writes(2, y).constant("WG_SIZE", Constant::U32(WG_SIZE)));
     Ok(())
 }
 

@@ -82,5 +82,9 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, softmax: &Softmax, x: &Sli
         },
     };
     let step = Step::new(node, &SHADER, &params, workgroups(params.rows)).reads(0, x).writes(1, y);
-    planner.push(step.flops(3 * y.shape.len()).constant("WG_SIZE", Constant::U32(WG_SIZE)));
+    planner.push(
+        step.loops([params.width.saturating_mul(3)])
+            .flops(3 * y.shape.len())
+            .constant("WG_SIZE", Constant::U32(WG_SIZE)),
+    );
 }

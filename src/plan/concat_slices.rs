@@ -49,9 +49,11 @@ fn forms(graph: &Graph) -> Vec<Form> {
             Op::MaxPoolCascade(cascade) => {
                 (Order::Nhwc, joined(vec![graph.nodes()[node.inputs[0].index()].shape.c; cascade.times as usize]))
             }
-            // The sigmoid of a gap's zero is no zero: such a result gets no gaps.
+            // The sigmoid of a gap's zero is no zero, nor is the maximum where a dilated window misses the image: such
+            // results get no gaps.
             Op::AffineActivation(AffineActivation { activation: Activation::Sigmoid, .. })
             | Op::Add(Add { activation: Activation::Sigmoid, .. }) => (Order::Nhwc, vec![node.shape.c]),
+            Op::MaxPool(pool) if pool.dilation != [1, 1] => (Order::Nhwc, vec![node.shape.c]),
             Op::MaxPool(_) | Op::AffineActivation(_) | Op::Add(_) | Op::Resize(_) | Op::GlobalPool(_)
                 if nhwc(operands().next()) =>
             {

@@ -128,6 +128,7 @@ impl<'a> Planner<'a> {
             }
             Op::MaxPool(pool) => {
                 let x = self.nhwc(places, node.inputs[0]);
+                let x = self.in_runs(&node.name, x, &y.segments);
                 ops::max_pool::plan(self, &node.name, pool, &x, &y);
                 Ok(())
             }
@@ -315,6 +316,7 @@ impl Step {
             bindings: Vec::new(),
             params: bytemuck::bytes_of(params).to_vec(),
             workgroups,
+            iterations: 0,
             cost: Cost::default(),
             slices: Vec::new(),
         }
@@ -367,6 +369,13 @@ impl Step {
     pub(crate) fn table(mut self, slot: u32, buffer: BufferId, len: usize) -> Self {
         self.bindings.push(super::Binding { slot, buffer, written: false });
         self.cost.bytes += len as u64 * 4;
+        self
+    }
+
+    /// Counts the loops of an invocation: outer extents first, each inner loop runs once per iteration around it.
+    pub(crate) fn loops<const N: usize>(mut self, extents: [u32; N]) -> Self {
+        let around = |all: u64, &extent: &u32| u64::from(extent).saturating_mul(all.saturating_add(1));
+        self.iterations += extents.iter().rev().fold(0, around);
         self
     }
 

@@ -145,6 +145,8 @@ pub struct Step {
     pub params: Vec<u8>,
     /// Workgroups; folded into two dimensions where one does not hold them.
     pub workgroups: u64,
+    /// Loop iterations of one invocation, at most.
+    pub iterations: u64,
     /// Arithmetic and traffic.
     pub cost: Cost,
     /// Slices read, then the slice written: for people.
@@ -228,7 +230,7 @@ impl Plan {
     }
 
     fn check_limits(&self, max_bytes: Option<u64>) -> Result<()> {
-        let DeviceProfile { max_binding, max_buffer, max_workgroups, .. } = self.profile;
+        let DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = self.profile;
         for buffer in &self.buffers {
             let limits = [("max_storage_buffer_binding_size", max_binding), ("max_buffer_size", max_buffer)];
             for (limit, available) in limits {
@@ -244,15 +246,17 @@ impl Plan {
             }
         }
         for step in &self.steps {
-            let available = u64::from(max_workgroups) * u64::from(max_workgroups);
-            if step.workgroups > available {
-                return Err(Error::LimitExceeded {
-                    what: format!("{} '{}'", step.shader.stem, step.node),
-                    limit: "max_compute_workgroups_per_dimension squared",
-                    needed: step.workgroups,
-                    available,
-                    hint: "use a smaller batch or input",
-                });
+            let workgroups = u64::from(max_workgroups) * u64::from(max_workgroups);
+            let limits = [
+                ("max_compute_workgroups_per_dimension squared", step.workgroups, workgroups),
+                ("the iterations that software adapters let a loop have", step.iterations, max_iterations),
+            ];
+            for (limit, needed, available) in limits {
+                if needed > available {
+                    let what = format!("{} '{}'", step.shader.stem, step.node);
+                    let hint = "use a smaller batch or input, or another adapter";
+                    return Err(Error::LimitExceeded { what, limit, needed, available, hint });
+                }
             }
         }
         let planned = self.bytes();

@@ -11,6 +11,15 @@ pub enum DeviceClass {
     Software,
 }
 
+impl DeviceClass {
+    pub(crate) const fn max_iterations(self) -> u64 {
+        match self {
+            Self::Software => 65_535,
+            Self::Discrete | Self::Integrated => u64::MAX,
+        }
+    }
+}
+
 /// Class and limits of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceProfile {
@@ -28,6 +37,9 @@ pub struct DeviceProfile {
     pub workgroup_memory: u32,
     /// Storage buffers one shader may bind: `max_storage_buffers_per_shader_stage`.
     pub max_storage_buffers: u32,
+    /// Loop iterations of one invocation, all loops together. Mesa's llvmpipe silently ends loops after 65 535
+    /// (`LP_MAX_TGSI_LOOP_ITERATIONS`), so that on software adapters a longer sum is refused.
+    pub max_iterations: u64,
 }
 
 impl DeviceProfile {
@@ -41,6 +53,7 @@ impl DeviceProfile {
             max_invocations: 256,
             workgroup_memory: 16_384,
             max_storage_buffers: 8,
+            max_iterations: class.max_iterations(),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Shader {
 /// The text of a shared piece, by stem.
 macro_rules! piece {
     ($stem:literal) => {
-        include_str!(concat!("../../shaders/shared/", $stem, ".wgsl"))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/", $stem, ".wgsl"))
     };
 }
 pub(crate) use piece;
@@ -28,7 +28,7 @@ pub(crate) use piece;
 /// The text of a kernel, by stem.
 macro_rules! shader {
     ($stem:literal) => {
-        include_str!(concat!("../../shaders/", $stem, ".wgsl"))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl"))
     };
 }
 pub(crate) use shader;
@@ -71,9 +71,11 @@ impl fmt::Display for Constant {
 }
 
 impl Shader {
-    /// The module's text: constants on the first line, then the file, the shader's pieces and the step's own.
+    /// The module's text: constants on the first line, then the file, the shader's pieces and the step's own. Where a
+    /// piece makes vectors of `f16`, the directive for them comes before anything else.
     pub fn source(&self, constants: &[(&'static str, Constant)], extra: &[&'static str]) -> String {
-        let mut text = String::new();
+        let half = extra.iter().any(|piece| piece.contains("<f16>"));
+        let mut text = String::from(if half { "enable f16; " } else { "" });
         for (name, value) in constants {
             let (wgsl_type, suffix) = match value {
                 Constant::U32(_) => ("u32", "u"),

@@ -1,8 +1,60 @@
 //! A plan as text, for people.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::{Order, Plan, Role, Slice, Step};
+use crate::graph::draw::Drawing;
+
+impl Plan {
+    /// Graphviz DOT of the dispatches: an arrow where one reads what another wrote.
+    pub fn to_dot(&self) -> String {
+        self.drawing().dot()
+    }
+
+    /// A Mermaid flowchart of the dispatches, as [`Plan::to_dot`].
+    pub fn to_mermaid(&self) -> String {
+        self.drawing().mermaid()
+    }
+
+    fn drawing(&self) -> Drawing {
+        let mut drawing = Drawing::default();
+        let mut writers: HashMap<usize, Vec<(usize, &Slice)>> = HashMap::new();
+        for port in &self.inputs {
+            drawing.add(vec![port.name.clone(), port.shape.to_string()], true);
+        }
+        for step in &self.steps {
+            let Some((written, read)) = step.slices.split_last() else { continue };
+            let to = drawing.add(vec![step.shader.stem.into(), step.node.clone(), written.to_string()], false);
+            for slice in read {
+                let from_input = self.inputs.iter().position(|port| port.buffer == slice.buffer);
+                let wrote = writers.get(&slice.buffer.index()).into_iter().flatten();
+                let overlapping = wrote.filter(|(_, other)| slice.overlaps(other)).map(|(from, _)| *from);
+                drawing.arrows.extend(from_input.into_iter().chain(overlapping).map(|from| (from, to)));
+            }
+            let others = writers.entry(written.buffer.index()).or_default();
+            others.retain(|(_, other)| !written.overlaps(other));
+            others.push((to, written));
+        }
+        for port in &self.outputs {
+            let to = drawing.add(vec![port.name.clone(), port.shape.to_string()], true);
+            let wrote = writers.get(&port.buffer.index()).into_iter().flatten();
+            drawing.arrows.extend(wrote.map(|(from, _)| (*from, to)));
+        }
+        drawing
+    }
+}
+
+impl Slice {
+    /// Whether channels (or values of an image) meet, given that both lie in one buffer.
+    fn overlaps(&self, other: &Self) -> bool {
+        let end = |slice: &Self| match slice.order {
+            Order::Nhwc => slice.offset + slice.physical_c(),
+            Order::Nchw => slice.offset + slice.shape.c * slice.shape.h * slice.shape.w,
+        };
+        self.order != other.order || (self.offset < end(other) && other.offset < end(self))
+    }
+}
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,5 +3,10 @@
 
 mod bad_input;
 mod blocks;
+mod buffers;
+#[path = "../graphs.rs"]
+mod graphs;
+mod plans;
+mod shaders;
 mod shapes;
 mod weights;

@@ -1,1 +1,41 @@
-//! to come
+//! The mean of a map within its bound, the maximum bit for bit.
+
+use spp_wgpu::ops::{GlobalPool, GlobalPoolKind};
+use spp_wgpu::{Graph, Shape};
+
+use crate::harness::{Data, SHAPES, check, check_bits, graph, random, with_specials};
+
+fn pool(shape: Shape, kind: GlobalPoolKind) -> Graph {
+    graph(shape, |graph, x| graph.global_pool("pool", x, GlobalPool { kind }).unwrap())
+}
+
+/// Maps of fewer, as many and more pixels than a workgroup has lanes, besides the usual.
+fn shapes() -> impl Iterator<Item = Shape> {
+    SHAPES.into_iter().chain([[1, 63], [8, 8], [5, 13], [31, 37]].map(|[h, w]| Shape::new(3, 5, h, w)))
+}
+
+#[test]
+fn average_agrees_with_the_reference_within_its_bound() {
+    for shape in shapes() {
+        for data in [Data::Uniform, Data::WideRange] {
+            check(&format!("{data:?} {shape}"), &pool(shape, GlobalPoolKind::Average), &[random(shape, 1, data)]);
+        }
+        check(
+            &shape.to_string(),
+            &pool(shape, GlobalPoolKind::Average),
+            &[with_specials(random(shape, 1, Data::Uniform))],
+        );
+    }
+}
+
+#[test]
+fn maximum_is_exact() {
+    for shape in shapes() {
+        for x in [random(shape, 1, Data::WideRange), with_specials(random(shape, 2, Data::Uniform))] {
+            check_bits(&shape.to_string(), &pool(shape, GlobalPoolKind::Max), &[x]);
+        }
+        let mut lowest = random(shape, 3, Data::Uniform);
+        lowest.data_mut().fill(f32::NEG_INFINITY);
+        check_bits("nothing but -inf", &pool(shape, GlobalPoolKind::Max), &[lowest]);
+    }
+}

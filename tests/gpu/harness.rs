@@ -1,10 +1,13 @@
-//! One device for all tests, data, and the comparison that every test goes through.
+//! One device for all tests and the comparison that every test goes through.
 
 use std::sync::LazyLock;
 
+use spp_wgpu::ops::Activation;
 use spp_wgpu::plan::ConvKernel;
-use spp_wgpu::reference::{self, compare};
-use spp_wgpu::{Gpu, GpuOptions, Graph, NodeId, PlanOptions, Program, Shape, Tensor, gpu};
+use spp_wgpu::reference::{self, Values, compare};
+use spp_wgpu::{Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, gpu};
+
+pub(crate) use crate::graphs::{Data, graph, random};
 
 /// The device under test; `WGPU_ADAPTER_NAME` chooses it.
 pub(crate) static GPU: LazyLock<Gpu> = LazyLock::new(|| {
@@ -13,43 +16,19 @@ pub(crate) static GPU: LazyLock<Gpu> = LazyLock::new(|| {
     gpu
 });
 
-/// What numbers a test feeds: each regime finds other mistakes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Data {
-    /// -1 .. 1.
-    Uniform,
-    /// -3, -2 … 3: sums are exact, so the results must be.
-    Integers,
-    /// Signs times powers of two from 2^-20 to 2^20.
-    WideRange,
-}
+/// One pixel, one channel, channels around a multiple of four, height other than width, several images.
+pub(crate) const SHAPES: [Shape; 6] = [
+    Shape::new(1, 1, 1, 1),
+    Shape::new(2, 3, 4, 7),
+    Shape::new(1, 4, 9, 2),
+    Shape::new(3, 5, 1, 6),
+    Shape::new(1, 8, 5, 11),
+    Shape::new(2, 9, 7, 5),
+];
 
-/// The same numbers for the same seed, everywhere.
-pub(crate) fn random(shape: Shape, seed: u64, data: Data) -> Tensor {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def0;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 24) as f32
-    };
-    let value = |u: f32, v: f32| match data {
-        Data::Uniform => 2.0 * u - 1.0,
-        Data::Integers => (u * 7.0).floor() - 3.0,
-        Data::WideRange => (2.0 * u - 1.0) * (v * 40.0 - 20.0).floor().exp2(),
-    };
-    let values = (0..shape.len()).map(|_| value(next(), next())).collect();
-    Tensor::new(shape, values).unwrap()
-}
-
-/// A graph of one input and one output.
-pub(crate) fn graph(shape: Shape, build: impl FnOnce(&mut Graph, NodeId) -> NodeId) -> Graph {
-    let mut graph = Graph::new();
-    let x = graph.input("x", shape).unwrap();
-    let y = build(&mut graph, x);
-    graph.output("y", y).unwrap();
-    graph
-}
+/// All of them.
+pub(crate) const ACTIVATIONS: [Activation; 5] =
+    [Activation::None, Activation::Relu, Activation::LeakyRelu(0.2), Activation::Silu, Activation::Sigmoid];
 
 /// The ways to plan that must agree.
 pub(crate) fn options() -> Vec<(&'static str, PlanOptions)> {
@@ -65,22 +44,37 @@ pub(crate) fn options() -> Vec<(&'static str, PlanOptions)> {
     ]
 }
 
+/// Stems of the kernels that compute, in order.
+pub(crate) fn stems(plan: &Plan) -> Vec<&'static str> {
+    plan.steps.iter().map(|step| step.shader.stem).filter(|stem| *stem != "layout").collect()
+}
+
 /// Runs on the GPU with every result poisoned first.
 pub(crate) fn run(graph: &Graph, inputs: &[Tensor], options: &PlanOptions) -> Vec<Tensor> {
-    let program = Program::with_options(&GPU, graph, options).unwrap();
+    run_plan(Plan::new(graph, GPU.profile(), options).unwrap(), inputs)
+}
+
+/// As [`run`].
+pub(crate) fn run_plan(plan: Plan, inputs: &[Tensor]) -> Vec<Tensor> {
+    let program = Program::from_plan(&GPU, plan).unwrap();
     program.poison().unwrap();
     program.run(inputs).unwrap()
+}
+
+/// The outputs that are beyond the bound, a sentence each.
+pub(crate) fn wrong(graph: &Graph, got: &[Tensor], want: &[Values]) -> Vec<String> {
+    assert_eq!(got.len(), want.len());
+    let compared = graph.outputs().iter().zip(got.iter().zip(want));
+    let compared = compared.map(|((name, _), (got, want))| (name, compare(got, want).unwrap()));
+    compared.filter(|(_, difference)| !difference.passes()).map(|(name, d)| format!("output '{name}': {d}")).collect()
 }
 
 /// The GPU agrees with the reference within the bound, however the graph is planned.
 pub(crate) fn check(case: &str, graph: &Graph, inputs: &[Tensor]) {
     let want = reference::run_with_bounds(graph, inputs).unwrap();
     for (plan, options) in options() {
-        let got = run(graph, inputs, &options);
-        for ((name, _), (got, want)) in graph.outputs().iter().zip(got.iter().zip(&want)) {
-            let difference = compare(got, want).unwrap();
-            assert!(difference.passes(), "{case}, planned {plan}, output '{name}': {difference}");
-        }
+        let wrong = wrong(graph, &run(graph, inputs, &options), &want);
+        assert!(wrong.is_empty(), "{case}, planned {plan}: {wrong:#?}");
     }
 }
 

@@ -2,12 +2,15 @@
 //! `SPP_IGNORE_GPU_TESTS=1 scripts/test` leaves this binary out, and says so.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "../graphs.rs"]
+mod graphs;
 mod harness;
 
 mod add;
 mod affine_activation;
 mod blocks;
 mod concat;
+mod controls;
 mod conv;
 mod conv_direct;
 mod conv_grouped;
@@ -16,6 +19,8 @@ mod layout;
 mod linear;
 mod max_pool;
 mod max_pool_cascade;
+mod peak;
 mod pyramid_pool;
 mod resize;
+mod runs;
 mod softmax;

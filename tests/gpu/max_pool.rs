@@ -1,8 +1,9 @@
 //! Max pooling is exact, NaN and infinities included.
 
-use spp_wgpu::Shape;
-use spp_wgpu::ops::{MaxPool, Padding};
+use spp_wgpu::ops::{Conv, MaxPool, Padding};
+use spp_wgpu::{Shape, Tensor};
 
+use crate::graphs::same_conv;
 use crate::harness::{Data, check_bits, graph, random, with_specials};
 
 #[test]
@@ -40,4 +41,25 @@ fn a_window_without_taps_is_negative_infinity() {
     let pool = MaxPool { dilation: [3, 3], stride: [1, 1], padding: Padding::symmetric(1, 1), ..MaxPool::new([2, 2]) };
     let graph = graph(shape, |graph, x| graph.max_pool("pool", x, pool).unwrap());
     check_bits("no tap", &graph, &[random(shape, 1, Data::Uniform)]);
+}
+
+/// In the padding of channels such a window must not leave -inf: a convolution behind it would make NaN of it.
+#[test]
+fn a_window_without_taps_leaves_padding_lanes_zero() {
+    let shape = Shape::new(1, 1, 2, 2);
+    let pool = MaxPool { dilation: [3, 3], stride: [1, 1], padding: Padding::symmetric(1, 1), ..MaxPool::new([2, 2]) };
+    let alone = graph(shape, |graph, x| {
+        let pooled = graph.max_pool("pool", x, pool).unwrap();
+        graph.conv("conv", pooled, same_conv(3, 1, 1)).unwrap()
+    });
+    check_bits("a single channel", &alone, &[random(shape, 1, Data::Uniform)]);
+    // Weights of one sign: -inf of both channels adds up.
+    let ones = Tensor::filled(Shape::new(3, 2, 1, 1), 1.0).unwrap();
+    let gaps = graph(shape, |graph, x| {
+        let other = graph.max_pool("other", x, MaxPool::same(1)).unwrap();
+        let both = graph.concat("both", &[x, other]).unwrap();
+        let pooled = graph.max_pool("pool", both, pool).unwrap();
+        graph.conv("conv", pooled, Conv::new(ones)).unwrap()
+    });
+    check_bits("between gaps", &gaps, &[random(shape, 1, Data::Uniform)]);
 }

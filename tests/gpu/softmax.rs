@@ -1,1 +1,73 @@
-//! to come
+//! Softmax over channels and over rows: large values do not overflow, rows sum to one.
+
+use spp_wgpu::ops::{Layout, Softmax, SoftmaxAxis};
+use spp_wgpu::{Graph, PlanOptions, Shape, Tensor};
+
+use crate::graphs::same_conv;
+use crate::harness::{Data, SHAPES, check, graph, random, run};
+
+fn over_channels(x: Shape) -> Graph {
+    graph(x, |graph, x| graph.softmax("softmax", x, Softmax { axis: SoftmaxAxis::Channels }).unwrap())
+}
+
+fn over_rows(x: Shape, width: u32) -> Graph {
+    graph(x, |graph, x| {
+        let rows = graph.layout("rows", x, Layout { width }).unwrap();
+        graph.softmax("softmax", rows, Softmax { axis: SoftmaxAxis::Columns }).unwrap()
+    })
+}
+
+/// Values up to `most` in magnitude.
+fn scores(shape: Shape, most: f32) -> Tensor {
+    let mut x = random(shape, 6, Data::Uniform);
+    x.data_mut().iter_mut().for_each(|v| *v *= most);
+    x
+}
+
+#[test]
+fn agrees_with_the_reference_within_its_bound() {
+    for shape in SHAPES {
+        for most in [1.0, 30.0, 1e4, 3e38] {
+            let case = format!("{shape} up to {most}");
+            check(&case, &over_channels(shape), &[scores(shape, most)]);
+            check(&case, &over_rows(shape, shape.c), &[scores(shape, most)]);
+        }
+    }
+    let shape = Shape::new(2, 84, 3, 5);
+    check("rows of 21", &over_rows(shape, 21), &[scores(shape, 5.0)]);
+}
+
+#[test]
+fn minus_infinity_gets_nothing_and_nan_spoils_its_row_only() {
+    let shape = Shape::new(2, 5, 2, 3);
+    let mut x = scores(shape, 3.0);
+    x.data_mut()[0] = f32::NEG_INFINITY;
+    x.data_mut()[7] = f32::NAN;
+    check("channels", &over_channels(shape), std::slice::from_ref(&x));
+    check("rows", &over_rows(shape, 5), &[x]);
+}
+
+/// One invocation sums at most 21 values here: some 21 roundings of 6e-8, and as many in `exp` and division.
+#[test]
+fn rows_sum_to_one() {
+    let shape = Shape::new(2, 21, 4, 5);
+    for most in [1.0, 50.0, 1e30] {
+        let rows = run(&over_rows(shape, 21), &[scores(shape, most)], &PlanOptions::default());
+        for row in rows[0].data().chunks(21) {
+            let sum: f64 = row.iter().map(|&v| f64::from(v)).sum();
+            assert!((sum - 1.0).abs() <= 2e-6, "{sum}: {row:?}");
+        }
+    }
+}
+
+/// Padding lanes stay zero: a convolution behind it would see them.
+#[test]
+fn padding_lanes_stay_zero() {
+    let shape = Shape::new(2, 9, 3, 2);
+    let graph = graph(shape, |graph, x| {
+        let softmax = graph.softmax("softmax", x, Softmax { axis: SoftmaxAxis::Channels }).unwrap();
+        let both = graph.concat("both", &[softmax, x]).unwrap();
+        graph.conv("y", both, same_conv(5, 18, 3)).unwrap()
+    });
+    check("softmax in a concatenation", &graph, &[scores(shape, 2.0)]);
+}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use spp_wgpu::bench::{COLUMNS, MeasureOptions, Peaks, Row, Verdict, device_names};
+use spp_wgpu::bench::{COLUMNS, MeasureOptions, Peaks, Row, Verdict, device_names, peaks};
 use spp_wgpu::case::{Canonical, canonical, canonical_row};
 use spp_wgpu::{Error, Gpu, Shape};
 
@@ -94,7 +94,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
     if let Some(path) = &args.html {
         writable(path, args.force)?;
     }
-    let peaks = if args.no_peak { None } else { Some(crate::peak::measured(&gpu, false)?) };
+    let peaks = if args.no_peak { None } else { Some(peaks(&gpu, None, false)?) };
     let rows = measure(args, &gpu, &cases, peaks.as_ref())?;
     let compared = before.as_ref().map_or_else(Vec::new, |before| before.compare(&rows));
     print(args, &rows, &compared)?;

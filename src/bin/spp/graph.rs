@@ -56,9 +56,8 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
         return match args.format {
             Format::Text => Ok(say(plan.to_string().trim_end())?),
             Format::Json => Ok(say_json(&plan_json(&plan))?),
-            Format::Dot | Format::Mermaid => {
-                Err(Failure::Usage("a plan is shown as text or json; leave --planned out to draw the graph".into()))
-            }
+            Format::Dot => Ok(say(plan.to_dot().trim_end())?),
+            Format::Mermaid => Ok(say(plan.to_mermaid().trim_end())?),
         };
     }
     match args.format {
@@ -91,7 +90,7 @@ fn nodes(graph: &Graph) -> Result<()> {
     let row = |(id, node): (spp_wgpu::NodeId, &spp_wgpu::Node)| {
         let outputs = graph.outputs().iter().filter(|(_, output)| *output == id).map(|(name, _)| name.as_str());
         let outputs = outputs.collect::<Vec<_>>().join(", ");
-        [node.name.clone(), node.op.stem().into(), node.shape.to_string(), names(&node.inputs), outputs]
+        [node.name.clone(), node.op.to_string(), node.shape.to_string(), names(&node.inputs), outputs]
     };
     let rows: Vec<_> = graph.ids().zip(graph.nodes()).map(row).collect();
     Ok(say_table(["node", "op", "shape", "inputs", "output"], &rows)?)
@@ -102,7 +101,7 @@ fn graph_json(graph: &Graph) -> Value {
     let nodes = graph.nodes().iter().map(|node| {
         let shape = [node.shape.n, node.shape.c, node.shape.h, node.shape.w];
         let inputs: Vec<&str> = node.inputs.iter().map(name).collect();
-        json!({ "name": node.name, "op": node.op.stem(), "inputs": inputs, "shape": shape })
+        json!({ "name": node.name, "op": node.op.stem(), "attributes": node.op.to_string(), "inputs": inputs, "shape": shape })
     });
     let outputs = graph.outputs().iter().map(|(output, id)| json!({ "name": output, "node": name(id) }));
     json!({ "nodes": nodes.collect::<Vec<_>>(), "outputs": outputs.collect::<Vec<_>>() })

@@ -49,6 +49,7 @@ enum Command {
     Bench(bench::Args),
     Compare(compare::Args),
     Profile(profile::Args),
+    Peak(peak::Args),
     Devices(devices::Args),
     Graph(graph::Args),
     Completions(completions::Args),
@@ -76,6 +77,7 @@ fn dispatch(Cli { command, device }: Cli) -> Result<()> {
         Command::Bench(args) => bench::bench(&args, device),
         Command::Compare(args) => compare::compare(&args, device),
         Command::Profile(args) => profile::profile(&args, device),
+        Command::Peak(args) => peak::peak(&args, device),
         Command::Graph(args) => graph::graph(&args, device),
         Command::Devices(_) | Command::Completions(_) if device.is_some() => {
             Err(Failure::Usage("--device chooses where to run, and this runs nothing".into()))

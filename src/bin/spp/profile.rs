@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use spp_wgpu::bench::{Peaks, step_medians};
+use spp_wgpu::bench::{Peaks, peaks, step_medians};
 use spp_wgpu::plan::{Constant, Cost, Step};
 use spp_wgpu::{Error, Plan, PlanOptions, Program};
 
@@ -69,7 +69,7 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
     let Device::Gpu(gpu) = Device::open(device)? else {
         return Err(Failure::Usage("profile measures GPUs; the CPU reference has no dispatches".into()));
     };
-    let peaks = if args.no_peak { None } else { Some(crate::peak::measured(&gpu, false)?) };
+    let peaks = if args.no_peak { None } else { Some(peaks(&gpu, None, false)?) };
     let options = if args.unfused { PlanOptions::unfused() } else { PlanOptions::default() };
     let program = Program::with_options(&gpu, &subject.graph()?, &options)?;
     program.run(&[subject.input()?])?;

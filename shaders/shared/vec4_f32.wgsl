@@ -1,0 +1,1 @@
+alias Vec4 = vec4<f32>; // single precision

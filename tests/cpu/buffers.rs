@@ -1,0 +1,192 @@
+//! Where a plan keeps its values: nothing is read before it is written, nor after something else was written over it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use spp_wgpu::case::Case;
+use spp_wgpu::ops::{Activation, Add, MaxPool};
+use spp_wgpu::plan::{BufferId, Order, Role, Slice};
+use spp_wgpu::{Graph, Plan, PlanOptions, Shape};
+
+use crate::graphs::{CONSUMERS, behind_gaps, graph, sppf};
+use crate::plans::{X, plan, planned};
+
+/// Small graphs of every operation, and every case file.
+fn graphs() -> Vec<(String, Graph)> {
+    let mut graphs = vec![
+        ("sppf of 9".into(), sppf(X, 9, true)),
+        ("sppf of 8, parallel".into(), sppf(X, 8, false)),
+        ("no image".into(), sppf(Shape { n: 0, ..X }, 8, false)),
+    ];
+    graphs.extend(CONSUMERS.iter().map(|consumer| (consumer.0.into(), behind_gaps(X, consumer))));
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cases")).unwrap() {
+        let file = file.unwrap();
+        graphs.push((file.file_name().to_string_lossy().into(), Case::open(file.path()).unwrap().graph().unwrap()));
+    }
+    graphs
+}
+
+fn options() -> Vec<(&'static str, PlanOptions)> {
+    let copied = {
+        let mut options = PlanOptions::default();
+        options.concat_slices = false;
+        options
+    };
+    vec![("default", PlanOptions::default()), ("copied", copied), ("unfused", PlanOptions::unfused())]
+}
+
+/// Channels (NHWC) or values of an image (NCHW) that a slice covers.
+fn covered(slice: &Slice) -> std::ops::Range<u32> {
+    let len = match slice.order {
+        Order::Nhwc => slice.physical_c(),
+        Order::Nchw => slice.shape.c * slice.shape.h * slice.shape.w,
+    };
+    slice.offset..slice.offset + len
+}
+
+#[test]
+fn a_step_writes_one_slice_and_reads_what_was_written() {
+    for (name, graph) in graphs() {
+        for (what, options) in options() {
+            let plan = plan(&graph, &options);
+            let mut written: HashMap<BufferId, Vec<std::ops::Range<u32>>> = HashMap::new();
+            for (i, step) in plan.steps.iter().enumerate() {
+                let case = format!("{name}, {what}, step {i}:\n{plan}");
+                let buffers = |written| step.bindings.iter().filter(move |b| b.written == written).map(|b| b.buffer);
+                let [target] = buffers(true).collect::<Vec<_>>()[..] else { panic!("{case}") };
+                assert!(!buffers(false).any(|buffer| buffer == target), "reads and writes one buffer: {case}");
+                let (result, operands) = step.slices.split_last().unwrap();
+                assert_eq!(result.buffer, target, "{case}");
+                let role = |buffer: BufferId| &plan.buffers[buffer.index()].role;
+                assert!(matches!(role(target), Role::Scratch | Role::Output(_)), "{case}");
+                for operand in operands {
+                    if matches!(role(operand.buffer), Role::Input(_)) {
+                        continue;
+                    }
+                    let there = written.get(&operand.buffer).map_or(&[][..], Vec::as_slice);
+                    let unwritten = covered(operand).find(|c| !there.iter().any(|range| range.contains(c)));
+                    assert_eq!(unwritten, None, "reads what nobody wrote: {case}");
+                }
+                for operand in operands.iter().filter(|operand| operand.buffer == target) {
+                    let clash = covered(operand).find(|c| covered(result).contains(c));
+                    assert_eq!(clash, None, "writes over its operand: {case}");
+                }
+                written.entry(target).or_default().push(covered(result));
+            }
+            for (position, port) in plan.outputs.iter().enumerate().filter(|(_, port)| !port.shape.is_empty()) {
+                assert!(written.contains_key(&port.buffer), "output {position} is not written: {name}, {what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_slice_and_table_fits_its_buffer() {
+    for (name, graph) in graphs() {
+        for (what, options) in options() {
+            let plan = plan(&graph, &options);
+            for slice in plan.steps.iter().flat_map(|step| &step.slices) {
+                let pixels = match slice.order {
+                    Order::Nhwc => slice.pixels(),
+                    Order::Nchw => slice.shape.n,
+                };
+                let end = u64::from(covered(slice).end) + u64::from(pixels - 1) * u64::from(slice.stride);
+                let bytes = plan.buffers[slice.buffer.index()].bytes;
+                assert!(end * 4 <= bytes, "{name}, {what}: {slice} of {bytes} bytes\n{plan}");
+            }
+            for buffer in &plan.buffers {
+                if let Role::Constant(values) = &buffer.role {
+                    assert_eq!(values.len() as u64 * 4, buffer.bytes);
+                }
+            }
+        }
+    }
+}
+
+fn without(graph: &Graph) -> Plan {
+    planned(graph, |o| o.reuse_buffers = false)
+}
+
+#[test]
+fn a_chain_needs_two_scratch_buffers() {
+    let chain =
+        graph(X, |graph, x| (0..6).fold(x, |x, i| graph.max_pool(format!("{i}"), x, MaxPool::new([1, 1])).unwrap()));
+    let scratch = |plan: &Plan| plan.buffers.iter().filter(|buffer| buffer.role == Role::Scratch).count();
+    let reused = plan(&chain, &PlanOptions::default());
+    assert_eq!([scratch(&without(&chain)), scratch(&reused)], [7, 2]);
+    assert!(reused.bytes() < without(&chain).bytes());
+}
+
+#[test]
+fn tensors_that_are_alive_together_keep_apart() {
+    for (name, graph) in graphs() {
+        for (what, options) in options() {
+            let mut apart = options.clone();
+            apart.reuse_buffers = false;
+            let mut shared = options;
+            shared.reuse_buffers = true;
+            let [apart, shared] = [apart, shared].map(|options| plan(&graph, &options));
+            assert!(shared.bytes() <= apart.bytes(), "{name}, {what}");
+            keeps_apart(&apart, &shared).unwrap_or_else(|e| panic!("{name}, {what}: {e}\n{apart}\n{shared}"));
+        }
+    }
+}
+
+/// Follows whose values each shared buffer holds: once another tensor was written over one, nobody may touch that.
+fn keeps_apart(apart: &Plan, shared: &Plan) -> Result<(), String> {
+    assert_eq!(apart.steps.len(), shared.steps.len());
+    let mut holds: HashMap<BufferId, BufferId> = HashMap::new();
+    let mut gone: Vec<BufferId> = Vec::new();
+    for (i, (a, b)) in apart.steps.iter().zip(&shared.steps).enumerate() {
+        assert_eq!(a.source(), b.source());
+        for (own, common) in a.bindings.iter().zip(&b.bindings) {
+            if gone.contains(&own.buffer) {
+                return Err(format!("step {i} uses b{}, which was written over", own.buffer.index()));
+            }
+            let held = holds.get(&common.buffer);
+            if !own.written && held.is_some_and(|held| *held != own.buffer) {
+                return Err(format!("step {i} reads another's values in b{}", common.buffer.index()));
+            }
+            if own.written {
+                gone.extend(holds.insert(common.buffer, own.buffer).filter(|held| *held != own.buffer));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_check_finds_a_buffer_shared_too_soon() {
+    let graph = graph(X, |graph, x| {
+        let p = graph.max_pool("p", x, MaxPool::same(3)).unwrap();
+        let q = graph.max_pool("q", p, MaxPool::same(3)).unwrap();
+        graph.add("add", p, q, Add { scale: 1.0, activation: Activation::None }).unwrap()
+    });
+    let [apart, mut shared] = [without(&graph), without(&graph)];
+    let target = |plan: &Plan, i: usize| plan.steps[i].bindings.last().unwrap().buffer;
+    // The copy of x is free once p is made, and q may lie there; p may not, as the sum reads it.
+    let [x, p, q] = [0, 1, 2].map(|i| target(&apart, i));
+    let mut put = |into| {
+        for (own, common) in apart.steps.iter().zip(&mut shared.steps) {
+            for (own, common) in own.bindings.iter().zip(&mut common.bindings) {
+                common.buffer = if own.buffer == q { into } else { own.buffer };
+            }
+        }
+        keeps_apart(&apart, &shared)
+    };
+    assert_eq!(put(x), Ok(()));
+    assert!(put(p).is_err());
+}
+
+#[test]
+fn planning_twice_gives_the_same() {
+    for (name, graph) in graphs() {
+        for (what, options) in options() {
+            let [a, b] = [(); 2].map(|()| plan(&graph, &options));
+            assert_eq!(a.to_string(), b.to_string(), "{name}, {what}");
+            let bytes = |plan: &Plan| plan.steps.iter().map(|step| step.params.clone()).collect::<Vec<_>>();
+            assert_eq!(bytes(&a), bytes(&b), "{name}, {what}");
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! What the planner makes of a graph: each pass on and off, and limits.
+
+use spp_wgpu::ops::*;
+use spp_wgpu::plan::Role;
+use spp_wgpu::{DeviceClass, DeviceProfile, Error, Graph, NodeId, Plan, PlanOptions, Shape, Tensor};
+
+use crate::graphs::{affine, graph, same_conv, sppf};
+
+pub(crate) const X: Shape = Shape::new(2, 12, 8, 9);
+const GPU: DeviceProfile = DeviceProfile::portable(DeviceClass::Discrete);
+
+pub(crate) fn plan(graph: &Graph, options: &PlanOptions) -> Plan {
+    Plan::new(graph, &GPU, options).unwrap()
+}
+
+/// The default plan, but for one change.
+pub(crate) fn planned(graph: &Graph, change: impl FnOnce(&mut PlanOptions)) -> Plan {
+    let mut options = PlanOptions::default();
+    change(&mut options);
+    plan(graph, &options)
+}
+
+/// Stems of the kernels that compute, in order.
+fn stems(plan: &Plan) -> Vec<&'static str> {
+    plan.steps.iter().map(|step| step.shader.stem).filter(|stem| *stem != "layout").collect()
+}
+
+fn default_stems(graph: &Graph) -> Vec<&'static str> {
+    stems(&plan(graph, &PlanOptions::default()))
+}
+
+/// The first value of the constant buffer whose label starts so.
+fn first_of(plan: &Plan, label: &str) -> f32 {
+    let buffer = plan.buffers.iter().find(|buffer| buffer.label.starts_with(label)).unwrap();
+    match &buffer.role {
+        Role::Constant(values) => f32::from_bits(values[0]),
+        other => panic!("{label}: {other:?}"),
+    }
+}
+
+mod fold_affine {
+    use super::*;
+
+    fn conv_and_bn(conv: Conv) -> Graph {
+        graph(X, |graph, x| {
+            let conv = graph.conv("conv", x, conv).unwrap();
+            graph.affine_activation("bn", conv, affine(6, Activation::Silu)).unwrap()
+        })
+    }
+
+    #[test]
+    fn a_convolution_takes_over_what_follows_it() {
+        let graph = conv_and_bn(same_conv(6, 12, 3));
+        assert_eq!(default_stems(&graph), ["conv"]);
+        assert_eq!(stems(&planned(&graph, |o| o.fold_affine = false)), ["conv", "affine_activation"]);
+    }
+
+    #[test]
+    fn weights_are_folded_in_f64_and_rounded_once() {
+        let (weight, scale, bias, shift) = (1.000_000_2_f32, 1.0 / 3.0, 1e8_f32, -1e8 / 3.0 + 0.125);
+        let [double, single] = [(f64::from(weight) * scale) as f32, weight * scale as f32];
+        assert_ne!(double, single, "the numbers tell nothing");
+        let graph = graph(Shape::new(1, 1, 2, 2), |graph, x| {
+            let weight = Tensor::filled(Shape::new(1, 1, 1, 1), weight).unwrap();
+            let conv = Conv { bias: Some([bias].into()), ..Conv::new(weight) };
+            let conv = graph.conv("conv", x, conv).unwrap();
+            let (scale, shift, activation) = ([scale].into(), [shift].into(), Activation::None);
+            graph.affine_activation("bn", conv, AffineActivation { scale, shift, activation }).unwrap()
+        });
+        let plan = plan(&graph, &PlanOptions::default());
+        assert_eq!(first_of(&plan, "weights of"), double);
+        assert_eq!(first_of(&plan, "bias of"), (f64::from(bias) * scale + shift) as f32);
+    }
+
+    #[test]
+    fn a_convolution_that_others_read_or_that_is_complete_stays() {
+        let activated = Conv { activation: Activation::Relu, ..same_conv(6, 12, 3) };
+        assert_eq!(default_stems(&conv_and_bn(activated)), ["conv", "affine_activation"]);
+        let scaled = Conv { scale: 2.0, ..same_conv(6, 12, 3) };
+        assert_eq!(default_stems(&conv_and_bn(scaled)), ["conv", "affine_activation"]);
+        let mut declared = conv_and_bn(same_conv(6, 12, 3));
+        let conv = declared.ids().nth(1).unwrap();
+        declared.output("conv", conv).unwrap();
+        assert_eq!(default_stems(&declared), ["conv", "affine_activation"]);
+        let read_twice = graph(X, |graph, x| {
+            let conv = graph.conv("conv", x, same_conv(6, 12, 3)).unwrap();
+            let bn = graph.affine_activation("bn", conv, affine(6, Activation::Silu)).unwrap();
+            graph.add("add", conv, bn, Add { scale: 1.0, activation: Activation::None }).unwrap()
+        });
+        assert_eq!(default_stems(&read_twice), ["conv", "affine_activation", "add"]);
+    }
+}
+
+mod fuse_add {
+    use super::*;
+
+    /// `scale * conv(x) + x`, or the summands the other way round.
+    fn residual(scale: f32, conv_first: bool, conv: Conv) -> Graph {
+        graph(X, |graph, x| {
+            let conv = graph.conv("conv", x, conv).unwrap();
+            let [a, b] = if conv_first { [conv, x] } else { [x, conv] };
+            graph.add("add", a, b, Add { scale, activation: Activation::Relu }).unwrap()
+        })
+    }
+
+    #[test]
+    fn a_convolution_adds_the_other_summand() {
+        let conv = || same_conv(12, 12, 3);
+        assert_eq!(default_stems(&residual(0.1, true, conv())), ["conv"]);
+        assert_eq!(default_stems(&residual(1.0, false, conv())), ["conv"]);
+        let off = planned(&residual(0.1, true, conv()), |o| o.fuse_add = false);
+        assert_eq!(stems(&off), ["conv", "add"]);
+    }
+
+    #[test]
+    fn it_does_not_where_that_would_compute_something_else() {
+        let conv = || same_conv(12, 12, 3);
+        assert_eq!(default_stems(&residual(0.1, false, conv())), ["conv", "add"], "the other summand is scaled");
+        let activated = Conv { activation: Activation::Relu, ..conv() };
+        assert_eq!(default_stems(&residual(1.0, true, activated)), ["conv", "add"]);
+        let mut declared = residual(1.0, true, conv());
+        let id = declared.ids().nth(1).unwrap();
+        declared.output("conv", id).unwrap();
+        assert_eq!(default_stems(&declared), ["conv", "add"]);
+        let itself = graph(X, |graph, x| {
+            let conv = graph.conv("conv", x, conv()).unwrap();
+            graph.add("add", conv, conv, Add { scale: 1.0, activation: Activation::None }).unwrap()
+        });
+        assert_eq!(default_stems(&itself), ["conv", "add"]);
+    }
+
+    /// Of two convolutions one takes over the sum, and both fold their batch normalisation first.
+    #[test]
+    fn of_two_convolutions_one_is_left_to_add() {
+        let graph = graph(X, |graph, x| {
+            let [a, b] = ["a", "b"].map(|name| {
+                let conv = graph.conv(name, x, same_conv(12, 12, 1)).unwrap();
+                graph.affine_activation(format!("{name}.bn"), conv, affine(12, Activation::None)).unwrap()
+            });
+            graph.add("add", a, b, Add { scale: 0.1, activation: Activation::Relu }).unwrap()
+        });
+        assert_eq!(default_stems(&graph), ["conv", "conv"]);
+    }
+}
+
+mod fuse_cascade {
+    use super::*;
+
+    /// `x` beside pools of it, each reading the result of the given number (0 is `x`) with the given kernel.
+    fn pools(pools: &[(usize, u32)]) -> (Graph, Vec<NodeId>) {
+        let mut parts = Vec::new();
+        let graph = graph(X, |graph, x| {
+            parts.push(graph.max_pool("root", x, MaxPool::new([1, 1])).unwrap());
+            for (i, &(from, kernel)) in pools.iter().enumerate() {
+                parts.push(graph.max_pool(format!("m.{i}"), parts[from], MaxPool::same(kernel)).unwrap());
+            }
+            graph.concat("cat", &parts).unwrap()
+        });
+        (graph, parts)
+    }
+
+    /// Stems of the pools of the default plan; pools that lie beside what they read are copied there.
+    fn kept(graph: &Graph) -> Vec<&'static str> {
+        default_stems(graph).into_iter().filter(|stem| *stem != "concat").collect()
+    }
+
+    #[test]
+    fn chained_and_nested_pools_are_found() {
+        for found in
+            [&[(0, 5), (1, 5), (2, 5)][..], &[(0, 5), (0, 9), (0, 13)], &[(0, 3), (1, 3)], &[(0, 5), (1, 5), (0, 13)]]
+        {
+            assert_eq!(default_stems(&pools(found).0), ["max_pool", "max_pool_cascade"], "{found:?}");
+            let off = planned(&pools(found).0, |o| o.fuse_cascade = false);
+            assert!(!stems(&off).contains(&"max_pool_cascade"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn others_stay() {
+        for other in [&[(0, 3), (0, 7)][..], &[(0, 5)], &[(0, 13), (0, 9), (0, 5)], &[(0, 1), (0, 1)]] {
+            assert_eq!(kept(&pools(other).0), vec!["max_pool"; other.len() + 1], "{other:?}");
+        }
+        let strided = graph(X, |graph, x| {
+            let pool = MaxPool { stride: [2, 2], ..MaxPool::same(5) };
+            let first = graph.max_pool("first", x, pool).unwrap();
+            let second = graph.max_pool("second", first, MaxPool::same(5)).unwrap();
+            graph.concat("cat", &[first, second]).unwrap()
+        });
+        assert_eq!(kept(&strided), ["max_pool"; 2]);
+    }
+
+    #[test]
+    fn pools_that_something_else_reads_stay() {
+        let (mut declared, parts) = pools(&[(0, 5), (1, 5)]);
+        declared.output("tap", parts[1]).unwrap();
+        assert_eq!(kept(&declared), ["max_pool"; 3]);
+        let (mut read, parts) = pools(&[(0, 5), (1, 5)]);
+        let more = read.global_pool("more", parts[2], GlobalPool { kind: GlobalPoolKind::Max }).unwrap();
+        read.output("more", more).unwrap();
+        assert_eq!(kept(&read), ["max_pool", "max_pool", "max_pool", "global_pool"]);
+    }
+}
+
+mod concat_slices {
+    use super::*;
+
+    fn copies(graph: &Graph) -> usize {
+        default_stems(graph).iter().filter(|stem| **stem == "concat").count()
+    }
+
+    #[test]
+    fn producers_write_their_slice() {
+        for hidden in [8, 9] {
+            let graph = sppf(X, hidden, true);
+            assert_eq!(copies(&graph), 0);
+            let off = planned(&graph, |o| o.concat_slices = false);
+            assert_eq!(stems(&off), ["conv", "max_pool_cascade", "concat", "concat", "conv"]);
+        }
+    }
+
+    #[test]
+    fn only_what_cannot_lie_there_is_copied() {
+        let pool = |graph: &mut Graph, name: &str, x| graph.max_pool(name, x, MaxPool::same(3)).unwrap();
+        let twice = graph(X, |graph, x| {
+            let p = pool(graph, "p", x);
+            graph.concat("cat", &[p, x, p]).unwrap()
+        });
+        assert_eq!(copies(&twice), 2);
+        // In its second concatenation `p` is copied.
+        let two = graph(X, |graph, x| {
+            let [p, q, r] = ["p", "q", "r"].map(|name| pool(graph, name, x));
+            let first = graph.concat("first", &[p, q]).unwrap();
+            let second = graph.concat("second", &[p, r]).unwrap();
+            let [first, second] = [("a", first), ("b", second)].map(|(name, cat)| pool(graph, name, cat));
+            graph.add("add", first, second, Add { scale: 1.0, activation: Activation::None }).unwrap()
+        });
+        assert_eq!(copies(&two), 1);
+        let nested = graph(X, |graph, x| {
+            let [p, q, r] = ["p", "q", "r"].map(|name| pool(graph, name, x));
+            let inner = graph.concat("inner", &[p, q]).unwrap();
+            graph.concat("outer", &[r, inner]).unwrap()
+        });
+        assert_eq!(copies(&nested), 0);
+    }
+}
+
+#[test]
+fn sppf_is_three_dispatches_between_two_conversions() {
+    for chained in [true, false] {
+        let plan = plan(&sppf(X, 8, chained), &PlanOptions::default());
+        assert_eq!((plan.dispatches(), plan.steps.len()), (3, 5));
+        assert_eq!(stems(&plan), ["conv", "max_pool_cascade", "conv"]);
+        let unfused = self::plan(&sppf(X, 8, chained), &PlanOptions::unfused());
+        assert_eq!(unfused.dispatches(), 2 + 2 + 3 + 4);
+    }
+}
+
+mod sizes {
+    use super::*;
+
+    fn pool(shape: Shape) -> Graph {
+        graph(shape, |graph, x| graph.max_pool("pool", x, MaxPool::same(3)).unwrap())
+    }
+
+    #[test]
+    fn a_tensor_over_a_limit_is_refused_and_the_limit_named() {
+        let graph = pool(X);
+        let bytes = X.len() * 4;
+        for (limit, profile) in [
+            ("max_storage_buffer_binding_size", DeviceProfile { max_binding: bytes - 1, ..GPU }),
+            ("max_buffer_size", DeviceProfile { max_buffer: bytes - 1, ..GPU }),
+            ("max_compute_workgroups_per_dimension squared", DeviceProfile { max_workgroups: 2, ..GPU }),
+        ] {
+            let error = Plan::new(&graph, &profile, &PlanOptions::default()).unwrap_err();
+            assert!(matches!(&error, Error::LimitExceeded { limit: l, .. } if *l == limit), "{error}");
+            assert!(error.to_string().contains(limit), "{error}");
+        }
+        let fits = DeviceProfile { max_binding: bytes, max_buffer: bytes, ..GPU };
+        Plan::new(&graph, &fits, &PlanOptions::default()).unwrap();
+    }
+
+    #[test]
+    fn weights_over_a_limit_are_refused_before_they_are_packed() {
+        let graph = graph(X, |graph, x| graph.conv("conv", x, same_conv(64, 12, 3)).unwrap());
+        let profile = DeviceProfile { max_binding: X.len() * 4 * 5, ..GPU };
+        let error = Plan::new(&graph, &profile, &PlanOptions::default()).unwrap_err();
+        assert!(matches!(&error, Error::LimitExceeded { what, .. } if what.contains("packed weight")), "{error}");
+    }
+
+    /// Mesa's llvmpipe ends loops after 65 535 iterations, and tells nobody.
+    #[test]
+    fn loops_that_a_software_adapter_would_cut_short_are_refused_there() {
+        let whole =
+            |h, w| graph(Shape::new(1, 4, h, w), |graph, x| graph.max_pool("pool", x, MaxPool::new([h, w])).unwrap());
+        let software = DeviceProfile::portable(DeviceClass::Software);
+        Plan::new(&whole(255, 255), &software, &PlanOptions::default()).unwrap();
+        Plan::new(&whole(256, 256), &GPU, &PlanOptions::default()).unwrap();
+        let error = Plan::new(&whole(256, 256), &software, &PlanOptions::default()).unwrap_err();
+        // 256 rows, and 256 columns in each.
+        assert!(matches!(error, Error::LimitExceeded { needed: 65_792, available: 65_535, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_budget_is_kept_to_the_byte() {
+        let graph = pool(X);
+        let needed = plan(&graph, &PlanOptions::default()).bytes();
+        let within = |max| {
+            let mut options = PlanOptions::default();
+            options.max_bytes = Some(max);
+            Plan::new(&graph, &GPU, &options)
+        };
+        within(needed).unwrap();
+        let error = within(needed - 1).unwrap_err();
+        assert!(matches!(error, Error::MemoryBudget { planned, .. } if planned == needed), "{error}");
+    }
+
+    /// 600 million values of one channel fit 32-bit indices; with the padding of channels they do not.
+    #[test]
+    fn padding_counts() {
+        let huge = pool(Shape::new(1, 1, 30_000, 20_000));
+        let error = Plan::new(&huge, &GPU, &PlanOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { value: 2_400_000_000, .. }), "{error}");
+    }
+
+    #[test]
+    fn an_unsound_graph_comes_before_its_sizes() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(1, 1, 30_000, 20_000)).unwrap();
+        let refused = |graph: &Graph| Plan::new(graph, &GPU, &PlanOptions::default()).unwrap_err();
+        assert!(matches!(refused(&graph), Error::Graph(_)));
+        graph.output("x", x).unwrap();
+        graph.max_pool("loose", x, MaxPool::same(3)).unwrap();
+        assert!(matches!(refused(&graph), Error::Graph(_)));
+    }
+}

@@ -1,0 +1,251 @@
+//! Every shader as WGSL, as each backend gets it, and beside its twins in Rust.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use naga::back::{hlsl, msl, spv};
+use naga::proc::Layouter;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, TypeInner};
+use spp_wgpu::bench;
+use spp_wgpu::case::{self, Case};
+use spp_wgpu::ops::{self, Layout, MaxPool};
+use spp_wgpu::plan::{ConvKernel, Shader, Step};
+use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape};
+
+use crate::graphs::{CONSUMERS, behind_gaps, graph, sppf};
+
+/// Graphs that between them use every kernel in every form.
+fn graphs() -> Vec<Graph> {
+    let shape = Shape::new(2, 12, 8, 9);
+    let mut graphs: Vec<Graph> = CONSUMERS.iter().map(|consumer| behind_gaps(shape, consumer)).collect();
+    graphs.extend([sppf(shape, 9, true), sppf(shape, 8, false)]);
+    graphs.push(graph(shape, |graph, x| {
+        let rows = graph.layout("rows", x, Layout { width: 4 }).unwrap();
+        graph.max_pool("pool", rows, MaxPool { dilation: [1, 2], ..MaxPool::new([1, 2]) }).unwrap()
+    }));
+    let files = fs::read_dir(at("tests/data/cases")).unwrap().map(|file| file.unwrap().path());
+    graphs.extend(files.map(|file| Case::open(file).unwrap().graph().unwrap()));
+    graphs
+}
+
+fn options() -> [PlanOptions; 4] {
+    let kernel = |kernel| {
+        let mut options = PlanOptions::default();
+        options.conv_kernel = kernel;
+        options
+    };
+    [PlanOptions::default(), PlanOptions::unfused(), kernel(ConvKernel::Tiled), kernel(ConvKernel::Direct)]
+}
+
+/// A step for each different source.
+static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
+    let mut steps = BTreeMap::new();
+    let mut add = |graph: &Graph, profile: &DeviceProfile, options: &PlanOptions| {
+        let plan = Plan::new(graph, profile, options).unwrap();
+        steps.extend(plan.steps.into_iter().map(|step| (step.source(), step)));
+    };
+    for graph in graphs() {
+        for class in [DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software] {
+            for options in options() {
+                add(&graph, &DeviceProfile::portable(class), &options);
+            }
+        }
+    }
+    for row in case::canonical().unwrap() {
+        let graph = row.graph(1).unwrap();
+        for class in [DeviceClass::Discrete, DeviceClass::Software] {
+            add(&graph, &DeviceProfile::portable(class), &PlanOptions::default());
+        }
+    }
+    for plan in bench::peak_plans(&DeviceProfile::portable(DeviceClass::Discrete)) {
+        steps.extend(plan.steps.into_iter().map(|step| (step.source(), step)));
+    }
+    steps
+});
+
+fn at(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Stems and texts of the `.wgsl` files in a folder.
+fn files(folder: &str) -> Vec<(String, String)> {
+    let paths = fs::read_dir(at(folder)).unwrap().map(|file| file.unwrap().path());
+    let wgsl = paths.filter(|path| path.extension().is_some_and(|extension| extension == "wgsl"));
+    wgsl.map(|path| (path.file_stem().unwrap().to_string_lossy().into(), fs::read_to_string(&path).unwrap())).collect()
+}
+
+fn parsed(source: &str) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(source)));
+    // No capability: what every adapter takes. But for f16, which must be asked for.
+    let half = if source.starts_with("enable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), half).validate(&module);
+    (module, info.unwrap_or_else(|e| panic!("{}\n{source}", e.emit_to_string(source))))
+}
+
+/// A source of each kernel.
+fn of_each_shader() -> Vec<(&'static Shader, &'static String)> {
+    let mut found = BTreeMap::new();
+    for (source, step) in STEPS.iter() {
+        found.entry(step.shader.stem).or_insert((step.shader, source));
+    }
+    for shader in ops::shaders() {
+        assert!(found.contains_key(shader.stem), "no graph here uses '{}'", shader.stem);
+    }
+    found.into_values().collect()
+}
+
+#[test]
+fn every_source_becomes_spirv_msl_and_hlsl() {
+    assert!(STEPS.len() > 100, "{} sources", STEPS.len());
+    for (source, step) in STEPS.iter() {
+        let (module, info) = parsed(source);
+        let name = format!("'{}', a {}", step.node, step.shader.stem);
+        spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let msl = msl::write_string(&module, &info, &msl::Options::default(), &msl::PipelineOptions::default());
+        msl.unwrap_or_else(|e| panic!("{name}: {e}"));
+        let mut text = String::new();
+        let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
+        let hlsl = hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None);
+        hlsl.map(|_| ()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[test]
+fn every_source_stays_within_the_portable_limits() {
+    for (source, step) in STEPS.iter() {
+        let (module, _) = parsed(source);
+        let profile = DeviceProfile::portable(DeviceClass::Discrete);
+        let mut layouter = Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let in_space = |space| module.global_variables.iter().filter(move |(_, global)| global.space == space);
+        let memory: u32 = in_space(AddressSpace::WorkGroup).map(|(_, global)| layouter[global.ty].size).sum();
+        let storage = module.global_variables.iter().filter(|(_, g)| matches!(g.space, AddressSpace::Storage { .. }));
+        let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
+        let name = format!("'{}', a {}", step.node, step.shader.stem);
+        assert!(memory <= profile.workgroup_memory, "{name}: {memory} bytes of workgroup memory");
+        assert!(invocations <= profile.max_invocations, "{name}: {invocations} invocations");
+        let bound = storage.count();
+        assert!(bound <= profile.max_storage_buffers as usize, "{name}: {bound} storage buffers");
+        assert_eq!(bound, step.bindings.len(), "{name}: what the shader binds and the step");
+        assert!(module.overrides.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn params_are_the_same_in_both_languages() {
+    for (shader, source) in of_each_shader() {
+        let (module, _) = parsed(source);
+        let is_params = |global: &&naga::GlobalVariable| global.space == AddressSpace::Uniform;
+        let globals: Vec<_> = module.global_variables.iter().map(|(_, global)| global).filter(is_params).collect();
+        let [params] = globals.as_slice() else { panic!("{}: {} uniforms", shader.stem, globals.len()) };
+        let binding = params.binding.unwrap();
+        assert_eq!((binding.group, binding.binding), (0, shader.params_binding), "{}", shader.stem);
+        let TypeInner::Struct { members, .. } = &module.types[params.ty].inner else { panic!("{}", shader.stem) };
+        let scalar = |ty| match module.types[ty].inner {
+            TypeInner::Scalar(scalar) if scalar == naga::Scalar::U32 => "u32",
+            TypeInner::Scalar(scalar) if scalar == naga::Scalar::I32 => "i32",
+            TypeInner::Scalar(scalar) if scalar == naga::Scalar::F32 => "f32",
+            _ => "no scalar of 32 bits",
+        };
+        let wgsl: Vec<_> = members.iter().map(|m| (m.name.as_deref().unwrap(), scalar(m.ty), m.offset)).collect();
+        let rust: Vec<_> = shader.params.iter().zip(0..).map(|((name, ty), i)| (*name, *ty, 4 * i)).collect();
+        assert_eq!(wgsl, rust, "{}", shader.stem);
+    }
+}
+
+/// A step's bindings are the shader's: the same slots, written where the shader may write.
+#[test]
+fn bindings_are_the_same_in_both_languages() {
+    for (source, step) in STEPS.iter() {
+        let (module, _) = parsed(source);
+        let slots = module.global_variables.iter().filter_map(|(_, global)| match global.space {
+            AddressSpace::Storage { access } => {
+                Some((global.binding.unwrap().binding, access.contains(naga::StorageAccess::STORE)))
+            }
+            _ => None,
+        });
+        let bound = step.bindings.iter().map(|binding| (binding.slot, binding.written));
+        assert_eq!(slots.collect::<BTreeSet<_>>(), bound.collect(), "{}", step.shader.stem);
+    }
+}
+
+#[test]
+fn there_is_one_entry_point_called_like_the_file() {
+    for (shader, source) in of_each_shader() {
+        let (module, _) = parsed(source);
+        let [entry] = module.entry_points.as_slice() else { panic!("{} entry points", module.entry_points.len()) };
+        assert_eq!(entry.stage, ShaderStage::Compute);
+        // WGSL reserves the word `layout`.
+        let name = if shader.stem == "layout" { "relayout" } else { shader.stem };
+        assert_eq!(entry.name, name);
+    }
+}
+
+#[test]
+fn a_file_starts_with_what_it_computes_and_how_it_is_dispatched() {
+    for (stem, text) in files("shaders").into_iter().chain(files("shaders/peak")) {
+        let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
+        assert!(header.len() >= 3, "{stem}: {header:?}");
+        let says = |what: &str| header.iter().any(|line| line.contains(what));
+        assert!(says("="), "{stem}: no formula");
+        assert!(says("One invocation makes") || says("workgroup makes"), "{stem}: what is made by whom?");
+        assert!(says("Dispatch: "), "{stem}: no dispatch");
+    }
+    for (stem, text) in files("shaders/shared") {
+        assert!(text.contains("//"), "{stem}: not a word of comment");
+    }
+}
+
+#[test]
+fn every_shader_has_its_twins() {
+    let files = files("shaders");
+    let stems: BTreeSet<&str> = files.iter().map(|(stem, _)| stem.as_str()).collect();
+    let listed = ops::shaders();
+    assert_eq!(stems, listed.iter().map(|shader| shader.stem).collect(), "ops::shaders");
+    assert_eq!(listed.len(), stems.len(), "a shader is listed twice");
+    for (stem, text) in &files {
+        assert!(listed.iter().any(|shader| shader.stem == stem && shader.text == text), "{stem} includes another file");
+        // The other convolution kernels compute what the first does.
+        let truth = if ["conv_direct", "conv_grouped"].contains(&stem.as_str()) { "conv" } else { stem };
+        for twin in [format!("src/ops/{stem}.rs"), format!("src/reference/{truth}.rs"), format!("tests/gpu/{stem}.rs")]
+        {
+            let tested = fs::read_to_string(at(&twin)).unwrap_or_else(|e| panic!("{twin}: {e}"));
+            assert!(!twin.starts_with("tests") || tested.contains("#[test]"), "{twin} tests nothing");
+        }
+        let main = fs::read_to_string(at("tests/gpu/main.rs")).unwrap();
+        assert!(main.contains(&format!("\nmod {stem};")), "tests/gpu/main.rs does not declare {stem}");
+    }
+}
+
+#[test]
+fn every_shader_that_measures_is_measured_with() {
+    for (stem, text) in files("shaders/peak") {
+        let uses = |step: &Step| step.shader.stem == stem && step.shader.text == text;
+        assert!(STEPS.values().any(uses), "{stem} is used by no plan of bench::peak_plans");
+    }
+}
+
+#[test]
+fn no_shared_piece_is_unused() {
+    let used: BTreeSet<&str> =
+        STEPS.values().flat_map(|step| step.shader.pieces.iter().chain(&step.pieces)).copied().collect();
+    let shared = files("shaders/shared");
+    for (stem, text) in &shared {
+        assert!(used.contains(text.as_str()), "{stem} is used by no step");
+    }
+    assert_eq!(used.len(), shared.len());
+}
+
+#[test]
+fn files_keep_to_the_rules() {
+    for (stem, text) in ["shaders", "shaders/peak", "shaders/shared"].into_iter().flat_map(files) {
+        for banned in ["\t", "atomic", "override ", "enable "] {
+            assert!(!text.contains(banned), "{stem}: {banned:?}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 120), "{stem}: a long line");
+        assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{stem}: its end");
+    }
+}

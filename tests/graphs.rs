@@ -1,0 +1,152 @@
+//! Data and graphs that the tests with and without a GPU share.
+
+use std::sync::Arc;
+
+use spp_wgpu::ops::*;
+use spp_wgpu::{Graph, NodeId, Shape, Tensor};
+
+/// What numbers a test feeds: each regime finds other mistakes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Data {
+    /// -1 .. 1.
+    Uniform,
+    /// -3, -2 … 3: sums are exact, so the results must be.
+    Integers,
+    /// Signs times powers of two from 2^-20 to 2^20.
+    WideRange,
+}
+
+/// The same numbers for the same seed, everywhere.
+pub(crate) fn random(shape: Shape, seed: u64, data: Data) -> Tensor {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def0;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 24) as f32
+    };
+    let value = |u: f32, v: f32| match data {
+        Data::Uniform => 2.0 * u - 1.0,
+        Data::Integers => (u * 7.0).floor() - 3.0,
+        Data::WideRange => (2.0 * u - 1.0) * (v * 40.0 - 20.0).floor().exp2(),
+    };
+    let values = (0..shape.len()).map(|_| value(next(), next())).collect();
+    Tensor::new(shape, values).unwrap()
+}
+
+#[test]
+fn data_are_what_their_names_say() {
+    let values = |data| random(Shape::new(1, 10, 10, 10), 1, data).into_data();
+    let count = |data, is: fn(&f32) -> bool| values(data).iter().filter(|v| is(v)).count();
+    assert_eq!(values(Data::Uniform), values(Data::Uniform));
+    assert_eq!(count(Data::Uniform, |v| v.abs() > 1.0), 0);
+    assert!((400..600).contains(&count(Data::Uniform, |v| *v > 0.0)));
+    assert_eq!(count(Data::Integers, |v| v.fract() != 0.0 || v.abs() > 3.0), 0);
+    assert!(count(Data::Integers, |v| *v == 3.0) > 100);
+    assert!(count(Data::WideRange, |v| v.abs() > 1e4) > 100 && count(Data::WideRange, |v| v.abs() < 1e-4) > 100);
+}
+
+/// Uniform values, one a channel.
+pub(crate) fn vector(channels: u32, seed: u64) -> Arc<[f32]> {
+    random(Shape::new(1, channels, 1, 1), seed, Data::Uniform).into_data().into()
+}
+
+/// A graph of one input and one output.
+pub(crate) fn graph(shape: Shape, build: impl FnOnce(&mut Graph, NodeId) -> NodeId) -> Graph {
+    let mut graph = Graph::new();
+    let x = graph.input("x", shape).unwrap();
+    let y = build(&mut graph, x);
+    graph.output("y", y).unwrap();
+    graph
+}
+
+/// A square convolution that keeps the extent, with a bias.
+pub(crate) fn same_conv(out_c: u32, in_c: u32, kernel: u32) -> Conv {
+    let weight = random(Shape::new(out_c, in_c, kernel, kernel), u64::from(out_c), Data::Uniform);
+    let padding = Padding::symmetric(kernel / 2, kernel / 2);
+    Conv { bias: Some(vector(out_c, 3)), padding, ..Conv::new(weight) }
+}
+
+/// A scale and shift for each channel.
+pub(crate) fn affine(channels: u32, activation: Activation) -> AffineActivation {
+    let wide = |seed| vector(channels, seed).iter().map(|&v| f64::from(v)).collect();
+    AffineActivation { scale: wide(5), shift: wide(6), activation }
+}
+
+/// SPPF as its authors write it, from plain nodes; `hidden` channels in the middle, pools chained or side by side.
+pub(crate) fn sppf(shape: Shape, hidden: u32, chained: bool) -> Graph {
+    graph(shape, |graph, x| {
+        let cbs = |graph: &mut Graph, name: &str, x, out_c, in_c| {
+            let conv = Conv { bias: None, ..same_conv(out_c, in_c, 1) };
+            let conv = graph.conv(name, x, conv).unwrap();
+            graph.affine_activation(format!("{name}.bn"), conv, affine(out_c, Activation::Silu)).unwrap()
+        };
+        let mut parts = vec![cbs(graph, "cv1", x, hidden, shape.c)];
+        for i in 1..=3 {
+            let (from, kernel) = if chained { (parts[i - 1], 5) } else { (parts[0], 4 * i as u32 + 1) };
+            parts.push(graph.max_pool(format!("m.{i}"), from, MaxPool::same(kernel)).unwrap());
+        }
+        let cat = graph.concat("cat", &parts).unwrap();
+        cbs(graph, "cv2", cat, shape.c, 4 * hidden)
+    })
+}
+
+/// An operation that takes a map of [`CHANNELS`] channels.
+pub(crate) type Consumer = (&'static str, fn(&mut Graph, NodeId) -> NodeId);
+
+/// What [`CONSUMERS`] read.
+pub(crate) const CHANNELS: u32 = 24;
+
+/// Every operation, in each form that the planner treats differently.
+pub(crate) const CONSUMERS: [Consumer; 23] = [
+    ("conv", |g, x| g.conv("y", x, same_conv(6, CHANNELS, 3)).unwrap()),
+    ("conv, two groups", |g, x| g.conv("y", x, Conv { groups: 2, ..same_conv(8, CHANNELS / 2, 3) }).unwrap()),
+    ("conv, eight groups", |g, x| g.conv("y", x, Conv { groups: 8, ..same_conv(16, CHANNELS / 8, 3) }).unwrap()),
+    ("conv, depthwise", |g, x| g.conv("y", x, Conv { groups: CHANNELS, ..same_conv(CHANNELS, 1, 3) }).unwrap()),
+    ("conv and residual", |g, x| g.conv_add("y", x, x, same_conv(CHANNELS, CHANNELS, 1)).unwrap()),
+    ("max_pool", |g, x| g.max_pool("y", x, MaxPool::new([2, 2])).unwrap()),
+    ("max_pool_cascade", |g, x| g.max_pool_cascade("y", x, MaxPoolCascade { kernel: 3, times: 2 }).unwrap()),
+    ("pyramid_pool", |g, x| {
+        let pool = PyramidPool { levels: vec![3, 1], mode: PyramidMode::Adaptive };
+        g.pyramid_pool("y", x, pool).unwrap()
+    }),
+    ("linear", |g, x| {
+        let Shape { c, h, w, .. } = g.shape(x).unwrap();
+        let weight = random(Shape::new(7, c * h * w, 1, 1), 9, Data::Uniform).into();
+        g.linear("y", x, Linear { weight, bias: Some(vector(7, 1)), activation: Activation::Relu }).unwrap()
+    }),
+    ("softmax", |g, x| g.softmax("y", x, Softmax { axis: SoftmaxAxis::Channels }).unwrap()),
+    ("softmax of rows", |g, x| {
+        let rows = g.layout("rows", x, Layout { width: 4 }).unwrap();
+        g.softmax("y", rows, Softmax { axis: SoftmaxAxis::Columns }).unwrap()
+    }),
+    ("layout", |g, x| g.layout("y", x, Layout { width: 8 }).unwrap()),
+    ("resize, bilinear", |g, x| g.resize("y", x, Resize { out_h: 7, out_w: 3, mode: ResizeMode::Bilinear }).unwrap()),
+    ("resize, nearest", |g, x| g.resize("y", x, Resize { out_h: 3, out_w: 8, mode: ResizeMode::Nearest }).unwrap()),
+    ("global_pool, average", |g, x| g.global_pool("y", x, GlobalPool { kind: GlobalPoolKind::Average }).unwrap()),
+    ("global_pool, max", |g, x| g.global_pool("y", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap()),
+    ("affine_activation", |g, x| g.affine_activation("y", x, affine(CHANNELS, Activation::Silu)).unwrap()),
+    ("affine_activation, sigmoid", |g, x| g.affine_activation("y", x, affine(CHANNELS, Activation::Sigmoid)).unwrap()),
+    ("add", |g, x| g.add("y", x, x, Add { scale: 0.5, activation: Activation::None }).unwrap()),
+    ("add of other runs", |g, x| {
+        let other = g.conv("other", x, Conv { activation: Activation::Relu, ..same_conv(CHANNELS, CHANNELS, 1) });
+        g.add("y", x, other.unwrap(), Add { scale: 0.5, activation: Activation::LeakyRelu(0.1) }).unwrap()
+    }),
+    ("add, sigmoid", |g, x| g.add("y", x, x, Add { scale: 0.5, activation: Activation::Sigmoid }).unwrap()),
+    ("concat", |g, x| {
+        let pooled = g.max_pool("pooled", x, MaxPool::same(3)).unwrap();
+        g.concat("y", &[pooled, x]).unwrap()
+    }),
+    ("output", |_, x| x),
+];
+
+/// The consumer behind a concatenation of 9, 7 and 8 channels: gaps of three channels and of one.
+pub(crate) fn behind_gaps(shape: Shape, consumer: &Consumer) -> Graph {
+    let shape = Shape { c: 9, ..shape };
+    graph(shape, |graph, x| {
+        let seven = graph.conv("seven", x, same_conv(7, 9, 1)).unwrap();
+        let eight = graph.conv("eight", x, same_conv(8, 9, 3)).unwrap();
+        let cat = graph.concat("cat", &[x, seven, eight]).unwrap();
+        consumer.1(graph, cat)
+    })
+}
