@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// Keep the samples under this name
     #[arg(long, value_name = "NAME", value_parser = baseline::name)]
     save: Option<String>,
-    /// Compare with samples kept under this name, by a rank test (Mann-Whitney, p < 0.01)
+    /// Compare with samples kept under this name, by a rank test (Mann-Whitney, p < 0.01); both want an idle machine
     #[arg(long, value_name = "NAME", value_parser = baseline::name)]
     baseline: Option<String>,
     /// Exit with 1 where a case is significantly slower than the baseline by more than this
@@ -82,11 +82,6 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Failure::Usage("precision f16 is not supported yet; f32 is".into()));
     }
     let cases = cases(args)?;
-    let Device::Gpu(gpu) = Device::open(device)? else {
-        return Err(Failure::Usage("bench measures GPUs; the CPU reference is made to be right, not fast".into()));
-    };
-    let before =
-        args.baseline.as_deref().map(|name| before(name, &gpu, &cases, args.fail_over.is_some())).transpose()?;
     let save = args.save.as_deref().map(baseline::path).transpose()?;
     if let Some(path) = &save {
         baseline::reserve(path, args.force)?;
@@ -94,6 +89,11 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
     if let Some(path) = &args.html {
         writable(path, args.force)?;
     }
+    let Device::Gpu(gpu) = Device::open(device)? else {
+        return Err(Failure::Usage("bench measures GPUs; the CPU reference is made to be right, not fast".into()));
+    };
+    let before =
+        args.baseline.as_deref().map(|name| before(name, &gpu, &cases, args.fail_over.is_some())).transpose()?;
     let peaks = if args.no_peak { None } else { Some(peaks(&gpu, None, false)?) };
     let rows = measure(args, &gpu, &cases, peaks.as_ref())?;
     let compared = before.as_ref().map_or_else(Vec::new, |before| before.compare(&rows));

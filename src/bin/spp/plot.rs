@@ -72,7 +72,7 @@ pub(crate) fn bars(title: &str, bars: &[Bar]) -> Result<String, Error> {
     const STEP: i32 = 34;
     svg((WIDTH as u32, bars.len() as u32 * STEP as u32), ("bars", title), |area| {
         for (bar, top) in bars.iter().zip((0..).step_by(STEP as usize)) {
-            let room = 48usize.saturating_sub(bar.value.chars().count());
+            let room = 52usize.saturating_sub(bar.value.chars().count());
             area.draw(&text(shortened(&bar.label, room), (0, top + 9), 12.0, INK, HPos::Left))?;
             area.draw(&text(bar.value.clone(), (WIDTH, top + 9), 12.0, MUTED, HPos::Right))?;
             let (above, below) = (top + 18, top + 25);

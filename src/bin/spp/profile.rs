@@ -10,7 +10,7 @@ use spp_wgpu::{Error, Plan, PlanOptions, Program};
 
 use crate::device::Device;
 use crate::failure::{Failure, Result};
-use crate::output::{note, say, say_json, say_table, write_file};
+use crate::output::{note, say, say_json, say_table, writable, write_file};
 use crate::subject::Subject;
 
 /// Measure each dispatch of a plan by its own pair of timestamps
@@ -66,6 +66,9 @@ struct Line {
 
 pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
     let subject = Subject::find(&args.subject)?;
+    if let Some(path) = &args.trace {
+        writable(path, args.force)?;
+    }
     let Device::Gpu(gpu) = Device::open(device)? else {
         return Err(Failure::Usage("profile measures GPUs; the CPU reference has no dispatches".into()));
     };

@@ -28,7 +28,7 @@ pub(crate) fn command() -> String {
 pub(crate) fn date(time: SystemTime) -> String {
     let minutes = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() / 60);
     let (mut days, mut year) = (minutes / 1440, 1970);
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     while days >= 365 + u64::from(leap(year)) {
         days -= 365 + u64::from(leap(year));
         year += 1;
@@ -242,7 +242,7 @@ impl Report<'_> {
             ("Submitting and waiting", Some(peaks.submit_us), "µs"),
         ];
         let row = |(what, value, unit): (&str, Option<f64>, &str)| {
-            let value = value.map_or("<td class=\"none\">not present</td><td></td>".into(), |value| {
+            let value = value.map_or("<td class=\"none\">not measured</td><td></td>".into(), |value| {
                 format!("<td>{}</td><td class=\"name none\">{unit}</td>", digits(value))
             });
             format!("<tr><th scope=\"row\" class=\"name\">{what}</th>{value}</tr>\n")
@@ -380,8 +380,8 @@ mod tests {
                 }
                 assert!(page.contains("<h1>&lt;script&gt;&amp;&quot;GPU&quot;</h1>"));
                 assert!(page.contains("<code>spp bench --html &#39;a&lt;b&gt;.html&#39;</code>"));
-                assert!(page.contains("<td>4.330</td>"), "the median of wall times");
-                assert_eq!(page.contains("no timestamps"), !has_timestamps);
+                assert!(page.contains("<td>4.33</td>"), "the median of wall times");
+                assert_eq!(page.contains(">no timestamps</td>"), !has_timestamps);
                 assert_eq!(page.contains("300 µs, 75 %"), has_timestamps);
                 assert_eq!(page.contains("f32 58000 GFLOP/s"), peaks.is_some());
                 assert_eq!(page.contains("<td class=\"slower\">+12.5</td>"), !compared.is_empty());
