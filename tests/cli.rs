@@ -9,7 +9,8 @@ use serde_json::Value;
 use spp_wgpu::gpu::INSTALL_HINT;
 use spp_wgpu::weights::Weights;
 
-const SUBCOMMANDS: [&str; 6] = ["demo", "verify", "run", "devices", "graph", "completions"];
+const SUBCOMMANDS: [&str; 10] =
+    ["demo", "verify", "run", "bench", "compare", "profile", "peak", "devices", "graph", "completions"];
 
 struct Ran {
     code: Option<i32>,

@@ -6,7 +6,7 @@ use super::Samples;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program};
 use crate::graph::Graph;
-use crate::plan::PlanOptions;
+use crate::plan::{PlanOptions, Step};
 use crate::tensor::Tensor;
 
 /// When to stop measuring.
@@ -18,11 +18,13 @@ pub struct MeasureOptions {
     pub time: Duration,
     /// Bytes over all copies of a program that take turns, so that a cache does not hold what the next run reads.
     pub rotate_bytes: u64,
+    /// Time each dispatch, too.
+    pub steps: bool,
 }
 
 impl Default for MeasureOptions {
     fn default() -> Self {
-        Self { runs: 10, time: Duration::from_secs(1), rotate_bytes: 256 << 20 }
+        Self { runs: 10, time: Duration::from_secs(1), rotate_bytes: 256 << 20, steps: false }
     }
 }
 
@@ -42,6 +44,19 @@ pub struct Measurement {
     pub wall: Samples,
     /// First to last timestamp on the device; `None` where the device has none.
     pub gpu: Option<Samples>,
+    /// Each dispatch, where they were asked for and the device has timestamps.
+    pub steps: Option<Vec<StepTime>>,
+}
+
+/// One dispatch as a pass of its own, so that all together take longer than the whole.
+#[derive(Clone, Debug)]
+pub struct StepTime {
+    /// Stem of the shader.
+    pub kernel: &'static str,
+    /// Name of the node.
+    pub node: String,
+    /// Median, microseconds.
+    pub us: f64,
 }
 
 /// Builds `graph` and measures it on `input`. Errors: those of [`Program::with_options`] and [`Program::run`].
@@ -80,7 +95,27 @@ pub fn measure(
         Some(_) => Some(repeat(options, |i| timed(i).map(|time| time.unwrap_or(f64::NAN)))?),
         None => None,
     };
-    Ok((programs.swap_remove(0), Measurement { compile_ms, wall, gpu }))
+    // A clock that stands still is none.
+    let gpu = gpu.filter(|times| times.min() > 0.0);
+    let program = programs.swap_remove(0);
+    let medians = if options.steps { step_medians(&program, options.runs)? } else { None };
+    let step = |(step, us): (&Step, f64)| StepTime { kernel: step.shader.stem, node: step.node.clone(), us };
+    let steps = medians.map(|times| program.plan().steps.iter().zip(times).map(step).collect());
+    Ok((program, Measurement { compile_ms, wall, gpu, steps }))
+}
+
+/// Median time on the device of each dispatch over so many runs, in the plan's order, in microseconds; `None` where the
+/// device has no timestamps. On the inputs of the last [`Program::run`]. Errors: those of [`Program::gpu_step_times`].
+pub fn step_medians(program: &Program, runs: usize) -> Result<Option<Vec<f64>>> {
+    let mut all: Vec<Vec<f64>> = vec![Vec::new(); program.plan().steps.len()];
+    for _ in 0..runs.max(1) {
+        let Some(times) = program.gpu_step_times()? else {
+            return Ok(None);
+        };
+        all.iter_mut().zip(times).for_each(|(times, time)| times.push(time.as_secs_f64() * 1e6));
+    }
+    let median = |times| Samples::new(times).map(|times| times.median());
+    all.into_iter().map(median).collect::<Result<_>>().map(Some)
 }
 
 fn warm_up(programs: &[Program], run: &impl Fn(usize) -> Result<f64>) -> Result<()> {

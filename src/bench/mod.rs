@@ -6,8 +6,8 @@ mod roofline;
 mod row;
 mod stats;
 
-pub use measure::{MeasureOptions, Measurement, measure};
+pub use measure::{MeasureOptions, Measurement, StepTime, measure, step_medians};
 pub use peak::{measure_peaks, peak_plans, peaks};
 pub use roofline::{Bound, Peaks};
-pub use row::{COLUMNS, Row};
+pub use row::{COLUMNS, Row, device_names};
 pub use stats::{SIGNIFICANCE, Samples, Verdict, rank_test};

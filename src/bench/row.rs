@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Bound, MeasureOptions, Peaks, Samples, measure};
+use super::{Bound, MeasureOptions, Peaks, Samples, StepTime, measure};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::graph::{Graph, GraphCost};
@@ -16,10 +16,12 @@ pub struct Row {
     pub case: String,
     /// Images.
     pub batch: u32,
-    /// Adapter, backend and driver, as wgpu calls them.
+    /// As [`device_names`].
     pub device: [String; 3],
     /// Dispatches, conversion of inputs and outputs aside.
     pub dispatches: usize,
+    /// Bytes of all buffers of the plan.
+    pub planned_bytes: u64,
     /// Work and least traffic.
     pub cost: GraphCost,
     /// Planning, compiling, uploading weights and the first run, milliseconds.
@@ -30,6 +32,8 @@ pub struct Row {
     pub gpu: Option<Samples>,
     /// The least time by the device's measured limits, milliseconds, and what binds; where they are known.
     pub floor: Option<(f64, Bound)>,
+    /// Each dispatch, where the device has timestamps and [`MeasureOptions::steps`] asks it.
+    pub steps: Option<Vec<StepTime>>,
 }
 
 /// Column titles of [`Row::cells`]. Rates and roofline are by device time, by wall time where there is none.
@@ -52,6 +56,13 @@ pub const COLUMNS: [&str; 16] = [
     "bound",
 ];
 
+/// Adapter, backend and driver, as wgpu calls them.
+pub fn device_names(gpu: &Gpu) -> [String; 3] {
+    let info = gpu.info();
+    let driver = format!("{} {}", info.driver, info.driver_info);
+    [info.name.clone(), info.backend.to_string(), driver.trim().into()]
+}
+
 impl Row {
     /// Builds and measures `graph`. Errors as [`measure()`].
     pub fn measure(
@@ -63,17 +74,19 @@ impl Row {
         peaks: Option<&Peaks>,
     ) -> Result<Self> {
         let (program, measured) = measure(gpu, graph, input, &PlanOptions::default(), options)?;
-        let (info, cost) = (gpu.info(), graph.cost());
+        let cost = graph.cost();
         Ok(Self {
             case: case.into(),
             batch: input.shape().n,
-            device: [info.name.clone(), info.backend.to_string(), format!("{} {}", info.driver, info.driver_info)],
+            device: device_names(gpu),
             dispatches: program.plan().dispatches(),
+            planned_bytes: program.plan().bytes(),
             cost,
             compile_ms: measured.compile_ms,
             wall: measured.wall,
             gpu: measured.gpu,
             floor: peaks.map(|peaks| peaks.floor_of_graph(&cost)),
+            steps: measured.steps,
         })
     }
 
@@ -99,7 +112,11 @@ impl Row {
 
     /// A row of a table under [`COLUMNS`].
     pub fn cells(&self) -> [String; 16] {
-        let ms = |time: f64| if time < 10.0 { format!("{time:.3}") } else { format!("{time:.1}") };
+        let ms = |time: f64| match time {
+            t if t < 1.0 => format!("{time:.4}"),
+            t if t < 100.0 => format!("{time:.3}"),
+            _ => format!("{time:.1}"),
+        };
         let times = |samples: Option<&Samples>| match samples {
             Some(s) => [s.min(), s.median(), s.percentile(90.0), s.percentile(99.0)].map(ms),
             None => ["-", "no timestamps", "-", "-"].map(String::from),
@@ -140,5 +157,40 @@ impl Row {
             "gflops": self.gflops(), "gbps": self.gbps(), "roofline_pct": self.roofline_percent(),
             "bound": self.floor.map(|(_, bound)| bound.name()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(gpu: Option<Samples>) -> Row {
+        let cost = GraphCost { flops: 4_000_000, min_bytes: 2_000_000, ..GraphCost::default() };
+        let device = ["adapter", "backend", "driver"].map(String::from);
+        let wall = Samples::new(vec![4.0; 3]).unwrap();
+        Row {
+            case: "case".into(),
+            batch: 1,
+            device,
+            dispatches: 3,
+            planned_bytes: 0,
+            cost,
+            compile_ms: 5.0,
+            wall,
+            gpu,
+            floor: Some((1.0, Bound::Memory)),
+            steps: None,
+        }
+    }
+
+    #[test]
+    fn rates_are_by_the_device_where_it_tells_time() {
+        let timed = row(Some(Samples::new(vec![2.0; 3]).unwrap()));
+        assert_eq!((timed.gflops(), timed.gbps(), timed.roofline_percent()), (2.0, 1.0, Some(50.0)));
+        let untimed = row(None);
+        assert_eq!((untimed.gflops(), untimed.gbps(), untimed.roofline_percent()), (1.0, 0.5, Some(25.0)));
+        assert_eq!(untimed.json()["gpu_ms"], Value::Null);
+        assert_eq!(untimed.cells()[8..12], ["-", "no timestamps", "-", "-"]);
+        assert_eq!(timed.json()["gpu_ms"]["p99"], 2.0);
     }
 }

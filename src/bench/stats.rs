@@ -56,13 +56,32 @@ impl Samples {
         below + (above - below) * place.fract()
     }
 
-    /// How `self` compares with an earlier `baseline`, by the Mann-Whitney rank test on the raw samples.
+    /// How `self` compares with an earlier `baseline`, by the Mann-Whitney rank test on the raw samples. So few samples
+    /// that no ranking of them is significant, five against five for one, are noise; see [`Samples::can_differ`].
     pub fn against(&self, baseline: &Self) -> Verdict {
         let (p, fewer) = rank_test(&self.in_order, &baseline.in_order);
         match (p < SIGNIFICANCE, fewer) {
             (false, _) => Verdict::Noise,
             (true, true) => Verdict::Faster,
             (true, false) => Verdict::Slower,
+        }
+    }
+
+    /// Whether there are enough samples for [`Samples::against`] to say anything but noise.
+    pub fn can_differ(&self, baseline: &Self) -> bool {
+        let times = |from: usize, count: usize| (from..from + count).map(|time| time as f64).collect::<Vec<_>>();
+        let (n, m) = (self.sorted.len(), baseline.sorted.len());
+        rank_test(&times(0, n), &times(n, m)).0 < SIGNIFICANCE
+    }
+}
+
+impl Verdict {
+    /// `faster`, `slower` or `noise`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Faster => "faster",
+            Self::Slower => "slower",
+            Self::Noise => "noise",
         }
     }
 }
@@ -146,5 +165,16 @@ mod tests {
         assert_eq!(noisy(11.0, 2).against(&baseline), Verdict::Slower);
         assert_eq!(noisy(9.0, 3).against(&baseline), Verdict::Faster);
         assert_eq!(noisy(10.0, 4).against(&baseline), Verdict::Noise);
+    }
+
+    #[test]
+    fn few_samples_are_noise_and_known_to_be() {
+        let counted = |n: usize, from: f64| Samples::new((0..n).map(|i| from + i as f64).collect()).unwrap();
+        for (n, enough) in [(1, false), (5, false), (6, true), (40, true)] {
+            let (now, before) = (counted(n, 100.0), counted(n, 0.0));
+            assert_eq!(now.can_differ(&before), enough, "{n}");
+            assert_eq!(now.against(&before) == Verdict::Slower, enough, "{n}");
+        }
+        assert!(counted(3, 0.0).can_differ(&counted(40, 0.0)) && !counted(2, 0.0).can_differ(&counted(5, 0.0)));
     }
 }

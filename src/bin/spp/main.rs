@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod baseline;
+mod bench;
 mod check;
+mod compare;
 mod completions;
 mod demo;
 mod device;
@@ -16,6 +19,9 @@ mod family;
 mod graph;
 mod output;
 mod peak;
+mod plot;
+mod profile;
+mod report;
 mod run;
 mod subject;
 mod verify;
@@ -40,6 +46,9 @@ enum Command {
     Demo(demo::Args),
     Verify(verify::Args),
     Run(run::Args),
+    Bench(bench::Args),
+    Compare(compare::Args),
+    Profile(profile::Args),
     Peak(peak::Args),
     Devices(devices::Args),
     Graph(graph::Args),
@@ -65,6 +74,9 @@ fn dispatch(Cli { command, device }: Cli) -> Result<()> {
         Command::Demo(args) => demo::demo(&args, device),
         Command::Verify(args) => verify::verify(&args, device),
         Command::Run(args) => run::run(&args, device),
+        Command::Bench(args) => bench::bench(&args, device),
+        Command::Compare(args) => compare::compare(&args, device),
+        Command::Profile(args) => profile::profile(&args, device),
         Command::Peak(args) => peak::peak(&args, device),
         Command::Graph(args) => graph::graph(&args, device),
         Command::Devices(_) | Command::Completions(_) if device.is_some() => {

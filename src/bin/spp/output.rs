@@ -1,11 +1,15 @@
 //! Standard output and standard error, either of which may be closed before we are done.
 
+use std::ffi::OsString;
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+use spp_wgpu::Error;
 
 /// A line of results.
 pub(crate) fn say(text: impl Display) -> io::Result<()> {
@@ -22,13 +26,14 @@ pub(crate) fn say_json(value: &Value) -> io::Result<()> {
     say(format_args!("{value:#}"))
 }
 
-/// Columns of numbers are aligned on the right.
+/// Columns of numbers, `-` where there is none, are aligned on the right.
 pub(crate) fn say_table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
-        if rows.iter().all(|row| row[i].parse::<f64>().is_ok()) {
+        let numbers = rows.iter().filter(|row| row[i].parse::<f64>().is_ok()).count();
+        if numbers > 0 && rows.iter().filter(|row| row[i] == "-").count() + numbers == rows.len() {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -42,4 +47,36 @@ pub(crate) fn progress(len: usize) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
     ProgressBar::new(len as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Whether [`write_file`] stands a chance, to know before an hour of measuring. Errors: a path without a name or into no
+/// folder, a folder, a file that is there already unless `force` is given.
+pub(crate) fn writable(path: &Path, force: bool) -> Result<(), Error> {
+    let bad = |reason: &str| Err(Error::File { path: path.into(), reason: reason.into() });
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if path.file_name().is_none() || path.is_dir() {
+        return bad("is a folder, not the name of a file");
+    }
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return bad("there is no such folder");
+    }
+    if path.symlink_metadata().is_ok() && !force {
+        return bad("exists; --force overwrites it");
+    }
+    Ok(())
+}
+
+/// Writes a file under a temporary name beside it, then renames: a reader never sees half of it.
+pub(crate) fn write_file(path: &Path, content: &[u8], force: bool) -> Result<(), Error> {
+    writable(path, force)?;
+    let mut beside = OsString::from(".");
+    beside.push(path.file_name().unwrap_or_default());
+    beside.push(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(beside);
+    let written = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        // What went wrong first is what to report.
+        let _left = fs::remove_file(&temporary);
+        Error::File { path: path.into(), reason: error.to_string() }
+    })
 }

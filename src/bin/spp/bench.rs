@@ -1,0 +1,240 @@
+//! `spp bench`: how long blocks take, and how far that is from what the device can do.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use spp_wgpu::bench::{COLUMNS, MeasureOptions, Peaks, Row, Verdict, device_names, peaks};
+use spp_wgpu::case::{Canonical, canonical, canonical_row};
+use spp_wgpu::{Error, Gpu, Shape};
+
+use crate::baseline::{self, Baseline, Comparison};
+use crate::device::Device;
+use crate::failure::{Failure, Result};
+use crate::output::{note, progress, say, say_json, say_table, writable, write_file};
+use crate::report::{self, Report};
+use crate::subject::SEED;
+
+/// Whole networks take minutes on a processor; they run when they are named.
+const NETS: [&str; 2] = ["sppnet", "rfbnet"];
+
+/// Measure blocks at their published shapes, with seeded weights
+///
+/// Times are milliseconds: wall is host tensor in to host tensor out, gpu the first to the last timestamp on the device.
+/// Rates are by device time, or by wall time where there are no timestamps. The roofline's floor is the least time that
+/// `spp peak` allows for the FLOPs, or for touching inputs, outputs and weights once.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: spp bench sppf_v5l --batch 1,16
+         spp bench --save before; (change something); spp bench --baseline before --fail-over 5%")]
+pub(crate) struct Args {
+    /// Names of canonical.json; all blocks if none is given
+    names: Vec<String>,
+    /// Images in a run, one measurement each
+    #[arg(long, value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Vec<u32>,
+    /// At least so many runs
+    #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// At least so many seconds
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    seconds: Duration,
+    /// Storage of tensors
+    #[arg(long, value_delimiter = ',', default_value = "f32", value_parser = ["f32", "f16"])]
+    precision: Vec<String>,
+    /// Print a JSON array
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print comma-separated values
+    #[arg(long)]
+    csv: bool,
+    /// Keep the samples under this name
+    #[arg(long, value_name = "NAME", value_parser = baseline::name)]
+    save: Option<String>,
+    /// Compare with samples kept under this name, by a rank test (Mann-Whitney, p < 0.01); both want an idle machine
+    #[arg(long, value_name = "NAME", value_parser = baseline::name)]
+    baseline: Option<String>,
+    /// Exit with 1 where a case is significantly slower than the baseline by more than this
+    #[arg(long, value_name = "PERCENT", requires = "baseline", value_parser = percent)]
+    fail_over: Option<f64>,
+    /// Write a report: tables, roofline and the time of each dispatch in one file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Overwrite saved samples and reports
+    #[arg(long)]
+    force: bool,
+    /// Leave the roofline out, and the seconds it takes to measure it once
+    #[arg(long)]
+    no_peak: bool,
+}
+
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').unwrap_or(text).parse::<f64>().map_err(|error| error.to_string())?;
+    if percent.is_finite() && percent >= 0.0 { Ok(percent) } else { Err("must be zero or more".into()) }
+}
+
+pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
+    if args.precision.iter().any(|precision| precision != "f32") {
+        return Err(Failure::Usage("precision f16 is not supported yet; f32 is".into()));
+    }
+    let cases = cases(args)?;
+    let save = args.save.as_deref().map(baseline::path).transpose()?;
+    if let Some(path) = &save {
+        baseline::reserve(path, args.force)?;
+    }
+    if let Some(path) = &args.html {
+        writable(path, args.force)?;
+    }
+    let Device::Gpu(gpu) = Device::open(device)? else {
+        return Err(Failure::Usage("bench measures GPUs; the CPU reference is made to be right, not fast".into()));
+    };
+    let before =
+        args.baseline.as_deref().map(|name| before(name, &gpu, &cases, args.fail_over.is_some())).transpose()?;
+    let peaks = if args.no_peak { None } else { Some(peaks(&gpu, None, false)?) };
+    let rows = measure(args, &gpu, &cases, peaks.as_ref())?;
+    let compared = before.as_ref().map_or_else(Vec::new, |before| before.compare(&rows));
+    print(args, &rows, &compared)?;
+    if let Some(path) = &save {
+        baseline::save(path, &rows, args.force)?;
+        note(format!("kept as {}", path.display()));
+    }
+    if let Some(path) = &args.html {
+        let (rows, peaks, compared) = (&rows[..], peaks.as_ref(), &compared[..]);
+        let report =
+            Report { rows, peaks, compared, command: report::command(), date: report::date(SystemTime::now()) };
+        write_file(path, report.html()?.as_bytes(), args.force)?;
+        note(format!("wrote {}", path.display()));
+    }
+    judge(args.fail_over, &compared)
+}
+
+/// Errors: samples of another adapter or backend; none of a case that is to be judged, or none of any case.
+fn before(name: &str, gpu: &Gpu, cases: &[Canonical], judged: bool) -> Result<Baseline> {
+    let path = baseline::path(name)?;
+    let before = Baseline::load(&path)?;
+    let bad = |reason: String| Err(Error::File { path: path.clone(), reason }.into());
+    let now = device_names(gpu);
+    if before.device[..2] != now[..2] {
+        let [was, is] = [&before.device, &now].map(|device| device.join(", "));
+        return bad(format!("was measured on {was}, this is {is}; times of different adapters do not compare"));
+    }
+    if before.device != now {
+        note(format!("the baseline is of another driver, {}; this is {}", before.device[2], now[2]));
+    }
+    let missing: Vec<_> = cases.iter().filter(|case| !before.has(&case.name, case.shape.n)).collect();
+    for case in &missing {
+        note(format!("the baseline has no {} of batch {}", case.name, case.shape.n));
+    }
+    if missing.len() == cases.len() || judged && !missing.is_empty() {
+        return bad("has no samples of what is measured; add them with --save and --force".into());
+    }
+    Ok(before)
+}
+
+/// Errors: a case that is slower by more than it may be.
+pub(crate) fn judge(fail_over: Option<f64>, compared: &[Comparison]) -> Result<()> {
+    for c in compared.iter().filter(|c| !c.enough) {
+        note(format!("too few samples of {} to tell its {} time from noise; raise --runs", c.case, c.clock));
+    }
+    let over = |c: &&Comparison| c.verdict == Verdict::Slower && fail_over.is_some_and(|most| c.percent() > most);
+    let over: Vec<&Comparison> = compared.iter().filter(over).collect();
+    for c in &over {
+        note(format!("{} of batch {}: its {} time is {:.1} % longer", c.case, c.batch, c.clock, c.percent()));
+    }
+    if over.is_empty() { Ok(()) } else { Err(Failure::Check) }
+}
+
+fn cases(args: &Args) -> Result<Vec<Canonical>, Error> {
+    let rows: Vec<Canonical> = match args.names.as_slice() {
+        [] => canonical()?.into_iter().filter(|row| !NETS.contains(&row.block.as_str())).collect(),
+        names => names.iter().map(|name| canonical_row(name)).collect::<Result<_, _>>()?,
+    };
+    let batched = |row: &Canonical| {
+        let at = |&n: &u32| Canonical { shape: Shape { n, ..row.shape }, ..row.clone() };
+        args.batch.iter().map(at).collect::<Vec<_>>()
+    };
+    Ok(rows.iter().flat_map(batched).collect())
+}
+
+fn measure(args: &Args, gpu: &Gpu, cases: &[Canonical], peaks: Option<&Peaks>) -> Result<Vec<Row>> {
+    let (runs, time, steps) = (args.runs as usize, args.seconds, args.html.is_some());
+    let options = MeasureOptions { runs, time, steps, ..MeasureOptions::default() };
+    let bar = progress(cases.len());
+    let mut rows = Vec::new();
+    for case in cases {
+        bar.set_message(case.name.clone());
+        rows.push(Row::measure(gpu, &case.name, &case.graph(SEED)?, &case.input(SEED)?, &options, peaks)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(rows)
+}
+
+fn print(args: &Args, rows: &[Row], compared: &[Comparison]) -> Result<()> {
+    if args.json || args.csv {
+        let object = |row: &Row| {
+            let mut object = row.json();
+            object["baseline"] = if compared.is_empty() { Value::Null } else { baseline::json(compared, row) };
+            object
+        };
+        let objects: Vec<Value> = rows.iter().map(object).collect();
+        if args.json {
+            return Ok(say_json(&objects.into())?);
+        }
+        say(CSV.join(","))?;
+        return objects.iter().try_for_each(|row| Ok(say(csv(row))?));
+    }
+    if let Some(row) = rows.first() {
+        say(format_args!("{}\n", row.device.join(", ")))?;
+    }
+    say_table(COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>())?;
+    if !compared.is_empty() {
+        say("")?;
+        say_table(Comparison::COLUMNS, &compared.iter().map(Comparison::cells).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+/// Paths of numbers and texts in the JSON row.
+const CSV: [&str; 26] = [
+    "case",
+    "batch",
+    "precision",
+    "adapter",
+    "backend",
+    "driver",
+    "dispatches",
+    "flops",
+    "bytes",
+    "compile_ms",
+    "wall_ms.min",
+    "wall_ms.median",
+    "wall_ms.p90",
+    "wall_ms.p99",
+    "gpu_ms.min",
+    "gpu_ms.median",
+    "gpu_ms.p90",
+    "gpu_ms.p99",
+    "gflops",
+    "gbps",
+    "roofline_pct",
+    "bound",
+    "baseline.wall_ms.change_pct",
+    "baseline.wall_ms.verdict",
+    "baseline.gpu_ms.change_pct",
+    "baseline.gpu_ms.verdict",
+];
+
+fn csv(row: &Value) -> String {
+    let cell = |path: &&str| match row.pointer(&format!("/{}", path.replace('.', "/"))) {
+        Some(Value::String(text)) if text.contains([',', '"', '\n']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => String::new(),
+        Some(value) => value.to_string(),
+    };
+    CSV.iter().map(cell).collect::<Vec<_>>().join(",")
+}
