@@ -34,5 +34,6 @@ fn add(
     let pixel = i / params.channels4;
     let augend = a[params.a_offset + pixel * params.a_stride + c];
     let v = fma(vec4f(params.scale), augend, b[params.b_offset + pixel * params.b_stride + c]);
-    y[params.y_offset + pixel * params.y_stride + c] = keep_lanes(activate(v, ACTIVATION, SLOPE), c * 4u, params.channels);
+    let kept = keep_lanes(activate(v, ACTIVATION, SLOPE), c * 4u, params.channels);
+    y[params.y_offset + pixel * params.y_stride + c] = kept;
 }

@@ -31,5 +31,6 @@ fn affine_activation(
     let c = i % params.channels4;
     let pixel = i / params.channels4;
     let v = fma(scale[c], x[params.x_offset + pixel * params.x_stride + c], shift[c]);
-    y[params.y_offset + pixel * params.y_stride + c] = keep_lanes(activate(v, ACTIVATION, SLOPE), c * 4u, params.channels);
+    let kept = keep_lanes(activate(v, ACTIVATION, SLOPE), c * 4u, params.channels);
+    y[params.y_offset + pixel * params.y_stride + c] = kept;
 }

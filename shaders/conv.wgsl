@@ -76,8 +76,9 @@ fn locate(job: Job, term: Term, first: u32, lane: u32) {
         let ox = pixel % job.out_w;
         let oy = pixel / job.out_w % job.out_h;
         let image = pixel / (job.out_w * job.out_h) * term.in_h;
-        let corner = vec2i(i32(oy * term.stride_h), i32(ox * term.stride_w)) - vec2i(i32(term.pad_top), i32(term.pad_left));
-        origin[l] = vec3i(i32(image), corner);
+        let top = i32(oy * term.stride_h) - i32(term.pad_top);
+        let left = i32(ox * term.stride_w) - i32(term.pad_left);
+        origin[l] = vec3i(i32(image), top, left);
     }
 }
 

@@ -49,6 +49,10 @@ fn work(node: &Node) -> (u64, u64) {
     };
     match &node.op {
         Op::Conv(conv) => of(conv.weight.shape(), conv.bias.is_some()),
+        Op::ConvSum(sum) => {
+            let terms = sum.terms.iter().map(|term| of(term.weight.shape(), term.bias.is_some()));
+            terms.fold((0, 0), |all, term| (all.0 + term.0, all.1 + term.1))
+        }
         Op::Linear(linear) => of(linear.weight.shape(), linear.bias.is_some()),
         Op::AffineActivation(affine) if !affine.is_bare_activation() => (2 * affine.scale.len() as u64, 0),
         _ => (0, 0),

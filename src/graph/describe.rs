@@ -21,6 +21,11 @@ impl fmt::Display for Op {
                 }
                 activation(f, op.activation)
             }
+            Self::ConvSum(op) => {
+                let terms: Vec<String> = op.terms.iter().map(|term| by(term.kernel())).collect();
+                write!(f, " of {}", terms.join(", "))?;
+                activation(f, op.activation)
+            }
             Self::MaxPool(op) => {
                 write!(f, " {}", by(op.kernel))?;
                 window(f, op.stride, op.padding, op.dilation)?;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Error, Result};
 use crate::ops::{
-    Add, AffineActivation, Concat, Conv, GlobalPool, Layout, Linear, MaxPool, MaxPoolCascade, PyramidPool, Resize,
-    Softmax,
+    Add, AffineActivation, Concat, Conv, ConvSum, GlobalPool, Layout, Linear, MaxPool, MaxPoolCascade, PyramidPool,
+    Resize, Softmax,
 };
 use crate::tensor::Shape;
 
@@ -40,6 +40,7 @@ impl NodeId {
 pub enum Op {
     Input,
     Conv(Conv),
+    ConvSum(ConvSum),
     MaxPool(MaxPool),
     MaxPoolCascade(MaxPoolCascade),
     PyramidPool(PyramidPool),
@@ -59,6 +60,7 @@ impl Op {
         match self {
             Self::Input => "input",
             Self::Conv(_) => "conv",
+            Self::ConvSum(_) => "conv_sum",
             Self::MaxPool(_) => "max_pool",
             Self::MaxPoolCascade(_) => "max_pool_cascade",
             Self::PyramidPool(_) => "pyramid_pool",
@@ -192,6 +194,14 @@ impl Graph {
             }
             Ok(out)
         })
+    }
+
+    /// See [`ConvSum`]: one input a term.
+    pub fn conv_sum(&mut self, name: impl Into<String>, inputs: &[NodeId], sum: ConvSum) -> Result<NodeId> {
+        let nodes = inputs.iter().map(|&id| self.node(id)).collect::<Result<Vec<_>>>()?;
+        let shapes = nodes.iter().map(|node| (node.name.clone(), node.shape)).collect::<Vec<_>>();
+        let rule = sum.clone();
+        self.push(name.into(), Op::ConvSum(sum), inputs, |op| rule.output_shape(op, &shapes))
     }
 
     /// See [`MaxPool`].

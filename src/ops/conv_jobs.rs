@@ -146,7 +146,7 @@ pub(super) fn plan(planner: &mut Planner, kernel: &Kernel, jobs: Vec<Job>) -> Re
 
 /// Whether one dispatch can bind all that these jobs touch.
 fn fits(planner: &Planner, kernel: &Kernel, jobs: &[Job]) -> bool {
-    let (sources, targets) = (sources(jobs), targets(jobs));
+    let (sources, targets, max) = (sources(jobs), targets(jobs), planner.profile.max_workgroups);
     let residuals = jobs.iter().filter(|job| job.residual.is_some()).count();
     let weights: u64 = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term) * 4).sum();
     sources.len() <= MAX_SOURCES
@@ -154,7 +154,7 @@ fn fits(planner: &Planner, kernel: &Kernel, jobs: &[Job]) -> bool {
         && !targets.iter().any(|target| sources.contains(target))
         && (residuals == 0 || jobs.len() == 1)
         && weights <= planner.profile.max_binding.min(planner.profile.max_buffer)
-        && jobs.iter().map(|job| kernel.workgroups(&job.y)).sum::<u64>() <= u64::from(u32::MAX)
+        && jobs.iter().map(|job| kernel.workgroups(&job.y)).sum::<u64>() <= u64::from(max) * u64::from(max)
 }
 
 type Buffers = Vec<crate::plan::BufferId>;

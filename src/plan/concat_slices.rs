@@ -1,6 +1,8 @@
 //! Pass: where every node's result lies. A concatenation's operands are written side by side into one buffer, so that
 //! nothing is left to copy; outputs of rows go straight into the caller's buffer.
 
+use std::collections::BTreeMap;
+
 use super::{BufferId, Order, Planner, Role, Slice, joined, physical};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
@@ -8,20 +10,54 @@ use crate::ops::{Activation, Add, AffineActivation, SoftmaxAxis};
 use crate::tensor::MAX_ELEMENTS;
 
 /// The place of each node's result. A graph input's is its NHWC copy.
-pub(super) fn run(planner: &mut Planner, graph: &Graph, enabled: bool) -> Result<Vec<Slice>> {
+pub(super) fn run(planner: &mut Planner, graph: &Graph, batches: &[Vec<NodeId>], enabled: bool) -> Result<Vec<Slice>> {
     let forms = forms(graph);
     let mut places: Vec<Option<Slice>> = vec![None; graph.nodes().len()];
     for id in graph.ids().rev() {
-        let place = match places[id.index()].clone() {
-            Some(place) => place,
-            None => own_place(planner, graph, id, &forms[id.index()])?,
-        };
         if enabled && matches!(graph.node(id)?.op, Op::Concat(_)) {
+            let place = match places[id.index()].clone() {
+                Some(place) => place,
+                None => own_place(planner, graph, id, &forms[id.index()])?,
+            };
             place_operands(graph, id, &place, &forms, &mut places)?;
+            places[id.index()] = Some(place);
         }
-        places[id.index()] = Some(place);
+    }
+    for batch in batches.iter().filter(|batch| batch.len() > 1) {
+        share(planner, graph, batch, &forms, &mut places);
+    }
+    for id in graph.ids() {
+        if places[id.index()].is_none() {
+            places[id.index()] = Some(own_place(planner, graph, id, &forms[id.index()])?);
+        }
     }
     Ok(places.into_iter().flatten().collect())
+}
+
+/// Puts the results of one dispatch side by side in one buffer, so that it, and what reads them together, binds one.
+fn share(planner: &mut Planner, graph: &Graph, batch: &[NodeId], forms: &[Form], places: &mut [Option<Slice>]) {
+    let mut sizes: BTreeMap<(u32, u32, u32), Vec<NodeId>> = BTreeMap::new();
+    for id in batch.iter().filter(|id| places[id.index()].is_none()) {
+        let shape = graph.nodes()[id.index()].shape;
+        sizes.entry((shape.n, shape.h, shape.w)).or_default().push(*id);
+    }
+    for ((n, h, w), members) in sizes.into_iter().filter(|(_, members)| members.len() > 1) {
+        let stride: u64 = members.iter().map(|id| u64::from(physical(&forms[id.index()].1))).sum();
+        let len = stride * u64::from(n) * u64::from(h) * u64::from(w);
+        if len > MAX_ELEMENTS || len * 4 > planner.profile.max_binding.min(planner.profile.max_buffer) {
+            continue;
+        }
+        let names: Vec<&str> = members.iter().map(|id| graph.nodes()[id.index()].name.as_str()).collect();
+        let buffer = planner.buffer(names.join(" + "), len, Role::Scratch);
+        let mut offset = 0;
+        for id in members {
+            let (order, segments) = forms[id.index()].clone();
+            let shape = graph.nodes()[id.index()].shape;
+            let width = physical(&segments);
+            places[id.index()] = Some(Slice { buffer, shape, order, offset, stride: stride as u32, segments });
+            offset += width;
+        }
+    }
 }
 
 /// Order and runs of channels of a node's result.

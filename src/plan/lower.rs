@@ -1,10 +1,14 @@
 //! From nodes to dispatches: each operation plans itself; this file gives it its operands in the order it needs.
 
 use std::collections::HashMap;
+use std::slice;
 use std::sync::Arc;
 
 use super::physical;
-use super::{Buffer, BufferId, Cost, DeviceProfile, Order, Plan, PlanOptions, Port, Role, Slice, Step, concat_slices};
+use super::{
+    Buffer, BufferId, Cost, DeviceProfile, Order, Plan, PlanOptions, Port, Role, Slice, Step, concat_slices,
+    group_convs,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::ops::conv_jobs::{Job, Term};
@@ -43,12 +47,20 @@ impl<'a> Planner<'a> {
             let buffer = planner.buffer(format!("output '{name}'"), shape.len(), Role::Output(position));
             planner.outputs.push(Port { name: name.clone(), shape, buffer });
         }
-        let home = concat_slices::run(&mut planner, graph, options.concat_slices)?;
+        let batches = group_convs::run(graph, options.group_convs);
+        let home = concat_slices::run(&mut planner, graph, &batches, options.concat_slices)?;
         let mut places = Places { graph, home, converted: HashMap::new() };
-        for (id, node) in graph.ids().zip(graph.nodes()) {
-            if !node.shape.is_empty() {
-                planner.lower(&mut places, id, node)?;
+        for batch in &batches {
+            let mut jobs = Vec::new();
+            for &id in batch {
+                let node = graph.node(id)?;
+                match &node.op {
+                    _ if node.shape.is_empty() => {}
+                    Op::Conv(_) | Op::ConvSum(_) => jobs.push(planner.job(&mut places, id, node)),
+                    _ => planner.lower(&mut places, id, node)?,
+                }
             }
+            ops::conv::plan(&mut planner, jobs)?;
         }
         for (position, (name, id)) in graph.outputs().iter().enumerate() {
             if !graph.shape(*id)?.is_empty() {
@@ -109,26 +121,31 @@ impl<'a> Planner<'a> {
         self.outputs[position].buffer
     }
 
+    /// A convolution with its operands in the order the kernels need.
+    fn job(&mut self, places: &mut Places, id: NodeId, node: &Node) -> Job {
+        let (convs, activation) = match &node.op {
+            Op::Conv(conv) => (slice::from_ref(conv), conv.activation),
+            Op::ConvSum(sum) => (sum.terms.as_slice(), sum.activation),
+            _ => (&[][..], Default::default()),
+        };
+        let mut terms = Vec::new();
+        for (conv, &input) in convs.iter().zip(&node.inputs) {
+            let x = self.nhwc(places, input);
+            let x = if conv.groups > 1 { self.without_gaps(&node.name, x) } else { x };
+            terms.push(Term { conv: conv.clone(), x });
+        }
+        let residual = node.inputs.get(terms.len()).map(|&input| {
+            let x = self.nhwc(places, input);
+            self.without_gaps(&node.name, x)
+        });
+        Job { node: node.name.clone(), terms, residual, activation, y: places.home[id.index()].clone() }
+    }
+
     fn lower(&mut self, places: &mut Places, id: NodeId, node: &Node) -> Result<()> {
         let y = places.home[id.index()].clone();
         match &node.op {
-            Op::Input => Ok(()),
-            Op::Conv(conv) => {
-                let mut x = self.nhwc(places, node.inputs[0]);
-                if conv.groups > 1 {
-                    x = self.without_gaps(&node.name, x);
-                }
-                let residual = match node.inputs.get(1) {
-                    Some(&residual) => {
-                        let residual = self.nhwc(places, residual);
-                        Some(self.without_gaps(&node.name, residual))
-                    }
-                    None => None,
-                };
-                let (node, activation) = (node.name.clone(), conv.activation);
-                let terms = vec![Term { conv: conv.clone(), x }];
-                ops::conv::plan(self, vec![Job { node, terms, residual, activation, y }])
-            }
+            // Convolutions are planned together.
+            Op::Input | Op::Conv(_) | Op::ConvSum(_) => Ok(()),
             Op::MaxPool(pool) => {
                 let x = self.nhwc(places, node.inputs[0]);
                 let x = self.in_runs(&node.name, x, &y.segments);

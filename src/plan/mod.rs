@@ -10,6 +10,8 @@ mod concat_slices;
 mod fold_affine;
 mod fuse_add;
 mod fuse_cascade;
+mod fuse_sum;
+mod group_convs;
 mod lower;
 mod profile;
 mod reuse_buffers;
@@ -44,8 +46,12 @@ pub struct PlanOptions {
     pub fold_affine: bool,
     /// Compute `act(scale * conv + b)` at the end of the convolution.
     pub fuse_add: bool,
+    /// Compute a sum of convolutions as one.
+    pub fuse_sum: bool,
     /// Compute chained or nested stride-1 pools in one dispatch.
     pub fuse_cascade: bool,
+    /// Compute convolutions that do not depend on each other in one dispatch.
+    pub group_convs: bool,
     /// Let producers write their slice of a concatenation.
     pub concat_slices: bool,
     /// Let tensors that are not alive at the same time share a buffer.
@@ -61,7 +67,9 @@ impl Default for PlanOptions {
         Self {
             fold_affine: true,
             fuse_add: true,
+            fuse_sum: true,
             fuse_cascade: true,
+            group_convs: true,
             concat_slices: true,
             reuse_buffers: true,
             conv_kernel: ConvKernel::Auto,
@@ -76,7 +84,9 @@ impl PlanOptions {
         Self {
             fold_affine: false,
             fuse_add: false,
+            fuse_sum: false,
             fuse_cascade: false,
+            group_convs: false,
             concat_slices: false,
             reuse_buffers: false,
             ..Self::default()
@@ -196,6 +206,9 @@ impl Plan {
         let mut graph = graph.clone();
         if options.fold_affine {
             graph = fold_affine::run(&graph)?;
+        }
+        if options.fuse_sum {
+            graph = fuse_sum::run(&graph)?;
         }
         if options.fuse_add {
             graph = fuse_add::run(&graph)?;

@@ -26,6 +26,7 @@ mod affine_activation;
 mod compare;
 mod concat;
 mod conv;
+mod conv_sum;
 mod global_pool;
 mod layout;
 mod linear;
@@ -155,6 +156,7 @@ fn compute(node: &Node, operands: &[&Values], input: impl FnOnce() -> Option<Val
         (Op::Input, []) => input(),
         (Op::Conv(op), [x]) => Some(conv::conv(op, x, None, out)),
         (Op::Conv(op), [x, residual]) => Some(conv::conv(op, x, Some(residual), out)),
+        (Op::ConvSum(op), xs) if xs.len() == op.terms.len() => Some(conv_sum::conv_sum(op, xs, out)),
         (Op::MaxPool(op), [x]) => Some(max_pool::max_pool(op, x, out)),
         (Op::MaxPoolCascade(op), [x]) => Some(max_pool_cascade::max_pool_cascade(op, x, out)),
         (Op::PyramidPool(op), [x]) => Some(pyramid_pool::pyramid_pool(op, x, out)),

@@ -139,7 +139,9 @@ mod fuse_add {
             });
             graph.add("add", a, b, Add { scale: 0.1, activation: Activation::Relu }).unwrap()
         });
-        assert_eq!(default_stems(&graph), ["conv", "conv"]);
+        let apart = planned(&graph, |o| (o.fuse_sum, o.group_convs) = (false, false));
+        assert_eq!(stems(&apart), ["conv", "conv"]);
+        assert_eq!(default_stems(&graph), ["conv"], "together they are one sum");
     }
 }
 

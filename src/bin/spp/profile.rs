@@ -116,7 +116,7 @@ impl Line {
         Self {
             kernel: step.shader.stem.into(),
             node: step.node.clone(),
-            shape: step.slices.last().map_or_else(String::new, |slice| slice.shape.to_string()),
+            shape: step.results.last().map_or_else(String::new, |slice| slice.shape.to_string()),
             constants: step.constants.iter().map(constant).collect::<Vec<_>>().join(" "),
             us,
             cost: step.cost,

@@ -1,0 +1,33 @@
+//! Pass: the order in which nodes are computed. Convolutions that wait for the same depth of others come together, so
+//! that one dispatch makes them all.
+
+use crate::graph::{Graph, NodeId, Op};
+
+/// Batches in order: convolutions that do not depend on each other, or a single node.
+pub(super) fn run(graph: &Graph, enabled: bool) -> Vec<Vec<NodeId>> {
+    if !enabled {
+        return graph.ids().map(|id| vec![id]).collect();
+    }
+    let depths = depths(graph);
+    let is_conv = |id: &NodeId| matches!(graph.nodes()[id.index()].op, Op::Conv(_) | Op::ConvSum(_));
+    let mut levels: Vec<Vec<NodeId>> = vec![Vec::new(); depths.iter().max().map_or(0, |deepest| deepest + 1)];
+    for id in graph.ids() {
+        levels[depths[id.index()]].push(id);
+    }
+    let batches = levels.into_iter().flat_map(|level| {
+        let (convs, others): (Vec<NodeId>, Vec<NodeId>) = level.into_iter().partition(is_conv);
+        // A concatenation is as deep as its operands: it comes behind them.
+        std::iter::once(convs).filter(|convs| !convs.is_empty()).chain(others.into_iter().map(|id| vec![id]))
+    });
+    batches.collect()
+}
+
+/// How many dispatches each node waits for, one behind the other. Inputs and concatenations are none.
+fn depths(graph: &Graph) -> Vec<usize> {
+    let mut depths: Vec<usize> = Vec::with_capacity(graph.nodes().len());
+    for node in graph.nodes() {
+        let deepest = node.inputs.iter().map(|id| depths[id.index()]).max().unwrap_or(0);
+        depths.push(deepest + usize::from(!matches!(node.op, Op::Input | Op::Concat(_))));
+    }
+    depths
+}
