@@ -1,8 +1,9 @@
 // One dispatch makes several convolutions. A job is one of them: a sum of terms, and a term is one input under one
-// kernel. Workgroups are dealt out job by job.
+// kernel. Workgroups are dealt out in ROUNDS, each with an equal share of every job.
 
 struct Job {
-    @align(16) workgroup_end: u32, // workgroups of this job and those before it
+    @align(16) workgroups: u32,
+    round_end: u32, // workgroups of a round for this job and those before it
     pixels: u32, // n * out_h * out_w
     out_h: u32,
     out_w: u32,
@@ -17,7 +18,6 @@ struct Job {
     r_stride: u32,
     activation: u32,
     slope: f32,
-    reserved: u32,
 }
 
 struct Term {
@@ -50,11 +50,15 @@ struct Params {
 
 // The job that workgroup `index` belongs to, and its number within it; job JOBS where there is none.
 fn job_of(index: u32) -> vec2u {
+    let round_len = params.jobs[JOBS - 1u].round_end;
+    let round = index / round_len;
+    let place = index % round_len;
     var begin = 0u;
     for (var j = 0u; j < JOBS; j++) {
-        let end = params.jobs[j].workgroup_end;
-        if index < end {
-            return vec2u(j, index - begin);
+        let end = params.jobs[j].round_end;
+        if place < end {
+            let number = round * (end - begin) + place - begin;
+            return vec2u(select(JOBS, j, round < ROUNDS && number < params.jobs[j].workgroups), number);
         }
         begin = end;
     }

@@ -82,7 +82,7 @@ impl Conv {
 
 /// Jobs that do not depend on each other, in as few dispatches as can be. Chooses each one's kernel.
 pub(crate) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
-    let (grouped, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| conv_grouped::takes(job));
+    let (grouped, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(conv_grouped::takes);
     for job in grouped {
         conv_grouped::plan(planner, job)?;
     }

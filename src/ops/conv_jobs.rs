@@ -3,7 +3,7 @@
 
 use super::{Activation, Conv, Padding};
 use crate::error::Result;
-use crate::plan::{Constant, Fields, Planner, Shader, Slice, Step, params, piece};
+use crate::plan::{Constant, DeviceClass, Fields, Planner, Shader, Slice, Step, params, piece};
 
 /// One input under one kernel.
 #[derive(Clone, Debug)]
@@ -31,7 +31,8 @@ const MAX_TARGETS: usize = 3;
 pub(super) const TABLES: &[(&str, Fields)] = &[("Job", Entry::FIELDS), ("Term", Operand::FIELDS)];
 
 params! { Entry {
-    workgroup_end: u32,
+    workgroups: u32,
+    round_end: u32,
     pixels: u32,
     out_h: u32,
     out_w: u32,
@@ -46,7 +47,6 @@ params! { Entry {
     r_stride: u32,
     activation: u32,
     slope: f32,
-    reserved: u32,
 } }
 
 params! { Operand {
@@ -147,6 +147,7 @@ pub(super) fn plan(planner: &mut Planner, kernel: &Kernel, jobs: Vec<Job>) -> Re
 /// Whether one dispatch can bind all that these jobs touch.
 fn fits(planner: &Planner, kernel: &Kernel, jobs: &[Job]) -> bool {
     let (sources, targets, max) = (sources(jobs), targets(jobs), planner.profile.max_workgroups);
+    let rounds = rounds(planner, jobs);
     let residuals = jobs.iter().filter(|job| job.residual.is_some()).count();
     let weights: u64 = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term) * 4).sum();
     sources.len() <= MAX_SOURCES
@@ -154,7 +155,8 @@ fn fits(planner: &Planner, kernel: &Kernel, jobs: &[Job]) -> bool {
         && !targets.iter().any(|target| sources.contains(target))
         && (residuals == 0 || jobs.len() == 1)
         && weights <= planner.profile.max_binding.min(planner.profile.max_buffer)
-        && jobs.iter().map(|job| kernel.workgroups(&job.y)).sum::<u64>() <= u64::from(max) * u64::from(max)
+        && jobs.iter().map(|job| kernel.workgroups(&job.y).div_ceil(rounds) * rounds).sum::<u64>()
+            <= u64::from(max) * u64::from(max)
 }
 
 type Buffers = Vec<crate::plan::BufferId>;
@@ -176,19 +178,28 @@ fn targets(jobs: &[Job]) -> Buffers {
     distinct(jobs.iter().map(|job| job.y.buffer))
 }
 
+/// Software adapters give each of their threads one stretch of the workgroups: every stretch shall have of every job.
+fn rounds(planner: &Planner, jobs: &[Job]) -> u64 {
+    let stretches = planner.profile.class == DeviceClass::Software && jobs.len() > 1;
+    if stretches { 32 } else { 1 }
+}
+
 fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> {
     let (sources, targets) = (sources(jobs), targets(jobs));
     let node = jobs.iter().map(|job| job.node.as_str()).collect::<Vec<_>>().join(" + ");
     let len = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term)).sum();
     let mut packed = planner.room(&node, len)?;
-    let (mut bias, mut entries, mut operands, mut workgroups) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut bias, mut entries, mut operands, mut round) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let rounds = rounds(planner, jobs);
     let slot = |all: &Buffers, slice: &Slice| all.iter().position(|&b| b == slice.buffer).unwrap_or_default() as u32;
     for job in jobs {
         let y = &job.y;
-        workgroups += kernel.workgroups(y);
+        let workgroups = kernel.workgroups(y);
+        round += workgroups.div_ceil(rounds);
         let (activation, slope) = job.activation.number();
         entries.push(Entry {
-            workgroup_end: workgroups as u32,
+            workgroups: workgroups as u32,
+            round_end: round as u32,
             pixels: y.pixels(),
             out_h: y.shape.h,
             out_w: y.shape.w,
@@ -203,7 +214,6 @@ fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
             r_stride: job.residual.as_ref().map_or(0, Slice::stride4),
             activation,
             slope,
-            reserved: 0,
         });
         bias.extend(summed_bias(job, y.shape.c.next_multiple_of(kernel.block_c)));
         for term in &job.terms {
@@ -232,9 +242,10 @@ fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
     }
     let weights = planner.weights(format!("weights of '{node}'"), &packed);
     let biases = planner.weights(format!("bias of '{node}'"), &bias);
-    let mut step = Step::new(&node, kernel.shader, &[0u32; 0], workgroups)
+    let mut step = Step::new(&node, kernel.shader, &[0u32; 0], round * rounds)
         .table(1, weights, packed.len())
         .table(2, biases, bias.len())
+        .constant("ROUNDS", Constant::U32(rounds as u32))
         .constant("JOBS", Constant::U32(entries.len() as u32))
         .constant("TERMS", Constant::U32(operands.len() as u32))
         .constants(kernel.constants.iter().copied());
