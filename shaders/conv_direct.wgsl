@@ -1,8 +1,8 @@
 // Convolutions without workgroup memory, NHWC, each a sum of terms t:
 //   y[n,oy,ox,o] = act(bias[o] + Σ x_t[n,iy,ix,i] * w_t[ky,kx,i,o] + residual)
-// One invocation makes four output channels of four pixels. The lanes of a workgroup lie along output channels, so
+// One invocation makes four output channels of eight pixels. The lanes of a workgroup lie along output channels, so
 // that they read x at one address, and w side by side.
-// Dispatch: for each job, blocks of LANES * 4 output channels times ceil(pixels / 4), pixels fastest.
+// Dispatch: for each job, blocks of LANES * 4 output channels times ceil(pixels / 8), pixels fastest.
 // Weights: [term][block][ky][kx][in channel][lane].
 
 @compute @workgroup_size(LANES)
@@ -16,40 +16,36 @@ fn conv_direct(
         return;
     }
     let job = params.jobs[found.x];
-    let tiles = (job.pixels + 3u) / 4u;
+    let tiles = (job.pixels + 7u) / 8u;
     let block = found.y / tiles;
     let o4 = block * LANES + lane;
     if o4 * 4u >= job.out_c {
         return;
     }
-    // A lane of these vectors is one of the four pixels; the last tile repeats the last pixel.
-    let first = found.y % tiles * 4u;
-    let pixel = min(vec4u(first) + vec4u(0u, 1u, 2u, 3u), vec4u(job.pixels - 1u));
-    let ox = pixel % job.out_w;
-    let oy = pixel / job.out_w % job.out_h;
-    let n = pixel / (job.out_w * job.out_h);
+    // A lane of these vectors is one of eight pixels, in two fours; the last tile repeats the last pixel.
+    let first = found.y % tiles * 8u;
+    let a = place(job, first);
+    let b = place(job, first + 4u);
 
-    var sum0 = bias[job.bias + o4];
-    var sum1 = sum0;
-    var sum2 = sum0;
-    var sum3 = sum0;
+    var a0 = bias[job.bias + o4];
+    var a1 = a0;
+    var a2 = a0;
+    var a3 = a0;
+    var b0 = a0;
+    var b1 = a0;
+    var b2 = a0;
+    var b3 = a0;
     for (var t = job.term_begin; t < job.term_end; t++) {
         let term = params.terms[t];
-        let left = vec4i(ox * term.stride_w) - vec4i(i32(term.pad_left));
-        let top = vec4i(oy * term.stride_h) - vec4i(i32(term.pad_top));
         let in_c4 = term.group_in_c / 4u;
         let channel = term.x_offset + o4 * 4u / term.group_out_c * in_c4;
         let skip = term.group_in_c * LANES;
         var w = term.weights + block * term.kernel_h * term.kernel_w * skip + lane;
         for (var ky = 0u; ky < term.kernel_h; ky++) {
-            let iy = top + vec4i(i32(ky * term.dilation_h));
             for (var kx = 0u; kx < term.kernel_w; kx++) {
-                let ix = left + vec4i(i32(kx * term.dilation_w));
-                let inside = inside_image(iy, ix, term.in_h, term.in_w);
-                let row = n * term.in_h + vec4u(iy);
-                let at = (row * term.in_w + vec4u(ix)) * term.x_stride + channel;
-                let tap = select(vec4u(term.x_offset), at, inside);
-                if PADDED && !any(inside) {
+                let ta = taps(term, a, ky, kx, channel);
+                let tb = taps(term, b, ky, kx, channel);
+                if PADDED && !any(ta.inside) && !any(tb.inside) {
                     w += skip;
                     continue;
                 }
@@ -59,18 +55,53 @@ fn conv_direct(
                     let w2 = weights[w + 2u * LANES];
                     let w3 = weights[w + 3u * LANES];
                     w += 4u * LANES;
-                    sum0 = dot4(load(term.x_slot, tap.x + i4, inside.x), w0, w1, w2, w3, sum0);
-                    sum1 = dot4(load(term.x_slot, tap.y + i4, inside.y), w0, w1, w2, w3, sum1);
-                    sum2 = dot4(load(term.x_slot, tap.z + i4, inside.z), w0, w1, w2, w3, sum2);
-                    sum3 = dot4(load(term.x_slot, tap.w + i4, inside.w), w0, w1, w2, w3, sum3);
+                    a0 = dot4(load(term.x_slot, ta.at.x + i4, ta.inside.x), w0, w1, w2, w3, a0);
+                    a1 = dot4(load(term.x_slot, ta.at.y + i4, ta.inside.y), w0, w1, w2, w3, a1);
+                    a2 = dot4(load(term.x_slot, ta.at.z + i4, ta.inside.z), w0, w1, w2, w3, a2);
+                    a3 = dot4(load(term.x_slot, ta.at.w + i4, ta.inside.w), w0, w1, w2, w3, a3);
+                    b0 = dot4(load(term.x_slot, tb.at.x + i4, tb.inside.x), w0, w1, w2, w3, b0);
+                    b1 = dot4(load(term.x_slot, tb.at.y + i4, tb.inside.y), w0, w1, w2, w3, b1);
+                    b2 = dot4(load(term.x_slot, tb.at.z + i4, tb.inside.z), w0, w1, w2, w3, b2);
+                    b3 = dot4(load(term.x_slot, tb.at.w + i4, tb.inside.w), w0, w1, w2, w3, b3);
                 }
             }
         }
     }
-    store(job, first, o4, sum0);
-    store(job, first + 1u, o4, sum1);
-    store(job, first + 2u, o4, sum2);
-    store(job, first + 3u, o4, sum3);
+    store(job, first, o4, a0);
+    store(job, first + 1u, o4, a1);
+    store(job, first + 2u, o4, a2);
+    store(job, first + 3u, o4, a3);
+    store(job, first + 4u, o4, b0);
+    store(job, first + 5u, o4, b1);
+    store(job, first + 6u, o4, b2);
+    store(job, first + 7u, o4, b3);
+}
+
+// Four output pixels: image, row, column.
+struct Place {
+    n: vec4u,
+    oy: vec4u,
+    ox: vec4u,
+}
+
+fn place(job: Job, first: u32) -> Place {
+    let pixel = min(vec4u(first) + vec4u(0u, 1u, 2u, 3u), vec4u(job.pixels - 1u));
+    let row = pixel / job.out_w;
+    return Place(row / job.out_h, row % job.out_h, pixel % job.out_w);
+}
+
+// One tap of four pixels: whether it lies inside the image, and its address, or one that exists.
+struct Taps {
+    at: vec4u,
+    inside: vec4<bool>,
+}
+
+fn taps(term: Term, p: Place, ky: u32, kx: u32, channel: u32) -> Taps {
+    let iy = vec4i(p.oy * term.stride_h + ky * term.dilation_h) - i32(term.pad_top);
+    let ix = vec4i(p.ox * term.stride_w + kx * term.dilation_w) - i32(term.pad_left);
+    let inside = inside_image(iy, ix, term.in_h, term.in_w);
+    let at = ((p.n * term.in_h + vec4u(iy)) * term.in_w + vec4u(ix)) * term.x_stride + channel;
+    return Taps(select(vec4u(channel), at, inside), inside);
 }
 
 // Taps in the padding are zero by choice, not by multiplication: the value at the stand-in address may be infinite.

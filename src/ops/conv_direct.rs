@@ -15,7 +15,7 @@ pub(crate) static SHADER: Shader = Shader {
 };
 
 /// Pixels of an invocation, as the shader is written.
-const PIXELS: u32 = 4;
+const PIXELS: u32 = 8;
 
 /// Invocations of a workgroup, side by side along output channels: one SIMD register of a software adapter.
 const LANES: u32 = 8;
