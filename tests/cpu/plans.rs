@@ -1,5 +1,6 @@
 //! What the planner makes of a graph: each pass on and off, and limits.
 
+use spp_wgpu::case::canonical;
 use spp_wgpu::ops::*;
 use spp_wgpu::plan::Role;
 use spp_wgpu::{DeviceClass, DeviceProfile, Error, Graph, NodeId, Plan, PlanOptions, Shape, Tensor};
@@ -142,6 +143,36 @@ mod fuse_add {
         let apart = planned(&graph, |o| (o.fuse_sum, o.group_convs) = (false, false));
         assert_eq!(stems(&apart), ["conv", "conv"]);
         assert_eq!(default_stems(&graph), ["conv"], "together they are one sum");
+    }
+}
+
+/// What the published blocks must not exceed; a binding of 2 GiB holds every weight.
+#[test]
+fn published_blocks_take_few_dispatches() {
+    let most = [
+        ("spp", 3),
+        ("sppf", 3),
+        ("simsppf", 3),
+        ("cspsppf", 7),
+        ("simcspsppf", 7),
+        ("sppcspc", 7),
+        ("sppfcspc", 7),
+        ("aspp", 2),
+        ("aspp_v3", 5),
+        ("rfb", 5),
+        ("rfb_a", 5),
+        ("pyramid_pool", 1),
+        ("sppnet", 7),
+    ];
+    let profile = DeviceProfile { max_binding: 2 << 30, max_buffer: 2 << 30, ..GPU };
+    for row in canonical().unwrap() {
+        let plan = Plan::new(&row.graph(0).unwrap(), &profile, &PlanOptions::default()).unwrap();
+        let most = match row.name.as_str() {
+            "rfbnet300" => 54,
+            "rfbnet512" => 60,
+            _ => most.iter().find(|(block, _)| *block == row.block).unwrap().1,
+        };
+        assert!(plan.dispatches() <= most, "{}: {} dispatches:\n{plan}", row.name, plan.dispatches());
     }
 }
 

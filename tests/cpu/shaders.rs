@@ -243,6 +243,8 @@ fn every_shader_has_its_twins() {
             let tested = fs::read_to_string(at(&twin)).unwrap_or_else(|e| panic!("{twin}: {e}"));
             assert!(!twin.starts_with("tests") || tested.contains("#[test]"), "{twin} tests nothing");
         }
+        let benches = fs::read_to_string(at("benches/ops.rs")).unwrap();
+        assert!(benches.contains(&format!("(\"{stem} ")), "benches/ops.rs has no row for {stem}");
         let main = fs::read_to_string(at("tests/gpu/main.rs")).unwrap();
         assert!(main.contains(&format!("\nmod {stem};")), "tests/gpu/main.rs does not declare {stem}");
     }
