@@ -192,7 +192,9 @@ fn the_gpu_is_verified_against_reference_and_files() {
     assert!(row["pass"] == true && row["dispatches"].as_u64() > Some(3), "{row}");
 }
 
-/// All outputs in the file have the names, dimensions and (to 1e-4) values of the case's.
+/// All outputs in the file have the names, dimensions and values of the case's, to 1e-4 of the largest: a value near zero
+/// is the difference of large ones, and a softmax passes on the rounding of scores in the hundreds. What is tested here
+/// is that the right values arrive in the right places; how exact they are is what `verify` tests, by their bounds.
 #[track_caller]
 fn same_outputs(case: &str, written: &Path) {
     let [want, got] = [Path::new(case), written].map(|path| Weights::open(path).unwrap());
@@ -201,7 +203,8 @@ fn same_outputs(case: &str, written: &Path) {
     for key in outputs {
         let [(want_dims, want), (got_dims, got)] = [&want, &got].map(|file| file.tensor(key).unwrap());
         assert_eq!(want_dims, got_dims);
-        assert!(want.iter().zip(&got).all(|(a, b)| (a - b).abs() <= 1e-4 * a.abs().max(1.0)), "{case} {key}");
+        let largest = want.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        assert!(want.iter().zip(&got).all(|(a, b)| (a - b).abs() <= 1e-4 * largest), "{case} {key}");
     }
 }
 
