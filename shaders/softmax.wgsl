@@ -40,7 +40,9 @@ fn softmax(
     }
     var sum = 0.0;
     for (var i = 0u; i < params.width; i++) {
-        let e = exp(x[x_row + i] - highest);
+        // Some drivers' exp turns NaN into a number; its bits tell NaN everywhere.
+        let d = x[x_row + i] - highest;
+        let e = select(exp(d), d, (bitcast<u32>(d) & 0x7fffffffu) > 0x7f800000u);
         y[y_row + i] = e;
         sum += e;
     }

@@ -18,7 +18,9 @@ fn activate(v: vec4f, activation: u32, slope: f32) -> vec4f {
             return v / (1.0 + exp(-v));
         }
         case SIGMOID: {
-            return 1.0 / (1.0 + exp(-v));
+            // Some drivers' exp turns NaN into a number; its bits tell NaN everywhere.
+            let nan = (bitcast<vec4u>(v) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u);
+            return select(1.0 / (1.0 + exp(-v)), v, nan);
         }
         default: {
             return v;
