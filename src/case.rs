@@ -102,8 +102,9 @@ pub fn save_tensors(path: impl AsRef<Path>, tensors: &[(String, Vec<u32>, &[f32]
     write_whole(path, &bytes).map_err(|e| file(e.to_string()))
 }
 
-/// Writes a file under a temporary name beside it, then renames it: nobody ever reads half of it.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a file under a temporary name beside it, then renames it: nobody ever reads half of it. Errors: what the file
+/// system refuses.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut beside = std::ffi::OsString::from(".");
     beside.push(path.file_name().unwrap_or_default());
     beside.push(format!(".{}", std::process::id()));

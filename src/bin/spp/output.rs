@@ -1,8 +1,6 @@
 //! Standard output and standard error, either of which may be closed before we are done.
 
-use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -10,6 +8,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use spp_wgpu::Error;
+use spp_wgpu::case::write_whole;
 
 /// A line of results.
 pub(crate) fn say(text: impl Display) -> io::Result<()> {
@@ -66,17 +65,8 @@ pub(crate) fn writable(path: &Path, force: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes a file under a temporary name beside it, then renames: a reader never sees half of it.
+/// Writes a whole file, or none.
 pub(crate) fn write_file(path: &Path, content: &[u8], force: bool) -> Result<(), Error> {
     writable(path, force)?;
-    let mut beside = OsString::from(".");
-    beside.push(path.file_name().unwrap_or_default());
-    beside.push(format!(".{}", std::process::id()));
-    let temporary = path.with_file_name(beside);
-    let written = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|error| {
-        // What went wrong first is what to report.
-        let _left = fs::remove_file(&temporary);
-        Error::File { path: path.into(), reason: error.to_string() }
-    })
+    write_whole(path, content).map_err(|error| Error::File { path: path.into(), reason: error.to_string() })
 }
