@@ -60,7 +60,9 @@ fn max_pool_cascade(
         for (var t = 1u; t < TIMES; t++) {
             column[t] = max(column[t], column[t - 1u]);
         }
-        for (var r = 0u; r < RUN; r++) {
+        let seen_from = u32(max(ix - ox - REACH, 0));
+        let seen_to = u32(min(ix - ox + REACH, i32(RUN) - 1));
+        for (var r = seen_from; r <= seen_to; r++) {
             for (var t = first_result(abs(ix - ox - i32(r))); t < TIMES; t++) {
                 best[r][t] = max(best[r][t], column[t]);
             }

@@ -3,7 +3,7 @@
 
 use super::{WG_SIZE, workgroups};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, Planner, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Constant, DeviceClass, Planner, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 /// `p1 = pool(x), p2 = pool(p1), …`, concatenated along channels: `[n, times * c, h, w]`.
@@ -57,12 +57,17 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// Pixels of one invocation: columns are read once for all of them.
-const RUN: u32 = 4;
+/// Pixels of one invocation: columns are read once for all of them. A software adapter has few threads to feed, so that
+/// a row may be one invocation's; 20 for 4 halves its time there.
+fn run(class: DeviceClass, width: u32) -> u32 {
+    let longest = if class == DeviceClass::Software { 24 } else { 4 };
+    width.div_ceil(width.div_ceil(longest))
+}
 
 /// One dispatch: reads slice `x`, writes slice `y`, which may lie in the same buffer.
 pub(crate) fn plan(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
-    let len = x.shape.n * x.shape.h * x.shape.w.div_ceil(RUN) * x.channels4();
+    let run = run(planner.profile.class, x.shape.w);
+    let len = x.shape.n * x.shape.h * x.shape.w.div_ceil(run) * x.channels4();
     let params = Params {
         len,
         channels4: x.channels4(),
@@ -74,7 +79,7 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, 
         y_stride: y.stride4(),
     };
     let reach = (cascade.kernel / 2).saturating_mul(cascade.times);
-    let columns = reach.saturating_mul(2).saturating_add(RUN).min(x.shape.w);
+    let columns = reach.saturating_mul(2).saturating_add(run).min(x.shape.w);
     let reach = reach.min(x.shape.h / 2);
     let step = Step::new(node, &SHADER, &params, workgroups(len));
     let step = if x.buffer == y.buffer {
@@ -87,9 +92,9 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, 
             .constant("WG_SIZE", Constant::U32(WG_SIZE))
             .constant("KERNEL", Constant::U32(cascade.kernel))
             .constant("TIMES", Constant::U32(cascade.times))
-            .constant("RUN", Constant::U32(RUN))
+            .constant("RUN", Constant::U32(run))
             .loops([columns, reach.saturating_mul(2).saturating_add(1)])
-            .loops([columns, RUN, cascade.times])
+            .loops([columns, run, cascade.times])
             .loops([columns, cascade.times]),
     );
 }
