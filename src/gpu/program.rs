@@ -106,8 +106,7 @@ impl Program {
         let bindings = Bindings { bind_groups: Vec::new() };
         let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
         let mut program = Self { gpu: gpu.clone(), plan, buffers, params, params_offsets: offsets, dispatches, own };
-        let entire = |buffers: &[wgpu::Buffer]| buffers.to_vec();
-        let (inputs, outputs) = (entire(&program.own.inputs), entire(&program.own.outputs));
+        let (inputs, outputs) = (program.own.inputs.clone(), program.own.outputs.clone());
         let binding = |buffer| wgpu::Buffer::as_entire_buffer_binding(buffer);
         let [inputs, outputs] = [&inputs, &outputs].map(|buffers| buffers.iter().map(binding).collect::<Vec<_>>());
         program.own.bindings = program.bind(&inputs, &outputs)?;

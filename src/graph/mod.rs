@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Error, Result};
 use crate::ops::{
-    Add, AffineActivation, Concat, Conv, ConvSum, GlobalPool, Layout, Linear, MaxPool, MaxPoolCascade, PyramidPool,
-    Resize, Softmax,
+    Activation, Add, AffineActivation, Concat, Conv, ConvSum, GlobalPool, Layout, Linear, MaxPool, MaxPoolCascade,
+    PyramidPool, Resize, Softmax,
 };
 use crate::tensor::Shape;
 
@@ -87,6 +87,16 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// The shape of its result.
     pub shape: Shape,
+}
+
+impl Node {
+    /// The convolution of a node that does nothing behind it: no activation, no residual. Passes may take it over.
+    pub(crate) fn bare_conv(&self) -> Option<&Conv> {
+        match &self.op {
+            Op::Conv(conv) if conv.activation == Activation::None && self.inputs.len() == 1 => Some(conv),
+            _ => None,
+        }
+    }
 }
 
 /// A computation under construction. Every builder method infers and checks the shape and returns a handle:
@@ -340,6 +350,12 @@ impl Graph {
     /// Adds a copy of another graph's node; the operands are this graph's.
     pub(crate) fn copy(&mut self, node: &Node, inputs: &[NodeId]) -> Result<NodeId> {
         self.push(node.name.clone(), node.op.clone(), inputs, |_| Ok(node.shape))
+    }
+
+    /// Adds a copy of another graph's node, its operands looked up among those already copied.
+    pub(crate) fn copy_mapped(&mut self, node: &Node, map: &HashMap<NodeId, NodeId>) -> Result<NodeId> {
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|input| map[input]).collect();
+        self.copy(node, &inputs)
     }
 
     fn push(

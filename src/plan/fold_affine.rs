@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, Op};
-use crate::ops::{Activation, AffineActivation, Conv};
+use crate::ops::{AffineActivation, Conv};
 use crate::tensor::Tensor;
 
 pub(super) fn run(graph: &Graph) -> Result<Graph> {
@@ -13,11 +13,9 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
     let mut folds: HashMap<NodeId, NodeId> = HashMap::new();
     for (id, node) in graph.ids().zip(graph.nodes()) {
         if let (Op::AffineActivation(_), [before]) = (&node.op, node.inputs.as_slice())
-            && let Op::Conv(conv) = &graph.node(*before)?.op
+            && let Some(conv) = graph.node(*before)?.bare_conv()
             && readers[before.index()] == 1
-            && conv.activation == Activation::None
             && conv.scale == 1.0
-            && graph.node(*before)?.inputs.len() == 1
         {
             folds.insert(id, *before);
         }
@@ -34,8 +32,7 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
                 return new.conv(before.name.clone(), map[&before.inputs[0]], folded).map(Some);
             }
         }
-        let inputs: Vec<NodeId> = node.inputs.iter().map(|input| map[input]).collect();
-        new.copy(node, &inputs).map(Some)
+        new.copy_mapped(node, map).map(Some)
     })
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::error::Result;
-use crate::graph::{Graph, Node, NodeId, Op};
-use crate::ops::{Activation, Add, Conv};
+use crate::graph::{Graph, NodeId, Op};
+use crate::ops::{Add, Conv};
 
 pub(super) fn run(graph: &Graph) -> Result<Graph> {
     let readers = graph.readers();
@@ -12,8 +12,9 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
     let mut fused: HashMap<NodeId, (NodeId, NodeId)> = HashMap::new();
     for (id, node) in graph.ids().zip(graph.nodes()) {
         if let (Op::Add(add), &[a, b]) = (&node.op, node.inputs.as_slice()) {
-            let takes_over =
-                |id: NodeId| -> Result<bool> { Ok(readers[id.index()] == 1 && is_bare_conv(graph.node(id)?)) };
+            let takes_over = |id: NodeId| -> Result<bool> {
+                Ok(readers[id.index()] == 1 && graph.node(id)?.bare_conv().is_some_and(|conv| conv.scale == 1.0))
+            };
             if takes_over(a)? {
                 fused.insert(id, (a, b));
             } else if add.scale == 1.0 && takes_over(b)? {
@@ -33,14 +34,6 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
                 return new.conv_add(before.name.clone(), map[&before.inputs[0]], map[residual], conv).map(Some);
             }
         }
-        let inputs: Vec<NodeId> = node.inputs.iter().map(|input| map[input]).collect();
-        new.copy(node, &inputs).map(Some)
+        new.copy_mapped(node, map).map(Some)
     })
-}
-
-fn is_bare_conv(node: &Node) -> bool {
-    match &node.op {
-        Op::Conv(conv) => conv.activation == Activation::None && conv.scale == 1.0 && node.inputs.len() == 1,
-        _ => false,
-    }
 }

@@ -29,8 +29,7 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
             return Ok(None);
         }
         let (Op::Add(add), Some(leaves)) = (&node.op, sums.get(&id)) else {
-            let inputs: Vec<NodeId> = node.inputs.iter().map(|input| map[input]).collect();
-            return new.copy(node, &inputs).map(Some);
+            return new.copy_mapped(node, map).map(Some);
         };
         let (mut inputs, mut terms) = (Vec::new(), Vec::new());
         for leaf in leaves {
@@ -71,7 +70,7 @@ impl Tree<'_> {
                 Ok(self.collect(node.inputs[0], scale * add.scale, false)?
                     && self.collect(node.inputs[1], scale, false)?)
             }
-            Op::Conv(conv) if conv.groups == 1 && conv.activation == Activation::None && node.inputs.len() == 1 => {
+            Op::Conv(_) if node.bare_conv().is_some_and(|conv| conv.groups == 1) => {
                 self.leaves.push(Leaf { conv: id, scale });
                 Ok(true)
             }
