@@ -169,6 +169,9 @@ impl Gpu {
             max_invocations: has.max_compute_invocations_per_workgroup,
             workgroup_memory: has.max_compute_workgroup_storage_size,
             max_storage_buffers: has.max_storage_buffers_per_shader_stage,
+            subgroup_size: (device.features().contains(Features::SUBGROUP)
+                && info.subgroup_min_size == info.subgroup_max_size)
+                .then_some(info.subgroup_min_size),
             max_iterations: class.max_iterations(),
         };
         let (polling, kernels) = Default::default();

@@ -1,10 +1,11 @@
 //! 2-D convolution with its epilogue: `y = act(scale * (w * x + bias) + residual)`.
-//! Shaders: `conv` (tiles in workgroup memory), [`super::conv_direct`], [`super::conv_grouped`]; truth: `reference::conv`.
+//! Shaders: `conv` (tiles in workgroup memory), [`super::conv_subgroup`], [`super::conv_direct`],
+//! [`super::conv_grouped`]; truth: `reference::conv`.
 
 use std::sync::Arc;
 
 use super::conv_jobs::{self, Job, Kernel, Tiling};
-use super::{Activation, Padding, axes, conv_direct, conv_grouped, window_output};
+use super::{Activation, Padding, axes, conv_direct, conv_grouped, conv_subgroup, window_output};
 use crate::error::{Error, Result};
 use crate::plan::{Constant, ConvKernel, DeviceClass, DeviceProfile, Planner, Shader, piece, shader};
 use crate::tensor::{Shape, Tensor};
@@ -86,16 +87,17 @@ pub(crate) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
     for job in grouped {
         conv_grouped::plan(planner, job)?;
     }
-    let by_tiles = match planner.options.conv_kernel {
-        ConvKernel::Auto => planner.profile.class != DeviceClass::Software,
-        ConvKernel::Tiled => true,
-        ConvKernel::Direct => false,
-    };
-    let tile = Tile::choose(planner.profile).filter(|_| by_tiles);
     let one_group = |job: &Job| job.terms.iter().all(|term| term.conv.groups == 1);
-    let (tiled, direct): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| tile.is_some() && one_group(job));
-    if let Some(tile) = tile {
-        conv_jobs::plan(planner, &tile.kernel(), tiled)?;
+    let (jobs, direct): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(one_group);
+    let kernel = match planner.options.conv_kernel {
+        ConvKernel::Auto if planner.profile.class == DeviceClass::Software => ConvKernel::Subgroup,
+        ConvKernel::Auto => ConvKernel::Tiled,
+        kernel => kernel,
+    };
+    match (kernel, Tile::choose(planner.profile)) {
+        (ConvKernel::Tiled, Some(tile)) => conv_jobs::plan(planner, &tile.kernel(), jobs)?,
+        (ConvKernel::Subgroup, _) => conv_subgroup::plan(planner, jobs)?,
+        _ => conv_direct::plan(planner, jobs)?,
     }
     conv_direct::plan(planner, direct)
 }
@@ -141,6 +143,7 @@ impl Tile {
         let sizes = [("TILE_M", self.m), ("TILE_N", self.n), ("TILE_K", self.k), ("THREAD_M", self.thread_m)];
         Kernel {
             shader: &SHADER,
+            piece: None,
             tiling: Tiling::Pixels(self.m),
             block_c: self.n,
             step_c: self.k,

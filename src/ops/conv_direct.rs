@@ -24,6 +24,7 @@ pub(super) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
     let padded = jobs.iter().flat_map(|job| &job.terms).any(|term| term.pads());
     let kernel = Kernel {
         shader: &SHADER,
+        piece: None,
         tiling: Tiling::Pixels(PIXELS),
         block_c: LANES * 4,
         step_c: 1,

@@ -31,6 +31,7 @@ pub(super) fn plan(planner: &mut Planner, job: Job) -> Result<()> {
     let depthwise = group_c(&job) == Some([1, 1]);
     let kernel = Kernel {
         shader: &SHADER,
+        piece: None,
         tiling: Tiling::Values(WG_SIZE),
         block_c: job.y.physical_c(),
         step_c: 1,

@@ -71,6 +71,8 @@ params! { Operand {
 /// How one kernel deals out a job, and in which order it reads weights: `[block][ky][kx][in channel][channel of block]`.
 pub(super) struct Kernel {
     pub(super) shader: &'static Shader,
+    /// What the shader is completed by.
+    pub(super) piece: Option<&'static str>,
     pub(super) tiling: Tiling,
     /// Output channels of a block; weights and biases are padded to whole blocks.
     pub(super) block_c: u32,
@@ -278,7 +280,8 @@ fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
     }
     let sources = [piece!("sources_1"), piece!("sources_2"), piece!("sources_3")][sources.len() - 1];
     let targets = [piece!("targets_1"), piece!("targets_2"), piece!("targets_3")][targets.len() - 1];
-    planner.push(step.piece(residual).piece(sources).piece(targets));
+    let pieces = kernel.piece.into_iter().chain([residual, sources, targets]);
+    planner.push(pieces.fold(step, Step::piece));
     Ok(())
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod conv;
 pub(crate) mod conv_direct;
 pub(crate) mod conv_grouped;
 pub(crate) mod conv_jobs;
+pub(crate) mod conv_subgroup;
 mod conv_sum;
 pub(crate) mod global_pool;
 pub(crate) mod layout;
@@ -181,7 +182,7 @@ pub(crate) fn workgroups(len: u32) -> u64 {
 }
 
 /// Every kernel there is.
-pub fn shaders() -> [&'static Shader; 14] {
+pub fn shaders() -> [&'static Shader; 15] {
     [
         &add::SHADER,
         &affine_activation::SHADER,
@@ -189,6 +190,7 @@ pub fn shaders() -> [&'static Shader; 14] {
         &conv::SHADER,
         &conv_direct::SHADER,
         &conv_grouped::SHADER,
+        &conv_subgroup::SHADER,
         &global_pool::SHADER,
         &layout::SHADER,
         &linear::SHADER,

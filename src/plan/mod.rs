@@ -34,6 +34,8 @@ pub enum ConvKernel {
     Auto,
     /// Tiles in workgroup memory, wherever it applies (one group).
     Tiled,
+    /// Lanes hand each other the input, wherever it applies (one group; subgroups of four or eight lanes).
+    Subgroup,
     /// No workgroup memory, wherever it applies.
     Direct,
 }

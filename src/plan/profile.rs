@@ -37,6 +37,8 @@ pub struct DeviceProfile {
     pub workgroup_memory: u32,
     /// Storage buffers one shader may bind: `max_storage_buffers_per_shader_stage`.
     pub max_storage_buffers: u32,
+    /// Lanes of a subgroup, where all have as many and shaders may use subgroup operations.
+    pub subgroup_size: Option<u32>,
     /// Loop iterations of one invocation, all loops together. Mesa's llvmpipe silently ends loops after 65 535
     /// (`LP_MAX_TGSI_LOOP_ITERATIONS`), so that on software adapters a longer sum is refused.
     pub max_iterations: u64,
@@ -53,6 +55,7 @@ impl DeviceProfile {
             max_invocations: 256,
             workgroup_memory: 16_384,
             max_storage_buffers: 8,
+            subgroup_size: None,
             max_iterations: class.max_iterations(),
         }
     }

@@ -42,13 +42,15 @@ fn three_sources() -> Graph {
     graph
 }
 
-fn options() -> [PlanOptions; 4] {
+fn options() -> [PlanOptions; 5] {
     let kernel = |kernel| {
         let mut options = PlanOptions::default();
         options.conv_kernel = kernel;
         options
     };
-    [PlanOptions::default(), PlanOptions::unfused(), kernel(ConvKernel::Tiled), kernel(ConvKernel::Direct)]
+    let kernels = [ConvKernel::Tiled, ConvKernel::Subgroup, ConvKernel::Direct].map(kernel);
+    let [tiled, subgroup, direct] = kernels;
+    [PlanOptions::default(), PlanOptions::unfused(), tiled, subgroup, direct]
 }
 
 /// A step for each different source.
@@ -61,7 +63,9 @@ static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
     for graph in graphs() {
         for class in [DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software] {
             for options in options() {
-                add(&graph, &DeviceProfile::portable(class), &options);
+                for subgroup_size in [None, Some(4), Some(8)] {
+                    add(&graph, &DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) }, &options);
+                }
             }
         }
     }
@@ -90,9 +94,11 @@ fn files(folder: &str) -> Vec<(String, String)> {
 
 fn parsed(source: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(source)));
-    // No capability: what every adapter takes. But for f16, which must be asked for.
-    let half = if source.starts_with("enable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
-    let info = Validator::new(ValidationFlags::all(), half).validate(&module);
+    // No capability: what every adapter takes. But for f16 and subgroups, which must be asked for.
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SHADER_FLOAT16, source.starts_with("enable f16;"));
+    capabilities.set(Capabilities::SUBGROUP, source.contains("subgroupBroadcast"));
+    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
     (module, info.unwrap_or_else(|e| panic!("{}\n{source}", e.emit_to_string(source))))
 }
 
@@ -237,14 +243,17 @@ fn every_shader_has_its_twins() {
     for (stem, text) in &files {
         assert!(listed.iter().any(|shader| shader.stem == stem && shader.text == text), "{stem} includes another file");
         // The other convolution kernels compute what the first does.
-        let truth = if ["conv_direct", "conv_grouped"].contains(&stem.as_str()) { "conv" } else { stem };
+        let truth =
+            if ["conv_direct", "conv_grouped", "conv_subgroup"].contains(&stem.as_str()) { "conv" } else { stem };
         for twin in [format!("src/ops/{stem}.rs"), format!("src/reference/{truth}.rs"), format!("tests/gpu/{stem}.rs")]
         {
             let tested = fs::read_to_string(at(&twin)).unwrap_or_else(|e| panic!("{twin}: {e}"));
             assert!(!twin.starts_with("tests") || tested.contains("#[test]"), "{twin} tests nothing");
         }
         let benches = fs::read_to_string(at("benches/ops.rs")).unwrap();
-        assert!(benches.contains(&format!("(\"{stem} ")), "benches/ops.rs has no row for {stem}");
+        // Where an adapter has subgroups of such a size, the rows of `conv` are this kernel's.
+        let row = if stem == "conv_subgroup" { "conv" } else { stem };
+        assert!(benches.contains(&format!("(\"{row} ")), "benches/ops.rs has no row for {row}");
         let main = fs::read_to_string(at("tests/gpu/main.rs")).unwrap();
         assert!(main.contains(&format!("\nmod {stem};")), "tests/gpu/main.rs does not declare {stem}");
     }

@@ -39,6 +39,7 @@ pub(crate) fn options() -> Vec<(&'static str, PlanOptions)> {
     };
     vec![
         ("direct", with(|o| o.conv_kernel = ConvKernel::Direct)),
+        ("subgroup", with(|o| o.conv_kernel = ConvKernel::Subgroup)),
         ("tiled", with(|o| o.conv_kernel = ConvKernel::Tiled)),
         ("unfused", PlanOptions::unfused()),
     ]

@@ -14,6 +14,7 @@ mod controls;
 mod conv;
 mod conv_direct;
 mod conv_grouped;
+mod conv_subgroup;
 mod conv_sum;
 mod global_pool;
 mod layout;

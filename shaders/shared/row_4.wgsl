@@ -1,0 +1,29 @@
+// A row of 4 pixels, one for each lane of a subgroup.
+
+struct Row {
+    s0: vec4f,
+    s1: vec4f,
+    s2: vec4f,
+    s3: vec4f,
+}
+
+fn spread(v: vec4f) -> Row {
+    return Row(v, v, v, v);
+}
+
+// Adds the products of each lane's x with this lane's weights.
+fn add_outer(row: Row, x: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> Row {
+    return Row(
+        dot4(subgroupBroadcast(x, 0u), w0, w1, w2, w3, row.s0),
+        dot4(subgroupBroadcast(x, 1u), w0, w1, w2, w3, row.s1),
+        dot4(subgroupBroadcast(x, 2u), w0, w1, w2, w3, row.s2),
+        dot4(subgroupBroadcast(x, 3u), w0, w1, w2, w3, row.s3),
+    );
+}
+
+fn store_row(job: Job, first: u32, o4: u32, row: Row) {
+    store(job, first, o4, row.s0);
+    store(job, first + 1u, o4, row.s1);
+    store(job, first + 2u, o4, row.s2);
+    store(job, first + 3u, o4, row.s3);
+}
