@@ -1,22 +1,26 @@
 // Convolutions as implicit matrix products in workgroup memory, NHWC, each a sum of terms t:
 //   y[n,oy,ox,o] = act(bias[o] + Σ x_t[n,iy,ix,i] * w_t[ky,kx,i,o] + residual)
-// A workgroup makes TILE_M pixels times TILE_N output channels, an invocation THREAD_M pixels times four channels;
-// the sum runs over terms, taps and, in steps of TILE_K, over input channels.
+// A workgroup makes TILE_M pixels times TILE_N output channels, an invocation THREAD_M pixels times THREAD_N4 vec4s of
+// channels; the sum runs over terms, taps and, in steps of TILE_K, over input channels. With SPLIT_K > 1, as many
+// invocations share an output, each with its part of every step, for maps that have too few outputs to fill a GPU.
 // Dispatch: for each job, ceil(out_c / TILE_N) * ceil(pixels / TILE_M), pixels fastest.
 // Weights: [term][block][ky][kx][in chunk][TILE_K][TILE_N4].
 
 const TILE_N4: u32 = TILE_N / 4u;
 const TILE_K4: u32 = TILE_K / 4u;
-const WG_SIZE: u32 = TILE_M / THREAD_M * TILE_N4;
+const THREADS_N: u32 = TILE_N4 / THREAD_N4;
+const THREADS: u32 = TILE_M / THREAD_M * THREADS_N; // that share nothing but the tiles
+const WG_SIZE: u32 = THREADS * SPLIT_K;
+const PART_K4: u32 = TILE_K4 / SPLIT_K;
 const LOADS_X: u32 = TILE_M * TILE_K4 / WG_SIZE;
 const LOADS_W: u32 = TILE_K * TILE_N4 / WG_SIZE;
 
 var<workgroup> tile_x: array<vec4f, TILE_M * TILE_K4>; // [pixel][k4]
-var<workgroup> tile_w: array<vec4f, TILE_K * TILE_N4>; // [k][n4]
+var<workgroup> tile_w: array<vec4f, TILE_K * TILE_N4>; // [k][n4]; at last [pixel][n4], where parts are added up
 
 // Where the windows begin whose pixels this invocation loads: first row of the image, y0, x0.
 var<private> origin: array<vec3i, LOADS_X>;
-var<private> sum: array<vec4f, THREAD_M>;
+var<private> sum: array<vec4f, THREAD_M * THREAD_N4>; // [pixel][n4]
 
 @compute @workgroup_size(WG_SIZE)
 fn conv(
@@ -32,12 +36,15 @@ fn conv(
     let tiles = (job.pixels + TILE_M - 1u) / TILE_M;
     let block = found.y / tiles;
     let first = found.y % tiles * TILE_M;
-    let n4 = lane % TILE_N4;
-    let m0 = lane / TILE_N4 * THREAD_M;
+    // Channels of an invocation are THREADS_N vec4s apart, so that neighbours read and write side by side.
+    let n4 = lane % THREADS_N;
+    let m0 = lane / THREADS_N % (TILE_M / THREAD_M) * THREAD_M;
+    let part = lane / THREADS;
     let o4 = block * TILE_N4 + n4;
 
-    for (var r = 0u; r < THREAD_M; r++) {
-        sum[r] = bias[job.bias + o4];
+    for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
+        let b = bias[job.bias + o4 + i % THREAD_N4 * THREADS_N];
+        sum[i] = select(vec4f(0.0), b, part == 0u);
     }
     for (var t = job.term_begin; t < job.term_end; t++) {
         let term = params.terms[t];
@@ -52,21 +59,41 @@ fn conv(
                     load_tile_w(w, lane);
                     w += TILE_K * TILE_N4;
                     workgroupBarrier();
-                    multiply(m0, n4);
+                    multiply(m0, n4, part * PART_K4);
                     workgroupBarrier();
                 }
             }
         }
     }
-    if o4 * 4u >= job.out_c {
+    for (var p = 1u; p < SPLIT_K; p++) {
+        add_part(m0, n4, part, p);
+    }
+    if part > 0u {
         return;
     }
-    for (var r = 0u; r < THREAD_M; r++) {
-        let pixel = first + m0 + r;
-        if pixel < job.pixels {
-            store_y(job.y_slot, job.y_offset + pixel * job.y_stride + o4, epilogue(job, sum[r], pixel, o4));
+    for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
+        let pixel = first + m0 + i / THREAD_N4;
+        let c4 = o4 + i % THREAD_N4 * THREADS_N;
+        if pixel < job.pixels && c4 * 4u < job.out_c {
+            store_y(job.y_slot, job.y_offset + pixel * job.y_stride + c4, epilogue(job, sum[i], pixel, c4));
         }
     }
+}
+
+// Part 0 adds part p to its own, through the tile that is no longer needed.
+fn add_part(m0: u32, n4: u32, part: u32, p: u32) {
+    if part == p {
+        for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
+            tile_w[(m0 + i / THREAD_N4) * TILE_N4 + n4 + i % THREAD_N4 * THREADS_N] = sum[i];
+        }
+    }
+    workgroupBarrier();
+    if part == 0u {
+        for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
+            sum[i] += tile_w[(m0 + i / THREAD_N4) * TILE_N4 + n4 + i % THREAD_N4 * THREADS_N];
+        }
+    }
+    workgroupBarrier();
 }
 
 // Divisions once a term, before the loop over taps. Pixels beyond the last repeat it.
@@ -103,15 +130,20 @@ fn load_tile_w(w: u32, lane: u32) {
     }
 }
 
-fn multiply(m0: u32, n4: u32) {
-    for (var k4 = 0u; k4 < TILE_K4; k4++) {
-        let w0 = tile_w[k4 * 4u * TILE_N4 + n4];
-        let w1 = tile_w[(k4 * 4u + 1u) * TILE_N4 + n4];
-        let w2 = tile_w[(k4 * 4u + 2u) * TILE_N4 + n4];
-        let w3 = tile_w[(k4 * 4u + 3u) * TILE_N4 + n4];
-        for (var r = 0u; r < THREAD_M; r++) {
-            let a = tile_x[(m0 + r) * TILE_K4 + k4];
-            sum[r] = fma(vec4f(a.w), w3, fma(vec4f(a.z), w2, fma(vec4f(a.y), w1, fma(vec4f(a.x), w0, sum[r]))));
+// One part of a step: vec4s from k4 on.
+fn multiply(m0: u32, n4: u32, first_k4: u32) {
+    for (var k4 = first_k4; k4 < first_k4 + PART_K4; k4++) {
+        for (var j = 0u; j < THREAD_N4; j++) {
+            let w = k4 * 4u * TILE_N4 + n4 + j * THREADS_N;
+            let w0 = tile_w[w];
+            let w1 = tile_w[w + TILE_N4];
+            let w2 = tile_w[w + 2u * TILE_N4];
+            let w3 = tile_w[w + 3u * TILE_N4];
+            for (var r = 0u; r < THREAD_M; r++) {
+                let a = tile_x[(m0 + r) * TILE_K4 + k4];
+                let i = r * THREAD_N4 + j;
+                sum[i] = fma(vec4f(a.w), w3, fma(vec4f(a.z), w2, fma(vec4f(a.y), w1, fma(vec4f(a.x), w0, sum[i]))));
+            }
         }
     }
 }

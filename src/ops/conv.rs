@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
+use super::conv_choice::{self, Way};
 use super::conv_jobs::{self, Job, Kernel, Tiling};
 use super::{Activation, Padding, axes, conv_direct, conv_grouped, conv_subgroup, window_output};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, ConvKernel, DeviceClass, DeviceProfile, Planner, Shader, piece, shader};
+use crate::plan::{Constant, DeviceProfile, Planner, Shader, Slice, piece, shader};
 use crate::tensor::{Shape, Tensor};
 
 /// A convolution as `torch.nn.Conv2d`, followed by `act(scale * y + residual)` where a residual is given.
@@ -89,15 +90,15 @@ pub(crate) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
     }
     let one_group = |job: &Job| job.terms.iter().all(|term| term.conv.groups == 1);
     let (jobs, direct): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(one_group);
-    let kernel = match planner.options.conv_kernel {
-        ConvKernel::Auto if planner.profile.class == DeviceClass::Software => ConvKernel::Subgroup,
-        ConvKernel::Auto => ConvKernel::Tiled,
-        kernel => kernel,
-    };
-    match (kernel, Tile::choose(planner.profile)) {
-        (ConvKernel::Tiled, Some(tile)) => conv_jobs::plan(planner, &tile.kernel(), jobs)?,
-        (ConvKernel::Subgroup, _) => conv_subgroup::plan(planner, jobs)?,
-        _ => conv_direct::plan(planner, jobs)?,
+    if !jobs.is_empty() {
+        let (way, choice) = conv_choice::choose(planner, &jobs);
+        let before = planner.steps.len();
+        match way {
+            Way::Tiled(tile) => conv_jobs::plan(planner, &tile.kernel(), jobs)?,
+            Way::Subgroup { rows } => conv_subgroup::plan(planner, jobs, rows)?,
+            Way::Direct => conv_direct::plan(planner, jobs)?,
+        }
+        planner.steps[before..].iter_mut().for_each(|step| step.choice = Some(choice.clone()));
     }
     conv_direct::plan(planner, direct)
 }
@@ -112,43 +113,82 @@ pub(crate) static SHADER: Shader = Shader {
 };
 
 /// What a workgroup and an invocation make.
-#[derive(Clone, Copy, Debug)]
-struct Tile {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tile {
     /// Pixels of a workgroup.
-    m: u32,
+    pub(super) m: u32,
     /// Output channels of a workgroup.
-    n: u32,
+    pub(super) n: u32,
     /// Input channels of one step of the sum.
-    k: u32,
+    pub(super) k: u32,
     /// Pixels of an invocation.
     thread_m: u32,
+    /// Output channels of an invocation, in vec4s.
+    thread_n4: u32,
+    /// Invocations that share an output.
+    pub(super) split_k: u32,
 }
 
 impl Tile {
-    /// 128 invocations, 8 KiB of workgroup memory: within every adapter's limits.
-    const PORTABLE: Self = Self { m: 64, n: 64, k: 16, thread_m: 8 };
+    /// For maps that fill a device with it: the most arithmetic for each value loaded.
+    pub(super) const LARGE: Self = Self { m: 128, n: 128, k: 16, thread_m: 8, thread_n4: 2, split_k: 1 };
+    pub(super) const MEDIUM: Self = Self { m: 64, n: 64, k: 16, thread_m: 8, thread_n4: 1, split_k: 1 };
+    /// For few output channels, as of a classifier.
+    pub(super) const NARROW: Self = Self { m: 128, n: 32, k: 16, thread_m: 8, thread_n4: 1, split_k: 1 };
+    /// For few output channels and few pixels.
+    pub(super) const NARROW_SPLIT: Self = Self { m: 32, n: 32, k: 64, thread_m: 8, thread_n4: 1, split_k: 8 };
+    /// For small maps under many channels.
+    pub(super) const SPLIT_2: Self = Self { m: 32, n: 64, k: 32, thread_m: 4, thread_n4: 1, split_k: 2 };
+    pub(super) const SPLIT_4: Self = Self { m: 32, n: 64, k: 32, thread_m: 8, thread_n4: 1, split_k: 4 };
 
-    fn choose(profile: &DeviceProfile) -> Option<Self> {
-        let tile = Self::PORTABLE;
-        let bytes = (tile.m + tile.n) * tile.k * 4;
-        (bytes <= profile.workgroup_memory && tile.invocations() <= profile.max_invocations).then_some(tile)
+    pub(super) const ALL: [Self; 6] =
+        [Self::LARGE, Self::MEDIUM, Self::NARROW, Self::NARROW_SPLIT, Self::SPLIT_2, Self::SPLIT_4];
+
+    pub(super) fn fits(&self, profile: &DeviceProfile) -> bool {
+        let bytes = (self.m + self.n) * self.k * 4;
+        bytes <= profile.workgroup_memory && self.invocations() <= profile.max_invocations
     }
 
-    fn invocations(self) -> u32 {
-        self.m / self.thread_m * (self.n / 4)
+    pub(super) fn workgroups(&self, y: &Slice) -> u64 {
+        self.kernel().workgroups(y)
     }
 
-    fn kernel(self) -> Kernel {
-        let loads = (self.m + self.n) * self.k / 4 / self.invocations();
-        let sizes = [("TILE_M", self.m), ("TILE_N", self.n), ("TILE_K", self.k), ("THREAD_M", self.thread_m)];
+    const fn invocations(&self) -> u32 {
+        self.m / self.thread_m * (self.n / 4 / self.thread_n4) * self.split_k
+    }
+
+    fn kernel(&self) -> Kernel {
+        let Self { m, n, k, thread_m, thread_n4, split_k } = *self;
+        let sizes = [
+            ("TILE_M", m),
+            ("TILE_N", n),
+            ("TILE_K", k),
+            ("THREAD_M", thread_m),
+            ("THREAD_N4", thread_n4),
+            ("SPLIT_K", split_k),
+        ];
+        let loads = (m + n) * k / 4 / self.invocations();
+        let multiply = k / 4 / split_k * (1 + thread_n4 * (1 + thread_m));
         Kernel {
             shader: &SHADER,
             piece: None,
-            tiling: Tiling::Pixels(self.m),
-            block_c: self.n,
-            step_c: self.k,
-            loop_c: [self.k, loads + self.k / 4 * (1 + self.thread_m)],
+            tiling: Tiling::Pixels(m),
+            block_c: n,
+            step_c: k,
+            loop_c: [k, loads + multiply],
             constants: sizes.map(|(name, size)| (name, Constant::U32(size))).into(),
         }
     }
 }
+
+// The shader's loads cover the tiles without a rest, and parts are added up in the space of a tile.
+const _: () = {
+    let mut i = 0;
+    while i < Tile::ALL.len() {
+        let tile = &Tile::ALL[i];
+        let invocations = tile.invocations();
+        assert!((tile.m * tile.k / 4).is_multiple_of(invocations) && (tile.k * tile.n / 4).is_multiple_of(invocations));
+        assert!((tile.k / 4).is_multiple_of(tile.split_k) && (tile.split_k == 1 || tile.k >= tile.m));
+        i += 1;
+    }
+};

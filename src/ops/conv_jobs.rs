@@ -93,7 +93,7 @@ pub(super) enum Tiling {
 }
 
 impl Kernel {
-    fn workgroups(&self, y: &Slice) -> u64 {
+    pub(super) fn workgroups(&self, y: &Slice) -> u64 {
         match self.tiling {
             Tiling::Pixels(pixels) => {
                 u64::from(y.shape.c.div_ceil(self.block_c)) * u64::from(y.pixels().div_ceil(pixels))

@@ -4,7 +4,7 @@
 use super::conv_direct;
 use super::conv_jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
-use crate::plan::{Constant, Planner, Shader, piece, shader};
+use crate::plan::{Constant, DeviceProfile, Planner, Shader, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv_subgroup",
@@ -15,29 +15,34 @@ pub(crate) static SHADER: Shader = Shader {
     tables: conv_jobs::TABLES,
 };
 
-/// Rows of `lanes` pixels to an invocation: the fewest that finish the jobs soonest. Beside its rows, an invocation reads
-/// weights, which takes the time of 1.5 rows (llvmpipe: 34, 50 and 61 GFLOP/s with 1, 2 and 4 rows).
-fn rows(jobs: &[Job], lanes: u32) -> u32 {
+/// Rows of pixels that the shader can give an invocation.
+pub(super) const MAX_ROWS: u32 = 4;
+
+/// The lanes of a workgroup, where the shader is written for the device's subgroups.
+pub(super) fn lanes(profile: &DeviceProfile) -> Option<u32> {
+    profile.subgroup_size.filter(|lanes| [4, 8].contains(lanes))
+}
+
+/// The rows of `lanes` pixels to an invocation that finish the jobs soonest. Beside its rows, an invocation reads weights,
+/// which takes the time of 1.5 rows (llvmpipe: 34, 50 and 61 GFLOP/s with one, two and four rows).
+pub(super) fn rows(jobs: &[Job], lanes: u32) -> u32 {
     let time = |rows: &u32| -> u64 {
         let tiles = jobs.iter().map(|job| u64::from(job.y.pixels().div_ceil(lanes * rows)));
         tiles.sum::<u64>() * u64::from(3 + 2 * rows)
     };
-    (1..=4).min_by_key(time).unwrap_or(1)
+    (1..=MAX_ROWS).min_by_key(time).unwrap_or(1)
 }
 
-/// For jobs of one group. By `conv_direct` where the device has no subgroups of a size that the shader is written for.
-pub(super) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
-    let (lanes, row) = match planner.profile.subgroup_size {
-        Some(4) => (4, piece!("row_4")),
-        Some(8) => (8, piece!("row_8")),
-        _ => return conv_direct::plan(planner, jobs),
+/// For jobs of one group, on a device that has [`lanes`]; by `conv_direct` where it has none.
+pub(super) fn plan(planner: &mut Planner, jobs: Vec<Job>, rows: u32) -> Result<()> {
+    let Some(lanes) = lanes(planner.profile) else {
+        return conv_direct::plan(planner, jobs);
     };
-    let rows = rows(&jobs, lanes);
     let padded = jobs.iter().flat_map(|job| &job.terms).any(|term| term.pads());
     let sizes = [("LANES", lanes), ("ROWS", rows)].map(|(name, size)| (name, Constant::U32(size)));
     let kernel = Kernel {
         shader: &SHADER,
-        piece: Some(row),
+        piece: Some(if lanes == 4 { piece!("row_4") } else { piece!("row_8") }),
         tiling: Tiling::Pixels(lanes * rows),
         block_c: lanes * 4,
         step_c: 1,

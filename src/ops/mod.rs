@@ -9,6 +9,7 @@ pub(crate) mod add;
 pub(crate) mod affine_activation;
 pub(crate) mod concat;
 pub(crate) mod conv;
+mod conv_choice;
 pub(crate) mod conv_direct;
 pub(crate) mod conv_grouped;
 pub(crate) mod conv_jobs;

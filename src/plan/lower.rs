@@ -20,7 +20,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) profile: &'a DeviceProfile,
     pub(crate) options: &'a PlanOptions,
     buffers: Vec<Buffer>,
-    steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
 }
@@ -340,6 +340,7 @@ impl Step {
             cost: Cost::default(),
             operands: Vec::new(),
             results: Vec::new(),
+            choice: None,
         }
     }
 

@@ -18,6 +18,7 @@ mod reuse_buffers;
 mod shader;
 mod slice;
 mod text;
+mod tuning;
 
 pub(crate) use lower::Planner;
 pub use profile::{DeviceClass, DeviceProfile};
@@ -25,6 +26,7 @@ pub use shader::{Constant, Fields, Shader};
 pub(crate) use shader::{params, piece, shader};
 pub use slice::{BufferId, Order, Slice};
 pub(crate) use slice::{joined, padded, physical};
+pub use tuning::{Choice, Tuning};
 
 /// Which convolution kernel to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub struct PlanOptions {
     pub reuse_buffers: bool,
     /// Convolution kernel.
     pub conv_kernel: ConvKernel,
+    /// What was measured to be fastest on the adapter, for convolutions whose class is in it.
+    pub tuned: Option<Arc<Tuning>>,
     /// Most bytes of GPU memory, weights included; `None`: what the device allows.
     pub max_bytes: Option<u64>,
 }
@@ -75,6 +79,7 @@ impl Default for PlanOptions {
             concat_slices: true,
             reuse_buffers: true,
             conv_kernel: ConvKernel::Auto,
+            tuned: None,
             max_bytes: None,
         }
     }
@@ -165,6 +170,8 @@ pub struct Step {
     pub operands: Vec<Slice>,
     /// Slices written.
     pub results: Vec<Slice>,
+    /// How the kernel was chosen, where there is a choice.
+    pub choice: Option<Choice>,
 }
 
 impl Step {

@@ -93,7 +93,11 @@ impl fmt::Display for Step {
         let slices: Vec<String> = self.operands.iter().chain(&self.results).map(Slice::to_string).collect();
         write!(f, " {} ", slices.join(" "))?;
         let constants: Vec<String> = self.constants.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        write!(f, " {}", constants.join(" "))
+        write!(f, " {}", constants.join(" "))?;
+        match &self.choice {
+            Some(choice) => write!(f, "  {} ({})", choice.taken, choice.why),
+            None => Ok(()),
+        }
     }
 }
 

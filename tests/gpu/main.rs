@@ -12,6 +12,7 @@ mod blocks;
 mod concat;
 mod controls;
 mod conv;
+mod conv_choice;
 mod conv_direct;
 mod conv_grouped;
 mod conv_subgroup;

@@ -1,0 +1,62 @@
+//! Which convolution kernel was chosen, and which ones were fastest on one adapter.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// How a dispatch's convolution kernel was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What is computed, as text: kernels, channels, pixels. Dispatches of one class take equally long.
+    pub class: String,
+    /// The kernels that can make it; the first is the table's.
+    pub candidates: Vec<String>,
+    /// The one that does.
+    pub taken: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The fastest kernel of each class of convolution, as measured on one adapter and driver; see
+/// [`crate::bench::tune`]. What another adapter is told by it is no error: only kernels that it can run are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    fastest: BTreeMap<String, String>,
+}
+
+impl Tuning {
+    /// The fastest of a class.
+    pub fn get(&self, class: &str) -> Option<&str> {
+        self.fastest.get(class).map(String::as_str)
+    }
+
+    /// Sets the fastest of a class: one of [`Choice::candidates`].
+    pub fn set(&mut self, class: impl Into<String>, kernel: impl Into<String>) {
+        self.fastest.insert(class.into(), kernel.into());
+    }
+
+    /// Takes over what `other` knows.
+    pub fn extend(&mut self, other: Self) {
+        self.fastest.extend(other.fastest);
+    }
+
+    /// Each class and its fastest kernel, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fastest.iter().map(|(class, kernel)| (class.as_str(), kernel.as_str()))
+    }
+
+    /// An object: kernel by class.
+    pub fn json(&self) -> Value {
+        self.iter().collect()
+    }
+
+    /// What [`Tuning::json`] wrote. Errors: anything but an object of texts.
+    pub fn from_json(value: &Value) -> Result<Self> {
+        let bad = || Error::data("tuning", "must be an object of texts");
+        let text = |(class, kernel): (&String, &Value)| Some((class.clone(), kernel.as_str()?.to_owned()));
+        let fastest = value.as_object().ok_or_else(bad)?.iter().map(text).collect::<Option<_>>();
+        fastest.map(|fastest| Self { fastest }).ok_or_else(bad)
+    }
+}

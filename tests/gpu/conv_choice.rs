@@ -1,0 +1,112 @@
+//! The kernels and sizes that convolutions may be made with: each is right, the table and a tuning choose among them.
+
+use std::sync::Arc;
+
+use spp_wgpu::ops::{Activation, Add, Conv, Padding};
+use spp_wgpu::plan::{Choice, ConvKernel, Tuning};
+use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
+
+use crate::graphs::same_conv;
+use crate::harness::{Data, GPU, graph, random, run_plan, wrong};
+
+fn choice(plan: &Plan) -> &Choice {
+    plan.steps.iter().find_map(|step| step.choice.as_ref()).unwrap()
+}
+
+fn taken(graph: &Graph, profile: &DeviceProfile) -> String {
+    choice(&Plan::new(graph, profile, &PlanOptions::default()).unwrap()).taken.clone()
+}
+
+fn tuned(class: &str, kernel: &str) -> PlanOptions {
+    let mut tuning = Tuning::default();
+    tuning.set(class, kernel);
+    let mut options = PlanOptions::default();
+    options.tuned = Some(Arc::new(tuning));
+    options
+}
+
+/// Widths at the edges of tiles, more steps of a sum than parts, a residual, strides, kernels beyond the image.
+fn graphs() -> Vec<Graph> {
+    let conv = |shape: Shape, out_c, change: fn(Conv) -> Conv| {
+        let conv = change(Conv { activation: Activation::Silu, ..same_conv(out_c, shape.c, 3) });
+        graph(shape, move |graph, x| graph.conv("conv", x, conv).unwrap())
+    };
+    let residual = graph(Shape::new(1, 36, 6, 5), |graph, x| {
+        let y = graph.conv("conv", x, same_conv(36, 36, 1)).unwrap();
+        graph.add("add", y, x, Add { scale: 0.5, activation: Activation::Relu }).unwrap()
+    });
+    vec![
+        residual,
+        conv(Shape::new(1, 1, 1, 1), 1, |conv| conv),
+        conv(Shape::new(1, 70, 5, 7), 65, |conv| conv),
+        conv(Shape::new(1, 5, 12, 11), 31, |conv| conv),
+        conv(Shape::new(2, 17, 9, 8), 129, |conv| Conv { stride: [2, 1], ..conv }),
+        conv(Shape::new(1, 33, 4, 4), 32, |conv| Conv { dilation: [7, 7], padding: Padding::symmetric(7, 7), ..conv }),
+    ]
+}
+
+#[test]
+fn every_candidate_agrees_with_the_reference() {
+    let mut seen = Vec::new();
+    for graph in graphs() {
+        let x = [random(graph.nodes()[0].shape, 5, Data::Uniform)];
+        let want = reference::run_with_bounds(&graph, &x).unwrap();
+        for class in [DeviceClass::Discrete, DeviceClass::Software] {
+            let profile = DeviceProfile { class, ..GPU.profile().clone() };
+            let plan = Plan::new(&graph, &profile, &PlanOptions::default()).unwrap();
+            let Choice { class, candidates, taken, .. } = choice(&plan);
+            assert_eq!(candidates[0], *taken);
+            assert!(candidates.len() <= 10, "{candidates:?}");
+            for candidate in candidates {
+                let plan = Plan::new(&graph, &profile, &tuned(class, candidate)).unwrap();
+                assert_eq!((choice(&plan).taken.as_str(), choice(&plan).why.as_str()), (candidate.as_str(), "tuned"));
+                assert_eq!(wrong(&graph, &run_plan(plan, &x), &want), [""; 0], "{class} by {candidate}");
+                seen.push(candidate.clone());
+            }
+        }
+    }
+    for kernel in ["conv 128x128x16", "conv 64x64x16", "conv 128x32x16", "conv 32x32x64 in 8", "conv 32x64x32 in 2"] {
+        assert!(seen.iter().any(|candidate| candidate == kernel), "{kernel} was not tried");
+    }
+}
+
+#[test]
+fn the_table_goes_by_class_and_by_how_much_there_is_to_do() {
+    let conv = |pixels, out_c| {
+        graph(Shape::new(1, 8, 1, pixels), |graph, x| graph.conv("conv", x, same_conv(out_c, 8, 1)).unwrap())
+    };
+    let portable = DeviceProfile::portable;
+    let [discrete, integrated] = [DeviceClass::Discrete, DeviceClass::Integrated].map(portable);
+    assert_eq!(taken(&conv(128 * 64, 512), &discrete), "conv 128x128x16");
+    assert_eq!(taken(&conv(128 * 63, 512), &discrete), "conv 64x64x16");
+    assert_eq!(taken(&conv(400, 512), &discrete), "conv 32x64x32 in 4");
+    assert_eq!(taken(&conv(400, 512), &integrated), "conv 64x64x16");
+    assert_eq!(taken(&conv(400, 1024), &integrated), "conv 128x128x16");
+    assert_eq!(taken(&conv(128 * 128, 21), &discrete), "conv 128x32x16");
+    assert_eq!(taken(&conv(1681, 21), &discrete), "conv 32x32x64 in 8");
+    let small = DeviceProfile { max_invocations: 128, ..discrete.clone() };
+    assert_eq!(taken(&conv(128 * 64, 512), &small), "conv 64x64x16");
+    assert_eq!(taken(&conv(400, 512), &small), "conv 64x64x16");
+    let smaller = DeviceProfile { workgroup_memory: 4096, ..discrete };
+    assert_eq!(taken(&conv(400, 512), &smaller), "conv_direct");
+}
+
+#[test]
+fn a_tuning_for_other_devices_or_other_work_is_passed_over() {
+    let graph = graph(Shape::new(1, 8, 3, 3), |graph, x| graph.conv("conv", x, same_conv(8, 8, 1)).unwrap());
+    let profile = DeviceProfile::portable(DeviceClass::Discrete);
+    let table = taken(&graph, &profile);
+    for (class, kernel) in
+        [("1x1x8 to 9x8", "conv_subgroup of 4"), ("1x1x8 to 9x8", "nonsense"), ("other", "conv_direct")]
+    {
+        let plan = Plan::new(&graph, &profile, &tuned(class, kernel)).unwrap();
+        assert_eq!(choice(&plan).taken, table, "{class}: {kernel}");
+    }
+    let plan = Plan::new(&graph, &profile, &tuned("1x1x8 to 9x8", "conv_direct")).unwrap();
+    assert_eq!(choice(&plan).taken, "conv_direct");
+    let mut options = tuned("1x1x8 to 9x8", "conv_direct");
+    options.conv_kernel = ConvKernel::Tiled;
+    let plan = Plan::new(&graph, &profile, &options).unwrap();
+    assert_eq!(choice(&plan).taken, table, "a kernel that was asked for");
+    assert!(plan.to_string().contains(&format!("{table} (only")), "{plan}");
+}
