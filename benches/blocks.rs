@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use spp_wgpu::bench::{COLUMNS, MeasureOptions, Row};
+use spp_wgpu::bench::{COLUMNS, Row};
 use spp_wgpu::case::canonical;
 use spp_wgpu::{Gpu, GpuOptions, Result, gpu};
 
@@ -23,11 +23,12 @@ fn filters() -> Vec<String> {
 
 fn run(filters: &[String]) -> Result<()> {
     let gpu = Gpu::new(&GpuOptions::default())?;
+    let (plan, options) = Default::default();
     println!("{}\n{}", gpu::describe(gpu.info()), COLUMNS.join("\t"));
     for row in canonical()? {
         if filters.is_empty() || filters.iter().any(|part| row.name.contains(part)) {
             let (graph, input) = (row.graph(0)?, row.input(0)?);
-            let measured = Row::measure(&gpu, &row.name, &graph, &input, &MeasureOptions::default(), None)?;
+            let measured = Row::measure(&gpu, &row.name, &graph, &input, &plan, &options, None)?;
             println!("{}", measured.cells().join("\t"));
         }
     }

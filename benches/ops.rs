@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use spp_wgpu::bench::{COLUMNS, MeasureOptions, Row};
+use spp_wgpu::bench::{COLUMNS, Row};
 use spp_wgpu::ops::*;
 use spp_wgpu::{Gpu, GpuOptions, Graph, NodeId, Result, Shape, Tensor, gpu};
 
@@ -69,6 +69,7 @@ fn main() -> ExitCode {
 
 fn run(filters: &[String]) -> Result<()> {
     let gpu = Gpu::new(&GpuOptions::default())?;
+    let (plan, options) = Default::default();
     println!("{}\n{}", gpu::describe(gpu.info()), COLUMNS.join("\t"));
     for (name, [n, c, h, w], build) in BENCHES {
         if filters.is_empty() || filters.iter().any(|part| name.contains(part)) {
@@ -77,7 +78,7 @@ fn run(filters: &[String]) -> Result<()> {
             let x = graph.input("x", input.shape())?;
             let y = build(&mut graph, x)?;
             graph.output("y", y)?;
-            let row = Row::measure(&gpu, name, &graph, &input, &MeasureOptions::default(), None)?;
+            let row = Row::measure(&gpu, name, &graph, &input, &plan, &options, None)?;
             println!("{}", row.cells().join("\t"));
         }
     }

@@ -368,3 +368,33 @@ fn blocks_are_compared_with_sppf() {
     assert!(refused.iter().any(|reason| reason.contains("rfb: c1 = 1")), "{rows:#}");
     assert!(refused.len() < 11, "the others are measured");
 }
+
+#[test]
+fn a_tuning_is_kept_for_its_adapter_and_used_when_asked_for() {
+    let user = User::new();
+    user.prints(&["bench", "sppf_v5s", "--tune", "--runs", "3", "--seconds", "0", "--no-peak"]);
+    let kept = fs::read_dir(user.file("cache/spp-wgpu")).unwrap().map(|file| file.unwrap().path()).next().unwrap();
+    assert!(kept.file_name().unwrap().to_string_lossy().starts_with("tuning-"), "{kept:?}");
+    // One of the two convolutions shall be made by the slowest there is.
+    let mut file: Value = serde_json::from_str(&fs::read_to_string(&kept).unwrap()).unwrap();
+    file["tuning"] = json!({ "1x1x512 to 400x256": "conv_direct" });
+    fs::write(&kept, file.to_string()).unwrap();
+    let kernels = |args: &[&str]| -> Vec<Value> {
+        let plan =
+            user.json(&[&["graph", "sppf_v5s", "--planned", "--format", "json", "--device", "0"], args].concat());
+        let steps = plan["steps"].as_array().unwrap();
+        steps.iter().filter(|step| !step["why"].is_null()).map(|step| json!([step["kernel"], step["why"]])).collect()
+    };
+    let [cv1, cv2] = &kernels(&["--tuned"])[..] else { panic!("two convolutions") };
+    assert_eq!(*cv1, json!(["conv_direct", "tuned"]));
+    assert_ne!(cv2[1], "tuned");
+    assert!(kernels(&[]).iter().all(|kernel| kernel[1] != "tuned"));
+    let verified = user.json(&["verify", "sppf_v5s", "--tuned", "--json"]);
+    assert_eq!(verified[0]["pass"], true, "{verified}");
+    // What cannot be understood is warned of, and does no harm.
+    fs::write(&kept, "{").unwrap();
+    let ran = user.spp(&["profile", "sppf_v5s", "--tuned", "--no-peak", "--runs", "1"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("tuning-"), "{}", ran.stderr);
+    refused(&user.spp(&["graph", "sppf_v5s", "--planned", "--tuned"]), &["--device"]);
+}

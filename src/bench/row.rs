@@ -70,10 +70,11 @@ impl Row {
         case: &str,
         graph: &Graph,
         input: &Tensor,
+        plan: &PlanOptions,
         options: &MeasureOptions,
         peaks: Option<&Peaks>,
     ) -> Result<Self> {
-        let (program, measured) = measure(gpu, graph, input, &PlanOptions::default(), options)?;
+        let (program, measured) = measure(gpu, graph, input, plan, options)?;
         let cost = graph.cost();
         Ok(Self {
             case: case.into(),

@@ -99,6 +99,11 @@ impl PlanOptions {
             ..Self::default()
         }
     }
+
+    /// The same, with the kernels that were found fastest on the adapter.
+    pub fn tuned(self, tuning: impl Into<Arc<Tuning>>) -> Self {
+        Self { tuned: Some(tuning.into()), ..self }
+    }
 }
 
 /// What a buffer is for.

@@ -60,3 +60,25 @@ impl Tuning {
         fastest.map(|fastest| Self { fastest }).ok_or_else(bad)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_is_read_back_and_what_is_no_text_is_refused() {
+        let mut tuning = Tuning::default();
+        tuning.set("1x1x8 to 9x8", "conv_direct");
+        tuning.set("b", "c");
+        assert_eq!(Tuning::from_json(&tuning.json()).unwrap(), tuning);
+        for bad in [json!([]), json!(null), json!({ "a": 1 })] {
+            assert!(Tuning::from_json(&bad).is_err(), "{bad}");
+        }
+        let mut newer = Tuning::default();
+        newer.set("b", "d");
+        tuning.extend(newer);
+        assert_eq!(tuning.iter().collect::<Vec<_>>(), [("1x1x8 to 9x8", "conv_direct"), ("b", "d")]);
+    }
+}

@@ -1,16 +1,12 @@
-//! Peaks are measured once for an adapter and its driver, and kept as JSON in the user's cache folder.
+//! Peaks are measured once for an adapter and its driver, and kept.
 
-use std::ffi::OsString;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
-use wgpu::AdapterInfo;
 
 use super::measure_peaks;
 use crate::bench::Peaks;
-use crate::case::write_whole;
+use crate::bench::kept::Kept;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 
@@ -19,80 +15,17 @@ use crate::gpu::Gpu;
 /// `refresh` measures in any case. A file that cannot be understood is warned of and replaced; one that cannot be
 /// written is warned of. Errors: those of [`measure_peaks`].
 pub fn peaks(gpu: &Gpu, cache: Option<&Path>, refresh: bool) -> Result<Peaks> {
-    let folder = cache.map(Path::to_path_buf).or_else(|| user_folder(|name| std::env::var_os(name)));
-    let Some(folder) = folder else {
-        log::warn!("peaks are not kept: the environment names no folder for caches");
-        return measure_peaks(gpu);
-    };
-    kept(&folder, &Key::new(gpu.info()), refresh, || measure_peaks(gpu))
-}
-
-/// Whose peaks they are.
-struct Key(Value);
-
-impl Key {
-    fn new(info: &AdapterInfo) -> Self {
-        let AdapterInfo { name, driver, driver_info, .. } = info;
-        let version = env!("CARGO_PKG_VERSION");
-        let backend = info.backend.to_str();
-        Self(json!({
-            "adapter": name, "backend": backend, "driver": driver, "driver_info": driver_info, "version": version,
-        }))
-    }
-
-    /// A name that people can read. Where two keys share one, the file's own key tells which it is of.
-    fn file_name(&self) -> String {
-        let values = self.0.as_object().into_iter().flat_map(|fields| fields.values()).filter_map(Value::as_str);
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-        let name: String = values.collect::<Vec<_>>().join("-").chars().map(plain).take(120).collect();
-        format!("peaks-{name}.json")
-    }
-}
-
-fn user_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    // A relative path is to be ignored, says the XDG base directory specification.
-    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let folder = if cfg!(windows) {
-        absolute("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        absolute("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-    };
-    folder.map(|folder| folder.join("spp-wgpu"))
-}
-
-fn kept(folder: &Path, key: &Key, refresh: bool, measure: impl FnOnce() -> Result<Peaks>) -> Result<Peaks> {
-    let path = folder.join(key.file_name());
-    if !refresh {
-        match read(&path, key) {
-            Ok(Some(peaks)) => return Ok(peaks),
-            Ok(None) => {}
-            Err(error) => log::warn!("{error}; measuring again"),
+    let kept = Kept::new("peaks", gpu.info(), cache);
+    let old = kept.as_ref().filter(|_| !refresh).and_then(|kept| kept.read(Peaks::from_json));
+    match old {
+        Some(peaks) => Ok(peaks),
+        None => {
+            let peaks = measure_peaks(gpu)?;
+            if let Some(kept) = kept {
+                kept.write(&peaks.json());
+            }
+            Ok(peaks)
         }
-    }
-    let peaks = measure()?;
-    let text = format!("{:#}\n", json!({"key": key.0, "peaks": peaks.json()}));
-    let written = fs::create_dir_all(folder).and_then(|()| write_whole(&path, text.as_bytes()));
-    if let Err(error) = written {
-        log::warn!("{}: peaks are not kept: {error}", path.display());
-    }
-    Ok(peaks)
-}
-
-/// `None` where there is no file, or one of another key.
-fn read(path: &Path, key: &Key) -> Result<Option<Peaks>> {
-    let bad = |reason: String| Error::File { path: path.into(), reason };
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(bad(error.to_string())),
-    };
-    let file: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
-    match (file.get("key"), file.get("peaks")) {
-        (Some(found), _) if *found != key.0 => Ok(None),
-        (Some(_), Some(peaks)) => Peaks::from_json(peaks).map(Some).map_err(|error| bad(error.to_string())),
-        _ => Err(bad("has no 'key' and 'peaks'".into())),
     }
 }
 
@@ -145,8 +78,6 @@ impl Peaks {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
     const PEAKS: Peaks = Peaks {
@@ -159,20 +90,6 @@ mod tests {
         dispatch_us: 1.5,
         submit_us: 20.25,
     };
-
-    fn key(driver: &str) -> Key {
-        Key(json!({"adapter": "A/b (c)", "driver": driver}))
-    }
-
-    /// `kept`, and how often it measured.
-    fn ask(folder: &Path, key: &Key, refresh: bool) -> (Peaks, u32) {
-        let measured = Cell::new(0);
-        let peaks = kept(folder, key, refresh, || {
-            measured.set(measured.get() + 1);
-            Ok(PEAKS)
-        });
-        (peaks.unwrap(), measured.get())
-    }
 
     #[test]
     fn json_is_read_back_and_what_is_no_peak_is_refused() {
@@ -187,53 +104,5 @@ mod tests {
             lacking.as_object_mut().unwrap().remove(field);
             assert!(Peaks::from_json(&lacking).is_err(), "{field}");
         }
-    }
-
-    #[test]
-    fn a_second_time_nothing_is_measured() {
-        let folder = tempfile::tempdir().unwrap();
-        let inner = folder.path().join("not/there/yet");
-        assert_eq!(ask(&inner, &key("1"), false), (PEAKS, 1));
-        assert_eq!(ask(&inner, &key("1"), false), (PEAKS, 0));
-        assert_eq!(ask(&inner, &key("1"), true), (PEAKS, 1));
-        let files: Vec<_> = fs::read_dir(&inner).unwrap().map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(files, ["peaks-a-b--c--1.json"]);
-    }
-
-    #[test]
-    fn another_drivers_peaks_are_not_used() {
-        let folder = tempfile::tempdir().unwrap();
-        ask(folder.path(), &key("1"), false);
-        assert_eq!(ask(folder.path(), &key("2"), false).1, 1);
-        // The same file name, another key.
-        let (dot, dash) = (key("1.2"), key("1-2"));
-        assert_eq!(dot.file_name(), dash.file_name());
-        ask(folder.path(), &dot, false);
-        assert_eq!(ask(folder.path(), &dash, false).1, 1);
-    }
-
-    #[test]
-    fn a_corrupt_file_is_measured_anew_and_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(key("1").file_name());
-        let unsound = json!({"key": key("1").0, "peaks": {}}).to_string();
-        for corrupt in [&b""[..], b"{\"key\": ", b"[]", b"\xff\xfe", unsound.as_bytes()] {
-            fs::write(&path, corrupt).unwrap();
-            assert_eq!(ask(folder.path(), &key("1"), false), (PEAKS, 1));
-            assert_eq!(ask(folder.path(), &key("1"), false), (PEAKS, 0));
-        }
-        // A folder in the file's place cannot be replaced: nothing is kept, but the peaks are there.
-        fs::remove_file(&path).unwrap();
-        fs::create_dir(&path).unwrap();
-        assert_eq!(ask(folder.path(), &key("1"), false), (PEAKS, 1));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file is left");
-    }
-
-    #[test]
-    fn relative_folders_are_ignored() {
-        assert_eq!(user_folder(|_| None), None);
-        assert_eq!(user_folder(|_| Some("cache".into())), None);
-        let home = std::env::temp_dir();
-        assert!(user_folder(|_| Some(home.clone().into())).unwrap().starts_with(&home));
     }
 }

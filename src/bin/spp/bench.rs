@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use spp_wgpu::bench::{COLUMNS, MeasureOptions, Peaks, Row, Verdict, device_names, peaks};
+use spp_wgpu::bench::{
+    COLUMNS, MeasureOptions, Peaks, Row, Verdict, device_names, keep_tuning, kept_tuning, peaks, tune,
+};
 use spp_wgpu::case::{Canonical, canonical, canonical_row};
 use spp_wgpu::{Error, Gpu, Shape};
 
@@ -12,6 +14,7 @@ use crate::baseline::{self, Baseline, Comparison};
 use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{note, progress, say, say_json, say_table, writable, write_file};
+use crate::planning::Planning;
 use crate::report::{self, Report};
 use crate::subject::SEED;
 
@@ -38,6 +41,11 @@ pub(crate) struct Args {
     /// At least so many seconds
     #[arg(long, default_value = "1", value_parser = seconds)]
     seconds: Duration,
+    #[command(flatten)]
+    planning: Planning,
+    /// Find the fastest kernel of each convolution first, and keep it for this adapter; implies --tuned
+    #[arg(long)]
+    tune: bool,
     /// Storage of tensors
     #[arg(long, value_delimiter = ',', default_value = "f32", value_parser = ["f32", "f16"])]
     precision: Vec<String>,
@@ -167,7 +175,13 @@ fn measure(args: &Args, gpu: &Gpu, cases: &[Canonical], peaks: Option<&Peaks>) -
     let mut rows = Vec::new();
     for case in cases {
         bar.set_message(case.name.clone());
-        rows.push(Row::measure(gpu, &case.name, &case.graph(SEED)?, &case.input(SEED)?, &options, peaks)?);
+        let (graph, input) = (case.graph(SEED)?, case.input(SEED)?);
+        let mut plan = args.planning.options(gpu);
+        if args.tune {
+            keep_tuning(gpu, None, tune(gpu, &graph, &input, runs)?);
+            plan = plan.tuned(kept_tuning(gpu, None));
+        }
+        rows.push(Row::measure(gpu, &case.name, &graph, &input, &plan, &options, peaks)?);
         bar.inc(1);
     }
     bar.finish_and_clear();

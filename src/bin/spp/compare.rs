@@ -10,6 +10,7 @@ use spp_wgpu::{Error, Shape};
 use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{progress, say, say_json, say_table};
+use crate::planning::Planning;
 use crate::subject::SEED;
 
 /// Those that take a map and give a map of the same extent.
@@ -44,6 +45,8 @@ pub(crate) struct Args {
     /// At least so many seconds for each block
     #[arg(long, default_value = "1", value_parser = crate::bench::seconds)]
     seconds: Duration,
+    #[command(flatten)]
+    planning: Planning,
     /// Print a JSON array
     #[arg(long)]
     json: bool,
@@ -61,6 +64,7 @@ pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Failure::Usage("compare measures GPUs; the CPU reference is made to be right, not fast".into()));
     };
     let Args { c1, c2, size: [h, w], batch, .. } = *args;
+    let plan = args.planning.options(&gpu);
     let options = MeasureOptions { runs: args.runs as usize, time: args.seconds, ..MeasureOptions::default() };
     let (mut rows, mut refused) = (Vec::new(), Vec::new());
     let bar = progress(BLOCKS.len());
@@ -68,8 +72,9 @@ pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
         bar.set_message(block);
         let (name, args, shape) = (block.into(), json!({ "c1": c1, "c2": c2 }), Shape::new(batch, c1, h, w));
         let case = Canonical { block: block.into(), name, args, shape, source: String::new() };
-        let measured =
-            case.graph(SEED).and_then(|graph| Row::measure(&gpu, block, &graph, &case.input(SEED)?, &options, None));
+        let measured = case
+            .graph(SEED)
+            .and_then(|graph| Row::measure(&gpu, block, &graph, &case.input(SEED)?, &plan, &options, None));
         match measured {
             Ok(row) => rows.push(row),
             // A device that is gone has nothing more to say.

@@ -1,6 +1,7 @@
 //! `spp graph`: a graph, or the plan made of it, as text, JSON or a drawing.
 
 use serde_json::{Value, json};
+use spp_wgpu::bench::kept_tuning;
 use spp_wgpu::plan::Slice;
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions};
 
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     /// Plan without fusing anything
     #[arg(long, requires = "planned")]
     unfused: bool,
+    /// Take the convolution kernels that `spp bench --tune` found fastest on the adapter that --device names
+    #[arg(long, requires = "planned")]
+    tuned: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
@@ -51,8 +55,21 @@ enum Class {
 pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
     let graph = Subject::find(&args.subject)?.graph()?;
     if args.planned {
-        let options = if args.unfused { PlanOptions::unfused() } else { PlanOptions::default() };
-        let plan = Plan::new(&graph, &profile(args.class, device)?, &options)?;
+        let mut options = if args.unfused { PlanOptions::unfused() } else { PlanOptions::default() };
+        let profile = match device.map(|device| Device::open(Some(device))).transpose()? {
+            Some(Device::Reference) => {
+                return Err(Failure::Usage("the CPU reference runs graphs without a plan".into()));
+            }
+            Some(Device::Gpu(gpu)) => {
+                if args.tuned {
+                    options = options.tuned(kept_tuning(&gpu, None));
+                }
+                gpu.profile().clone()
+            }
+            None if args.tuned => return Err(Failure::Usage("--tuned: name the adapter with --device".into())),
+            None => args.class.profile(),
+        };
+        let plan = Plan::new(&graph, &profile, &options)?;
         return match args.format {
             Format::Text => Ok(say(plan.to_string().trim_end())?),
             Format::Json => Ok(say_json(&plan_json(&plan))?),
@@ -68,18 +85,14 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
     }
 }
 
-fn profile(class: Class, device: Option<&str>) -> Result<DeviceProfile> {
-    if device.is_some() {
-        return match Device::open(device)? {
-            Device::Gpu(gpu) => Ok(gpu.profile().clone()),
-            Device::Reference => Err(Failure::Usage("the CPU reference runs graphs without a plan".into())),
-        };
+impl Class {
+    fn profile(self) -> DeviceProfile {
+        DeviceProfile::portable(match self {
+            Self::Discrete => DeviceClass::Discrete,
+            Self::Integrated => DeviceClass::Integrated,
+            Self::Software => DeviceClass::Software,
+        })
     }
-    Ok(DeviceProfile::portable(match class {
-        Class::Discrete => DeviceClass::Discrete,
-        Class::Integrated => DeviceClass::Integrated,
-        Class::Software => DeviceClass::Software,
-    }))
 }
 
 fn nodes(graph: &Graph) -> Result<()> {
@@ -120,6 +133,8 @@ fn plan_json(plan: &Plan) -> Value {
             "results": texts(&step.results),
             "bytes": step.cost.bytes,
             "flops": step.cost.flops,
+            "kernel": step.choice.as_ref().map(|choice| &choice.taken),
+            "why": step.choice.as_ref().map(|choice| &choice.why),
         })
     });
     let buffers = plan.buffers.iter().map(|buffer| json!({ "label": buffer.label, "bytes": buffer.bytes }));

@@ -19,6 +19,7 @@ mod family;
 mod graph;
 mod output;
 mod peak;
+mod planning;
 mod plot;
 mod profile;
 mod report;

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use spp_wgpu::bench::{Peaks, peaks, step_medians};
 use spp_wgpu::plan::{Constant, Cost, Step};
-use spp_wgpu::{Error, Plan, PlanOptions, Program};
+use spp_wgpu::{Error, Plan, Program};
 
 use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{note, say, say_json, say_table, writable, write_file};
+use crate::planning::Planning;
 use crate::subject::Subject;
 
 /// Measure each dispatch of a plan by its own pair of timestamps
@@ -28,9 +29,8 @@ pub(crate) struct Args {
     /// A line for each
     #[arg(long, value_enum, default_value_t)]
     by: By,
-    /// Plan without fusing anything
-    #[arg(long)]
-    unfused: bool,
+    #[command(flatten)]
+    planning: Planning,
     /// Print a JSON array
     #[arg(long)]
     json: bool,
@@ -73,8 +73,7 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Failure::Usage("profile measures GPUs; the CPU reference has no dispatches".into()));
     };
     let peaks = if args.no_peak { None } else { Some(peaks(&gpu, None, false)?) };
-    let options = if args.unfused { PlanOptions::unfused() } else { PlanOptions::default() };
-    let program = Program::with_options(&gpu, &subject.graph()?, &options)?;
+    let program = Program::with_options(&gpu, &subject.graph()?, &args.planning.options(&gpu))?;
     program.run(&[subject.input()?])?;
     let Some(times) = step_medians(&program, args.runs as usize)? else {
         let (op, what) = (gpu.info().name.clone(), "timing dispatches (timestamps)".into());
@@ -200,7 +199,7 @@ fn trace(name: &str, plan: &Plan, times: &[f64]) -> Value {
 #[cfg(test)]
 mod tests {
     use spp_wgpu::case::canonical_row;
-    use spp_wgpu::{DeviceClass, DeviceProfile};
+    use spp_wgpu::{DeviceClass, DeviceProfile, PlanOptions};
 
     use super::*;
 

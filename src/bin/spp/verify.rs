@@ -11,6 +11,7 @@ use crate::check::{self, Outcome};
 use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{progress, say, say_json};
+use crate::planning::Planning;
 use crate::subject::Subject;
 
 /// Whole networks: minutes on a processor.
@@ -29,9 +30,8 @@ pub(crate) struct Args {
     /// Every row of canonical.json
     #[arg(long)]
     all: bool,
-    /// Plan without fusing anything
-    #[arg(long)]
-    unfused: bool,
+    #[command(flatten)]
+    planning: Planning,
     /// Print a JSON array; numbers that are not finite are null
     #[arg(long)]
     json: bool,
@@ -45,7 +45,7 @@ pub(crate) fn verify(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Failure::Usage(format!("{}: {what}; give case files, or a GPU", row.name())));
     }
     let device = Device::open(device)?;
-    let options = if args.unfused { PlanOptions::unfused() } else { PlanOptions::default() };
+    let options = args.planning.options_on(&device);
     let widths = [subjects.iter().map(|s| s.name().len()).max().unwrap_or(0), device.name().len()];
     if !args.json {
         say(line(widths, "case", "device", ["pass", "err/bound", "nmse", "dispatches", "ms"], "note"))?;
