@@ -36,6 +36,8 @@ fn conv(
     let tiles = (job.pixels + TILE_M - 1u) / TILE_M;
     let block = found.y / tiles;
     let first = found.y % tiles * TILE_M;
+    let begin = place(job, first);
+    let end = place(job, first + TILE_M - 1u);
     // Channels of an invocation are THREADS_N vec4s apart, so that neighbours read and write side by side.
     let n4 = lane % THREADS_N;
     let m0 = lane / THREADS_N % (TILE_M / THREAD_M) * THREAD_M;
@@ -54,6 +56,10 @@ fn conv(
         var w = term.weights + block * term.kernel_h * term.kernel_w * chunks * TILE_K * TILE_N4;
         for (var ky = 0u; ky < term.kernel_h; ky++) {
             for (var kx = 0u; kx < term.kernel_w; kx++) {
+                if !reaches(job, term, begin, end, ky, kx) {
+                    w += chunks * TILE_K * TILE_N4;
+                    continue;
+                }
                 for (var c4 = 0u; c4 < in_c4; c4 += TILE_K4) {
                     load_tile_x(term, ky, kx, c4, lane);
                     load_tile_w(w, lane);
@@ -96,16 +102,13 @@ fn add_part(m0: u32, n4: u32, part: u32, p: u32) {
     workgroupBarrier();
 }
 
-// Divisions once a term, before the loop over taps. Pixels beyond the last repeat it.
+// Divisions once a term, before the loop over taps.
 fn locate(job: Job, term: Term, first: u32, lane: u32) {
     for (var l = 0u; l < LOADS_X; l++) {
-        let pixel = min(first + (lane + l * WG_SIZE) / TILE_K4, job.pixels - 1u);
-        let ox = pixel % job.out_w;
-        let oy = pixel / job.out_w % job.out_h;
-        let image = pixel / (job.out_w * job.out_h) * term.in_h;
-        let top = i32(oy * term.stride_h) - i32(term.pad_top);
-        let left = i32(ox * term.stride_w) - i32(term.pad_left);
-        origin[l] = vec3i(i32(image), top, left);
+        let p = place(job, first + (lane + l * WG_SIZE) / TILE_K4);
+        let top = i32(p.oy * term.stride_h) - i32(term.pad_top);
+        let left = i32(p.ox * term.stride_w) - i32(term.pad_left);
+        origin[l] = vec3i(i32(p.n * term.in_h), top, left);
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv",
     text: shader!("conv"),
-    pieces: &[piece!("index"), piece!("jobs"), piece!("activation"), piece!("lanes")],
+    pieces: &[piece!("index"), piece!("jobs"), piece!("place"), piece!("activation"), piece!("lanes")],
     params_binding: 0,
     params: &[],
     tables: conv_jobs::TABLES,

@@ -9,7 +9,7 @@ use crate::plan::{Constant, DeviceProfile, Planner, Shader, piece, shader};
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv_subgroup",
     text: shader!("conv_subgroup"),
-    pieces: &[piece!("index"), piece!("jobs"), piece!("activation"), piece!("lanes")],
+    pieces: &[piece!("index"), piece!("jobs"), piece!("place"), piece!("activation"), piece!("lanes")],
     params_binding: 0,
     params: &[],
     tables: conv_jobs::TABLES,
