@@ -128,6 +128,11 @@ fn graph_prints_every_format() {
     assert_eq!(kernels, ["layout", "conv", "max_pool_cascade", "conv", "layout"]);
     let unfused = json(&[&planned[..], &["--unfused", "--class", "software"]].concat());
     assert!(unfused["dispatches"].as_u64() > plan["dispatches"].as_u64());
+    let pools = json(&[&planned[..], &["--without", "fuse-cascade"]].concat());
+    assert_eq!((plan["dispatches"].as_u64(), pools["dispatches"].as_u64()), (Some(3), Some(7)));
+    for pass in ["--unfused", "--tuned", "--without=fuse-add"] {
+        fails(&["graph", "sppf_v5s", pass], 2, &["--planned"]);
+    }
     assert!(prints(&planned[..3]).starts_with("3 dispatches"));
     assert!(prints(&["graph", "sppf_v5s", "--planned", "--format", "dot"]).contains("max_pool_cascade"));
 }

@@ -1,13 +1,13 @@
 //! `spp graph`: a graph, or the plan made of it, as text, JSON or a drawing.
 
 use serde_json::{Value, json};
-use spp_wgpu::bench::kept_tuning;
 use spp_wgpu::plan::Slice;
-use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions};
+use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan};
 
 use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{say, say_json, say_table};
+use crate::planning::Planning;
 use crate::subject::Subject;
 
 /// Show a graph, or with --planned the dispatches and buffers it becomes
@@ -27,12 +27,8 @@ pub(crate) struct Args {
     /// Plan for a device of this kind
     #[arg(long, value_enum, default_value_t, requires = "planned")]
     class: Class,
-    /// Plan without fusing anything
-    #[arg(long, requires = "planned")]
-    unfused: bool,
-    /// Take the convolution kernels that `spp bench --tune` found fastest on the adapter that --device names
-    #[arg(long, requires = "planned")]
-    tuned: bool,
+    #[command(flatten)]
+    planning: Planning,
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
@@ -55,19 +51,15 @@ enum Class {
 pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
     let graph = Subject::find(&args.subject)?.graph()?;
     if args.planned {
-        let mut options = if args.unfused { PlanOptions::unfused() } else { PlanOptions::default() };
-        let profile = match device.map(|device| Device::open(Some(device))).transpose()? {
+        let (profile, options) = match device.map(|device| Device::open(Some(device))).transpose()? {
+            Some(Device::Gpu(gpu)) => (gpu.profile().clone(), args.planning.options(&gpu)),
             Some(Device::Reference) => {
                 return Err(Failure::Usage("the CPU reference runs graphs without a plan".into()));
             }
-            Some(Device::Gpu(gpu)) => {
-                if args.tuned {
-                    options = options.tuned(kept_tuning(&gpu, None));
-                }
-                gpu.profile().clone()
+            None if args.planning.tuned => {
+                return Err(Failure::Usage("--tuned: name the adapter with --device".into()));
             }
-            None if args.tuned => return Err(Failure::Usage("--tuned: name the adapter with --device".into())),
-            None => args.class.profile(),
+            None => (args.class.profile(), args.planning.untuned()),
         };
         let plan = Plan::new(&graph, &profile, &options)?;
         return match args.format {
@@ -76,6 +68,9 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
             Format::Dot => Ok(say(plan.to_dot().trim_end())?),
             Format::Mermaid => Ok(say(plan.to_mermaid().trim_end())?),
         };
+    }
+    if args.planning.is_given() {
+        return Err(Failure::Usage("--unfused, --without and --tuned are about plans: add --planned".into()));
     }
     match args.format {
         Format::Text => nodes(&graph),
