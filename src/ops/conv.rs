@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::conv_choice::{self, Way};
 use super::conv_jobs::{self, Job, Kernel, Tiling};
-use super::{Activation, Padding, axes, conv_direct, conv_grouped, conv_subgroup, window_output};
+use super::{Activation, Padding, axes, conv_direct, conv_grouped, conv_shift_add, conv_subgroup, window_output};
 use crate::error::{Error, Result};
 use crate::plan::{Constant, DeviceProfile, Planner, Shader, Slice, piece, shader};
 use crate::tensor::{Shape, Tensor};
@@ -93,14 +93,20 @@ pub(crate) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
     if !jobs.is_empty() {
         let (way, choice) = conv_choice::choose(planner, &jobs);
         let before = planner.steps.len();
-        match way {
-            Way::Tiled(tile) => conv_jobs::plan(planner, &tile.kernel(), jobs)?,
-            Way::Subgroup { rows } => conv_subgroup::plan(planner, jobs, rows)?,
-            Way::Direct => conv_direct::plan(planner, jobs)?,
-        }
+        plan_by(planner, way, jobs)?;
         planner.steps[before..].iter_mut().for_each(|step| step.choice = Some(choice.clone()));
     }
     conv_direct::plan(planner, direct)
+}
+
+/// By a way that the device and the jobs allow.
+pub(super) fn plan_by(planner: &mut Planner, way: Way, jobs: Vec<Job>) -> Result<()> {
+    match way {
+        Way::Tiled(tile) => conv_jobs::plan(planner, &tile.kernel(), jobs),
+        Way::Subgroup { rows } => conv_subgroup::plan(planner, jobs, rows),
+        Way::Direct => conv_direct::plan(planner, jobs),
+        Way::ShiftAdd => jobs.iter().try_for_each(|job| conv_shift_add::plan(planner, job)),
+    }
 }
 
 pub(crate) static SHADER: Shader = Shader {

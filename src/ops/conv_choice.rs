@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::conv::Tile;
 use super::conv_jobs::{Job, Term};
-use super::conv_subgroup;
+use super::{conv_shift_add, conv_subgroup};
 use crate::plan::{Choice, ConvKernel, DeviceClass, DeviceProfile, Planner};
 
 /// A kernel and its sizes.
@@ -14,6 +14,7 @@ pub(super) enum Way {
     Tiled(Tile),
     Subgroup { rows: u32 },
     Direct,
+    ShiftAdd,
 }
 
 impl fmt::Display for Way {
@@ -23,6 +24,7 @@ impl fmt::Display for Way {
             Self::Tiled(Tile { m, n, k, split_k, .. }) => write!(f, "conv {m}x{n}x{k} in {split_k}"),
             Self::Subgroup { rows } => write!(f, "conv_subgroup of {rows}"),
             Self::Direct => write!(f, "conv_direct"),
+            Self::ShiftAdd => write!(f, "conv_shift_add"),
         }
     }
 }
@@ -31,8 +33,10 @@ impl fmt::Display for Way {
 pub(super) fn choose(planner: &Planner, jobs: &[Job]) -> (Way, Choice) {
     let (profile, kernel) = (planner.profile, planner.options.conv_kernel);
     let (by_table, mut why) = by_table(profile, kernel, jobs);
-    let mut ways = vec![by_table];
-    ways.extend(all(profile, kernel).into_iter().filter(|way| *way != by_table));
+    let mut ways = all(profile, kernel);
+    ways.extend((kernel == ConvKernel::Auto && conv_shift_add::takes(jobs)).then_some(Way::ShiftAdd));
+    ways.retain(|way| *way != by_table);
+    ways.insert(0, by_table);
     let class = jobs.iter().map(class).collect::<Vec<_>>().join(" + ");
     let tuned = planner.options.tuned.as_ref().and_then(|tuning| tuning.get(&class));
     let tuned = ways.iter().find(|way| tuned == Some(way.to_string().as_str())).copied();
@@ -42,6 +46,11 @@ pub(super) fn choose(planner: &Planner, jobs: &[Job]) -> (Way, Choice) {
     let way = tuned.unwrap_or(by_table);
     let candidates = ways.iter().map(Way::to_string).collect();
     (way, Choice { class, candidates, taken: way.to_string(), why })
+}
+
+/// What the table says of jobs that are one step of a way.
+pub(super) fn untuned(planner: &Planner, jobs: &[Job]) -> Way {
+    by_table(planner.profile, planner.options.conv_kernel, jobs).0
 }
 
 /// Every way that the device and the options allow, beside what the table says: ten at most.
@@ -56,6 +65,7 @@ fn all(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<Way> {
         Way::Tiled(_) => matches!(kernel, ConvKernel::Auto | ConvKernel::Tiled),
         Way::Subgroup { .. } => kernel == ConvKernel::Subgroup || kernel == ConvKernel::Auto && software,
         Way::Direct => matches!(kernel, ConvKernel::Auto | ConvKernel::Direct),
+        Way::ShiftAdd => false,
     };
     tiles.chain(rows).chain([Way::Direct]).filter(allowed).collect()
 }
@@ -68,6 +78,10 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (Way, 
         ConvKernel::Subgroup => {}
         ConvKernel::Auto | ConvKernel::Tiled => {
             return match tile_by_table(profile, jobs) {
+                // As many times more workgroups as there are taps, where a classifier has too few.
+                Some((Tile::NARROW_SPLIT, why)) if kernel == ConvKernel::Auto && conv_shift_add::pays(jobs) => {
+                    (Way::ShiftAdd, why)
+                }
                 Some((tile, why)) => (Way::Tiled(tile), why),
                 None => (Way::Direct, "no tile fits the device".into()),
             };

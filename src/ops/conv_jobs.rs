@@ -298,7 +298,7 @@ fn summed_bias(job: &Job, len: u32) -> Vec<f32> {
 
 impl Term {
     /// The weight from logical input channel `i` of its group to output channel `o`, times the scale; zero in padding.
-    fn weight_at(&self, o: u32, i: Option<u32>, [ky, kx]: [u32; 2]) -> f32 {
+    pub(super) fn weight_at(&self, o: u32, i: Option<u32>, [ky, kx]: [u32; 2]) -> f32 {
         let shape = self.conv.weight.shape();
         match i {
             Some(i) if o < shape.n => {
@@ -319,7 +319,7 @@ impl Term {
     }
 
     /// Rows and columns of the kernel, in the order weights are packed.
-    fn taps(&self) -> impl Iterator<Item = [u32; 2]> + use<> {
+    pub(super) fn taps(&self) -> impl Iterator<Item = [u32; 2]> + use<> {
         let [kernel_h, kernel_w] = self.conv.kernel();
         (0..kernel_h).flat_map(move |ky| (0..kernel_w).map(move |kx| [ky, kx]))
     }

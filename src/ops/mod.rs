@@ -13,6 +13,7 @@ mod conv_choice;
 pub(crate) mod conv_direct;
 pub(crate) mod conv_grouped;
 pub(crate) mod conv_jobs;
+pub(crate) mod conv_shift_add;
 pub(crate) mod conv_subgroup;
 mod conv_sum;
 pub(crate) mod global_pool;
@@ -183,7 +184,7 @@ pub(crate) fn workgroups(len: u32) -> u64 {
 }
 
 /// Every kernel there is.
-pub fn shaders() -> [&'static Shader; 15] {
+pub fn shaders() -> [&'static Shader; 16] {
     [
         &add::SHADER,
         &affine_activation::SHADER,
@@ -199,6 +200,7 @@ pub fn shaders() -> [&'static Shader; 15] {
         &max_pool_cascade::SHADER,
         &pyramid_pool::SHADER,
         &resize::SHADER,
+        &conv_shift_add::SHADER,
         &softmax::SHADER,
     ]
 }

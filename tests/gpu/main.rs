@@ -15,6 +15,7 @@ mod conv;
 mod conv_choice;
 mod conv_direct;
 mod conv_grouped;
+mod conv_shift_add;
 mod conv_subgroup;
 mod conv_sum;
 mod global_pool;

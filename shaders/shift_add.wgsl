@@ -1,0 +1,51 @@
+// A convolution's last step, where its products were made tap by tap, NHWC:
+//   y[n,oy,ox,o] = act(bias[o] + Σ z[n, oy + dy_t, ox + dx_t, t, o]) over the taps t that lie inside the image.
+// One invocation makes four channels of one pixel.
+// Dispatch: ceil(len / WG_SIZE) workgroups.
+
+struct Params {
+    len: u32, // vec4s to write: n * out_h * out_w * channels4
+    channels: u32,
+    channels4: u32,
+    taps: u32,
+    in_h: u32,
+    in_w: u32,
+    out_h: u32,
+    out_w: u32,
+    y_offset: u32, // a slice, in vec4s: first channel, and distance from pixel to pixel
+    y_stride: u32,
+}
+
+@group(0) @binding(0) var<storage, read> z: array<vec4f>;
+@group(0) @binding(1) var<storage, read> shifts: array<vec2i>; // dy, dx
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+@compute @workgroup_size(WG_SIZE)
+fn shift_add(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = workgroup_index(workgroup, groups) * WG_SIZE + lane;
+    if index >= params.len {
+        return;
+    }
+    let c = index % params.channels4;
+    let pixel = index / params.channels4;
+    let row = pixel / params.out_w;
+    let image = row / params.out_h * params.in_h;
+    let at = vec2i(i32(row % params.out_h), i32(pixel % params.out_w));
+    let extent = vec2i(i32(params.in_h), i32(params.in_w));
+    var sum = bias[c];
+    for (var t = 0u; t < params.taps; t++) {
+        let tap = at + shifts[t];
+        if all(tap >= vec2i(0)) && all(tap < extent) {
+            let place = (image + u32(tap.x)) * params.in_w + u32(tap.y);
+            sum += z[(place * params.taps + t) * params.channels4 + c];
+        }
+    }
+    let kept = keep_lanes(activate(sum, ACTIVATION, SLOPE), c * 4u, params.channels);
+    y[params.y_offset + pixel * params.y_stride + c] = kept;
+}
