@@ -24,7 +24,10 @@ def export(case, out):
     x = torch.randn(shape)
     with torch.no_grad():
         y = module(x)
-    save_file({"input": x, "output": y.contiguous()}, out / f"{name}.safetensors")
+    # A case file, so that `spp verify` computes the same with the same weights.
+    weights = {f"weights.{key}": value for key, value in module.state_dict().items() if value.is_floating_point()}
+    metadata = {"block": case["block"], "args": json.dumps(case["args"])}
+    save_file({"input": x, "output": y.contiguous(), **weights}, out / f"{name}.safetensors", metadata)
     torch.onnx.export(module, (x,), out / f"{name}.onnx", opset_version=17, input_names=["x"], dynamo=False)
     torch.jit.trace(module, x).save(out / f"{name}.pt")
     dims = ",".join(map(str, shape))

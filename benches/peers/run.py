@@ -101,9 +101,9 @@ def spp(args, *command, fine=(0,)):
 
 
 def measure(case, args):
-    verified = spp(args, "verify", case, fine=(0, 1))
-    nmse = verified["nmse"]
-    ours = {"error": None if nmse is None else math.sqrt(nmse), "right": verified["pass"], "rounds": []}
+    nmse = spp(args, "verify", args.dir / f"{case}.safetensors", fine=(0, 1))["nmse"]
+    error = None if nmse is None else math.sqrt(nmse)
+    ours = {"error": error, "right": error is not None and error <= MOST_ERROR, "rounds": []}
     row = {"case": case, "ours": ours}
     peers = {}
     try:
