@@ -1,8 +1,7 @@
 """Times this crate and its peers in turns on one adapter: milliseconds from host tensor in to host tensor out.
 
 A round is N runs of ours, then N of each peer; the table has medians of the rounds' medians. A ratio is ours over the
-fastest GPU peer whose error against PyTorch's output is small enough; peers on the CPU are shown, not counted. Our error is
-`spp verify`'s, against the CPU reference.
+fastest GPU peer whose error against PyTorch's output is small enough; peers on the CPU are shown, not counted.
 """
 
 import argparse
