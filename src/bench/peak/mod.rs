@@ -94,7 +94,7 @@ fn gflops(gpu: &Gpu, half: bool) -> Result<f64> {
         let mut rounds = 4;
         loop {
             let work = MultiplyAdd { wg_size, invocations, rounds, half };
-            let program = Program::from_plan(gpu, work.plan(gpu.profile()))?;
+            let program = Program::from_own_plan(gpu, work.plan(gpu.profile()))?;
             work.check(output(&program.run(&[])?))?;
             let ms = ms_of(&program)?;
             if ms >= LEAST_MS || rounds == MAX_ROUNDS {
@@ -115,7 +115,7 @@ fn copy_gbps(gpu: &Gpu) -> Result<f64> {
     for &wg_size in wg_sizes(profile) {
         check_copy(gpu, wg_size)?;
         let plan = copy::plan(profile, wg_size, bytes, [Role::Scratch, Role::Scratch], COPIES);
-        let program = Program::from_plan(gpu, plan)?;
+        let program = Program::from_own_plan(gpu, plan)?;
         program.run(&[])?;
         let ms = least(|| ms_of(&program))?;
         best = best.max((2 * bytes * COPIES as u64) as f64 / ms / 1e6);
@@ -127,7 +127,7 @@ fn check_copy(gpu: &Gpu, wg_size: u32) -> Result<()> {
     let values: Vec<f32> = (0..1 << 18).map(|i| i as f32).collect();
     let x = Tensor::new(Shape::new(1, 1, 1, values.len() as u32), values)?;
     let plan = copy::plan(gpu.profile(), wg_size, x.shape().len() * 4, [Role::Input(0), Role::Output(0)], 1);
-    let program = Program::from_plan(gpu, plan)?;
+    let program = Program::from_own_plan(gpu, plan)?;
     if program.run(std::slice::from_ref(&x))?.first() == Some(&x) {
         return Ok(());
     }
@@ -137,7 +137,7 @@ fn check_copy(gpu: &Gpu, wg_size: u32) -> Result<()> {
 fn dispatch_us(gpu: &Gpu) -> Result<f64> {
     let mut times = [0.0; 2];
     for (time, dispatches) in times.iter_mut().zip(DISPATCHES) {
-        let program = Program::from_plan(gpu, count::plan(gpu.profile(), dispatches))?;
+        let program = Program::from_own_plan(gpu, count::plan(gpu.profile(), dispatches))?;
         let counted = program.run(&[])?;
         if output(&counted) != [dispatches as f32] {
             return Err(Error::Gpu(format!("{dispatches} dispatches counted to {:?}", output(&counted))));
