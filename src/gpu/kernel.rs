@@ -55,7 +55,7 @@ impl Gpu {
                     zero_initialize_workgroup_memory: checks == Checks::All,
                     ..Default::default()
                 },
-                cache: None,
+                cache: self.inner.pipelines.as_ref().map(|pipelines| &pipelines.cache),
             });
             Kernel { pipeline, layout }
         });

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::plan::{DeviceClass, DeviceProfile};
 
 mod adapters;
 mod kernel;
+mod pipelines;
 mod program;
 mod timing;
 mod transfer;
@@ -24,6 +26,7 @@ pub use adapters::{INSTALL_HINT, adapters, describe};
 pub use program::{Bindings, Program};
 
 use kernel::Kernel;
+use pipelines::Pipelines;
 pub(crate) use transfer::Staging;
 use trusted::Checks;
 
@@ -38,11 +41,14 @@ pub struct GpuOptions {
     /// Compile kernels with the checks of indices, loops and divisors that wgpu adds, and with zeroed workgroup memory:
     /// to debug a kernel. Else they run as they are written; `src/gpu/trusted.rs` says why they may.
     pub checked: bool,
+    /// A folder for what the driver makes of kernels: read here, written by [`Gpu::save_pipelines`]. What is in it runs,
+    /// so that it must be as safe from others as the program itself.
+    pub pipeline_cache: Option<PathBuf>,
 }
 
 impl Default for GpuOptions {
     fn default() -> Self {
-        Self { device: None, timeout: Duration::from_secs(600), checked: false }
+        Self { device: None, timeout: Duration::from_secs(600), checked: false, pipeline_cache: None }
     }
 }
 
@@ -70,6 +76,7 @@ struct Inner {
     profile: DeviceProfile,
     timeout: Duration,
     checked: bool,
+    pipelines: Option<Pipelines>,
     /// wgpu 30.0.1 may panic where two threads wait on one device.
     polling: Mutex<()>,
     /// Why the device was lost, once it was.
@@ -85,7 +92,8 @@ impl Gpu {
         if info.device_type == DeviceType::Cpu {
             log::warn!("{} is a software adapter: right, but slow", info.name);
         }
-        Self::open(adapter, options, FEATURES)
+        let kept = if options.pipeline_cache.is_some() { Features::PIPELINE_CACHE } else { Features::empty() };
+        Self::open(adapter, options, FEATURES | kept)
     }
 
     fn open(adapter: Adapter, options: &GpuOptions, wanted: Features) -> Result<Self> {
@@ -118,7 +126,8 @@ impl Gpu {
         Self::from_device_with_options(info, device, queue, &GpuOptions::default())
     }
 
-    /// As [`Gpu::from_device`]; of the options, [`GpuOptions::device`] has no meaning here.
+    /// As [`Gpu::from_device`]; of the options, [`GpuOptions::device`] has no meaning here, and
+    /// [`GpuOptions::pipeline_cache`] takes a device with the feature `PIPELINE_CACHE`.
     pub fn from_device_with_options(
         info: AdapterInfo,
         device: Device,
@@ -198,9 +207,13 @@ impl Gpu {
                 .then_some(lanes.subgroup_min_size),
             max_iterations: class.max_iterations(),
         };
+        let pipelines = match &options.pipeline_cache {
+            Some(folder) => Pipelines::open(folder, &device)?,
+            None => None,
+        };
         let &GpuOptions { timeout, checked, .. } = options;
         let (polling, kernels) = Default::default();
-        let inner = Inner { info, device, queue, profile, timeout, checked, polling, lost, kernels };
+        let inner = Inner { info, device, queue, profile, timeout, checked, pipelines, polling, lost, kernels };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -1,7 +1,12 @@
 //! All `unsafe` of this crate: what wgpu cannot check for itself, each with the reason why it holds.
-#![expect(unsafe_code, reason = "wgpu offers them no other way")]
+#![expect(unsafe_code, reason = "wgpu offers these no other way")]
 
-use wgpu::{Device, ShaderModule, ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use wgpu::{
+    Device, PipelineCache, PipelineCacheDescriptor, ShaderModule, ShaderModuleDescriptor, ShaderRuntimeChecks,
+    ShaderSource,
+};
 
 /// What is compiled into a kernel beside its own text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,5 +53,60 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
             let source = format!("{source}{TRANSLATE_LATE}");
             device.create_shader_module_trusted(descriptor(source), ShaderRuntimeChecks::unchecked())
         },
+    }
+}
+
+/// What begins a file of compiled pipelines.
+const MAGIC: [u8; 8] = *b"SPPWGPU1";
+
+/// `data` behind a header that tells whether all of it, and nothing else, is there, for this owner.
+pub(super) fn sealed(owner: &str, data: &[u8]) -> Vec<u8> {
+    [&MAGIC[..], &seal(owner, data).to_le_bytes(), data].concat()
+}
+
+/// `None` if `file` is not what [`sealed`] made for this owner.
+fn unsealed<'a>(owner: &str, file: &'a [u8]) -> Option<&'a [u8]> {
+    let (found, data) = file.strip_prefix(&MAGIC)?.split_first_chunk()?;
+    (u64::from_le_bytes(*found) == seal(owner, data)).then_some(data)
+}
+
+/// A checksum. Another release of Rust may compute another one, which costs one compilation.
+fn seal(owner: &str, data: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (owner, data).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A cache of pipelines that begins with what `file` holds, and whether that was of use. `owner` names the device.
+pub(super) fn pipeline_cache(device: &Device, owner: &str, file: &[u8]) -> (PipelineCache, bool) {
+    let data = unsealed(owner, file);
+    let descriptor = PipelineCacheDescriptor { label: Some("spp"), data, fallback: true };
+    // SAFETY: `data` came from `PipelineCache::get_data` on this device and driver: the checksum over data and owner is
+    // the one that `Pipelines::save` wrote around it, and a file that was cut off, mixed up or written by others does not
+    // have it by accident. Against intent there is no protection, as there is none for the program's own file; the
+    // documentation of `GpuOptions::pipeline_cache` says so.
+    (unsafe { device.create_pipeline_cache(&descriptor) }, data.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_owners_whole_file_is_opened() {
+        let file = sealed("adapter 1", b"pipelines");
+        assert_eq!(unsealed("adapter 1", &file), Some(&b"pipelines"[..]));
+        assert_eq!(unsealed("adapter 2", &file), None);
+        for len in 0..file.len() {
+            assert_eq!(unsealed("adapter 1", &file[..len]), None, "cut off after {len} bytes");
+        }
+        for i in 0..file.len() {
+            let mut changed = file.clone();
+            changed[i] ^= 1;
+            assert_eq!(unsealed("adapter 1", &changed), None, "byte {i} changed");
+        }
+        assert_eq!(unsealed("adapter 1", &[&file[..], b"\0"].concat()), None, "a byte too many");
+        // The owner's end and the data's begin cannot be confused.
+        assert_eq!(unsealed("adapter", &sealed("adapte", b"r1")), None);
     }
 }
