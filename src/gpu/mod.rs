@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wgpu::{
-    Adapter, AdapterInfo, Device, DeviceType, ErrorFilter, Features, Limits, PollError, PollType, Queue,
-    SubmissionIndex,
+    Adapter, AdapterInfo, CooperativeMatrixProperties, Device, DeviceType, ErrorFilter, Features, Limits, PollError,
+    PollType, Queue, SubmissionIndex,
 };
 
 use crate::error::{Error, Result};
@@ -62,6 +62,9 @@ impl GpuOptions {
 /// What a device of our own has where its adapter can; nothing depends on them.
 const FEATURES: Features = Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP);
 
+/// Among wgpu's experimental features.
+const MATRICES: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+
 /// An open device. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Gpu {
@@ -74,6 +77,8 @@ struct Inner {
     device: Device,
     queue: Queue,
     profile: DeviceProfile,
+    /// What a device of our own was made from.
+    adapter: Option<Adapter>,
     timeout: Duration,
     checked: bool,
     pipelines: Option<Pipelines>,
@@ -96,11 +101,24 @@ impl Gpu {
         Self::open(adapter, options, FEATURES | kept)
     }
 
+    /// A device of its own on the same adapter, with cooperative matrices; `None` where it has none, or is the app's.
+    /// It is experimental: no part of it may get out of this crate.
+    pub(crate) fn with_matrices(&self) -> Result<Option<(Self, Vec<CooperativeMatrixProperties>)>> {
+        let has = |adapter: &&Adapter| adapter.features().contains(MATRICES);
+        let Some(adapter) = self.inner.adapter.as_ref().filter(has) else {
+            return Ok(None);
+        };
+        let shapes = adapter.cooperative_matrix_properties();
+        let options = GpuOptions { timeout: self.inner.timeout, ..GpuOptions::default() };
+        Ok(Some((Self::open(adapter.clone(), &options, FEATURES | MATRICES)?, shapes)))
+    }
+
     fn open(adapter: Adapter, options: &GpuOptions, wanted: Features) -> Result<Self> {
         let (info, most) = (adapter.get_info(), adapter.limits());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("spp"),
             required_features: adapter.features() & wanted,
+            experimental_features: trusted::experimental(wanted),
             required_limits: Limits {
                 max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
                 max_buffer_size: most.max_buffer_size,
@@ -117,7 +135,7 @@ impl Gpu {
         let reason = Arc::clone(&lost);
         device.set_device_lost_callback(move |_, message| *unpoisoned(&reason) = Some(message));
         device.on_uncaptured_error(Arc::new(|error| log::error!("{error}")));
-        Self::with_device(info, device, queue, options, lost)
+        Self::with_device(Some(adapter), info, device, queue, options, lost)
     }
 
     /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's. Features are not needed;
@@ -134,7 +152,7 @@ impl Gpu {
         queue: Queue,
         options: &GpuOptions,
     ) -> Result<Self> {
-        Self::with_device(info, device, queue, options, Arc::default())
+        Self::with_device(None, info, device, queue, options, Arc::default())
     }
 
     /// What a device must offer: wgpu's defaults. More `max_storage_buffer_binding_size` and `max_buffer_size` allow
@@ -144,6 +162,7 @@ impl Gpu {
     }
 
     fn with_device(
+        adapter: Option<Adapter>,
         info: AdapterInfo,
         device: Device,
         queue: Queue,
@@ -213,7 +232,8 @@ impl Gpu {
         };
         let &GpuOptions { timeout, checked, .. } = options;
         let (polling, kernels) = Default::default();
-        let inner = Inner { info, device, queue, profile, timeout, checked, pipelines, polling, lost, kernels };
+        let inner =
+            Inner { info, device, queue, profile, adapter, timeout, checked, pipelines, polling, lost, kernels };
         Ok(Self { inner: Arc::new(inner) })
     }
 

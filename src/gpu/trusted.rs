@@ -1,11 +1,11 @@
 //! All `unsafe` of this crate: what wgpu cannot check for itself, each with the reason why it holds.
-#![expect(unsafe_code, reason = "wgpu offers these no other way")]
+#![expect(unsafe_code, reason = "wgpu offers these three no other way")]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use wgpu::{
-    Device, PipelineCache, PipelineCacheDescriptor, ShaderModule, ShaderModuleDescriptor, ShaderRuntimeChecks,
-    ShaderSource,
+    Device, ExperimentalFeatures, Features, PipelineCache, PipelineCacheDescriptor, ShaderModule,
+    ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource,
 };
 
 /// What is compiled into a kernel beside its own text.
@@ -54,6 +54,17 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
             device.create_shader_module_trusted(descriptor(source), ShaderRuntimeChecks::unchecked())
         },
     }
+}
+
+/// What to open a device with that may have these features.
+pub(super) fn experimental(features: Features) -> ExperimentalFeatures {
+    if !features.intersects(Features::all_experimental_mask()) {
+        return ExperimentalFeatures::disabled();
+    }
+    // SAFETY: this accepts that wgpu's experimental features may have bugs that are undefined behaviour. Only
+    // `Gpu::with_matrices` asks for one, cooperative matrices, for a device that `bench::peak` alone holds, and that runs
+    // one kernel of ours, compiled with checks: no code of a user gets at it.
+    unsafe { ExperimentalFeatures::enabled() }
 }
 
 /// What begins a file of compiled pipelines.
@@ -108,5 +119,11 @@ mod tests {
         assert_eq!(unsealed("adapter 1", &[&file[..], b"\0"].concat()), None, "a byte too many");
         // The owner's end and the data's begin cannot be confused.
         assert_eq!(unsealed("adapter", &sealed("adapte", b"r1")), None);
+    }
+
+    #[test]
+    fn experimental_features_are_asked_for_by_name() {
+        assert!(!experimental(Features::SHADER_F16 | Features::SUBGROUP).is_enabled());
+        assert!(experimental(Features::EXPERIMENTAL_COOPERATIVE_MATRIX).is_enabled());
     }
 }
