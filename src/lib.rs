@@ -30,7 +30,7 @@
 //!   output, and lists the published shapes.
 //!
 //! No module uses one to its right in that table. Every function that can fail returns [`Result`]; an [`Error`] names
-//! the node, both shapes or the limit, and a remedy.
+//! the node, both shapes or the limit, and a remedy. All `unsafe` is in `src/gpu/trusted.rs`.
 
 pub mod bench;
 pub mod blocks;

@@ -10,7 +10,7 @@ pub struct Peaks {
     pub f32_gflops: f64,
     /// The same in `f16`, where the device has it.
     pub f16_gflops: Option<f64>,
-    /// Cooperative matrices, `f16` in and `f32` out, where the device has them.
+    /// Cooperative matrices with `f32` sums, of `f16` where it can be, where the device has them.
     pub coop_gflops: Option<f64>,
     /// Copying on the device, bytes read plus bytes written, 10⁹ a second.
     pub copy_gbps: f64,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wgpu::{BindGroupLayout, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline, ShaderStages};
 
+use super::trusted::{self, Checks};
 use super::{Gpu, unpoisoned};
 use crate::error::{Error, Result};
 use crate::plan::Step;
@@ -16,19 +17,19 @@ pub(super) struct Kernel {
 }
 
 impl Gpu {
-    pub(super) fn kernel(&self, step: &Step) -> Result<Arc<Kernel>> {
-        let source = step.source();
-        if let Some(kernel) = unpoisoned(&self.inner.kernels).get(&source) {
+    pub(super) fn kernel(&self, step: &Step, checks: Checks) -> Result<Arc<Kernel>> {
+        let key = (step.source(), checks);
+        if let Some(kernel) = unpoisoned(&self.inner.kernels).get(&key) {
             return Ok(Arc::clone(kernel));
         }
-        let kernel = Arc::new(self.compile(step, &source)?);
-        match unpoisoned(&self.inner.kernels).entry(source) {
+        let kernel = Arc::new(self.compile(step, &key.0, checks)?);
+        match unpoisoned(&self.inner.kernels).entry(key) {
             Entry::Occupied(there) => Ok(Arc::clone(there.get())),
             Entry::Vacant(place) => Ok(Arc::clone(place.insert(kernel))),
         }
     }
 
-    fn compile(&self, step: &Step, source: &str) -> Result<Kernel> {
+    fn compile(&self, step: &Step, source: &str, checks: Checks) -> Result<Kernel> {
         let label = format!("spp/{}", step.shader.stem);
         let storage = step
             .bindings
@@ -37,10 +38,7 @@ impl Gpu {
         let params = entry(step.shader.params_binding, BufferBindingType::Uniform);
         let entries: Vec<BindGroupLayoutEntry> = storage.chain([params]).collect();
         let built = self.scoped(|device| {
-            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(&label),
-                source: wgpu::ShaderSource::Wgsl(source.into()),
-            });
+            let module = trusted::shader_module(device, &label, source, checks);
             let layout = device
                 .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
             let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -53,8 +51,11 @@ impl Gpu {
                 layout: Some(&pipeline_layout),
                 module: &module,
                 entry_point: None,
-                compilation_options: Default::default(),
-                cache: None,
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    zero_initialize_workgroup_memory: checks == Checks::All,
+                    ..Default::default()
+                },
+                cache: self.inner.pipelines.as_ref().map(|pipelines| &pipelines.cache),
             });
             Kernel { pipeline, layout }
         });

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wgpu::{
-    AdapterInfo, Device, DeviceType, ErrorFilter, Features, Limits, PollError, PollType, Queue, SubmissionIndex,
+    Adapter, AdapterInfo, CooperativeMatrixProperties, Device, DeviceType, ErrorFilter, Features, Limits, PollError,
+    PollType, Queue, SubmissionIndex,
 };
 
 use crate::error::{Error, Result};
@@ -14,15 +16,19 @@ use crate::plan::{DeviceClass, DeviceProfile};
 
 mod adapters;
 mod kernel;
+mod pipelines;
 mod program;
 mod timing;
 mod transfer;
+mod trusted;
 
 pub use adapters::{INSTALL_HINT, adapters, describe};
 pub use program::{Bindings, Program};
 
 use kernel::Kernel;
+use pipelines::Pipelines;
 pub(crate) use transfer::Staging;
+use trusted::Checks;
 
 /// Which device to open.
 #[derive(Clone, Debug)]
@@ -32,11 +38,17 @@ pub struct GpuOptions {
     pub device: Option<String>,
     /// How long a run may take before [`Error::Timeout`].
     pub timeout: Duration,
+    /// Compile kernels with the checks of indices, loops and divisors that wgpu adds, and with zeroed workgroup memory:
+    /// to debug a kernel. Else they run as they are written; `src/gpu/trusted.rs` says why they may.
+    pub checked: bool,
+    /// A folder for what the driver makes of kernels: read here, written by [`Gpu::save_pipelines`]. What is in it runs,
+    /// so that it must be as safe from others as the program itself.
+    pub pipeline_cache: Option<PathBuf>,
 }
 
 impl Default for GpuOptions {
     fn default() -> Self {
-        Self { device: None, timeout: Duration::from_secs(600) }
+        Self { device: None, timeout: Duration::from_secs(600), checked: false, pipeline_cache: None }
     }
 }
 
@@ -50,6 +62,9 @@ impl GpuOptions {
 /// What a device of our own has where its adapter can; nothing depends on them.
 const FEATURES: Features = Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP);
 
+/// Among wgpu's experimental features.
+const MATRICES: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+
 /// An open device. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Gpu {
@@ -62,12 +77,16 @@ struct Inner {
     device: Device,
     queue: Queue,
     profile: DeviceProfile,
+    /// What a device of our own was made from.
+    adapter: Option<Adapter>,
     timeout: Duration,
+    checked: bool,
+    pipelines: Option<Pipelines>,
     /// wgpu 30.0.1 may panic where two threads wait on one device.
     polling: Mutex<()>,
     /// Why the device was lost, once it was.
     lost: Arc<Mutex<Option<String>>>,
-    kernels: Mutex<HashMap<String, Arc<Kernel>>>,
+    kernels: Mutex<HashMap<(String, Checks), Arc<Kernel>>>,
 }
 
 impl Gpu {
@@ -78,10 +97,28 @@ impl Gpu {
         if info.device_type == DeviceType::Cpu {
             log::warn!("{} is a software adapter: right, but slow", info.name);
         }
-        let most = adapter.limits();
+        let kept = if options.pipeline_cache.is_some() { Features::PIPELINE_CACHE } else { Features::empty() };
+        Self::open(adapter, options, FEATURES | kept)
+    }
+
+    /// A device of its own on the same adapter, with cooperative matrices; `None` where it has none, or is the app's.
+    /// It is experimental: no part of it may get out of this crate.
+    pub(crate) fn with_matrices(&self) -> Result<Option<(Self, Vec<CooperativeMatrixProperties>)>> {
+        let has = |adapter: &&Adapter| adapter.features().contains(MATRICES);
+        let Some(adapter) = self.inner.adapter.as_ref().filter(has) else {
+            return Ok(None);
+        };
+        let shapes = adapter.cooperative_matrix_properties();
+        let options = GpuOptions { timeout: self.inner.timeout, ..GpuOptions::default() };
+        Ok(Some((Self::open(adapter.clone(), &options, FEATURES | MATRICES)?, shapes)))
+    }
+
+    fn open(adapter: Adapter, options: &GpuOptions, wanted: Features) -> Result<Self> {
+        let (info, most) = (adapter.get_info(), adapter.limits());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("spp"),
-            required_features: adapter.features() & FEATURES,
+            required_features: adapter.features() & wanted,
+            experimental_features: trusted::experimental(wanted),
             required_limits: Limits {
                 max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
                 max_buffer_size: most.max_buffer_size,
@@ -98,13 +135,24 @@ impl Gpu {
         let reason = Arc::clone(&lost);
         device.set_device_lost_callback(move |_, message| *unpoisoned(&reason) = Some(message));
         device.on_uncaptured_error(Arc::new(|error| log::error!("{error}")));
-        Self::checked(info, device, queue, options.timeout, lost)
+        Self::with_device(Some(adapter), info, device, queue, options, lost)
     }
 
     /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's. Features are not needed;
     /// limits must reach [`Gpu::required_limits`]. Errors: [`Error::LimitExceeded`] with the limit that is short.
     pub fn from_device(info: AdapterInfo, device: Device, queue: Queue) -> Result<Self> {
-        Self::checked(info, device, queue, GpuOptions::default().timeout, Arc::default())
+        Self::from_device_with_options(info, device, queue, &GpuOptions::default())
+    }
+
+    /// As [`Gpu::from_device`]; of the options, [`GpuOptions::device`] has no meaning here, and
+    /// [`GpuOptions::pipeline_cache`] takes a device with the feature `PIPELINE_CACHE`.
+    pub fn from_device_with_options(
+        info: AdapterInfo,
+        device: Device,
+        queue: Queue,
+        options: &GpuOptions,
+    ) -> Result<Self> {
+        Self::with_device(None, info, device, queue, options, Arc::default())
     }
 
     /// What a device must offer: wgpu's defaults. More `max_storage_buffer_binding_size` and `max_buffer_size` allow
@@ -113,11 +161,12 @@ impl Gpu {
         Limits::defaults()
     }
 
-    fn checked(
+    fn with_device(
+        adapter: Option<Adapter>,
         info: AdapterInfo,
         device: Device,
         queue: Queue,
-        timeout: Duration,
+        options: &GpuOptions,
         lost: Arc<Mutex<Option<String>>>,
     ) -> Result<Self> {
         let has = device.limits();
@@ -161,21 +210,31 @@ impl Gpu {
             DeviceType::Cpu => DeviceClass::Software,
             _ => DeviceClass::Integrated,
         };
+        // Not `info`, which an app may have made up: unchecked kernels count on the number of lanes.
+        let lanes = device.adapter_info();
         let profile = DeviceProfile {
             class,
-            max_binding: has.max_storage_buffer_binding_size,
+            // So that no index of a kernel passes 32 bits.
+            max_binding: has.max_storage_buffer_binding_size.min(u32::MAX.into()),
             max_buffer: has.max_buffer_size,
             max_workgroups: has.max_compute_workgroups_per_dimension,
             max_invocations: has.max_compute_invocations_per_workgroup,
             workgroup_memory: has.max_compute_workgroup_storage_size,
             max_storage_buffers: has.max_storage_buffers_per_shader_stage,
             subgroup_size: (device.features().contains(Features::SUBGROUP)
-                && info.subgroup_min_size == info.subgroup_max_size)
-                .then_some(info.subgroup_min_size),
+                && lanes.subgroup_min_size == lanes.subgroup_max_size)
+                .then_some(lanes.subgroup_min_size),
             max_iterations: class.max_iterations(),
         };
+        let pipelines = match &options.pipeline_cache {
+            Some(folder) => Pipelines::open(folder, &device)?,
+            None => None,
+        };
+        let &GpuOptions { timeout, checked, .. } = options;
         let (polling, kernels) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { info, device, queue, profile, timeout, polling, lost, kernels }) })
+        let inner =
+            Inner { info, device, queue, profile, adapter, timeout, checked, pipelines, polling, lost, kernels };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The adapter behind the device.
@@ -244,20 +303,23 @@ impl Gpu {
     /// Runs wgpu calls with all their errors caught.
     pub(crate) fn scoped<T>(&self, calls: impl FnOnce(&Device) -> T) -> Result<T> {
         self.alive()?;
-        let device = &self.inner.device;
-        let filters = [ErrorFilter::OutOfMemory, ErrorFilter::Internal, ErrorFilter::Validation];
-        let scopes = filters.map(|filter| device.push_error_scope(filter));
-        let result = calls(device);
-        let mut first = None;
-        for scope in scopes.into_iter().rev() {
-            let caught = pollster::block_on(scope.pop());
-            first = first.or(caught);
-        }
-        match first {
-            None => Ok(result),
-            Some(wgpu::Error::OutOfMemory { source }) => Err(Error::OutOfMemory(source.to_string())),
-            Some(error) => Err(Error::Gpu(error.to_string())),
-        }
+        scoped(&self.inner.device, calls)
+    }
+}
+
+fn scoped<T>(device: &Device, calls: impl FnOnce(&Device) -> T) -> Result<T> {
+    let filters = [ErrorFilter::OutOfMemory, ErrorFilter::Internal, ErrorFilter::Validation];
+    let scopes = filters.map(|filter| device.push_error_scope(filter));
+    let result = calls(device);
+    let mut first = None;
+    for scope in scopes.into_iter().rev() {
+        let caught = pollster::block_on(scope.pop());
+        first = first.or(caught);
+    }
+    match first {
+        None => Ok(result),
+        Some(wgpu::Error::OutOfMemory { source }) => Err(Error::OutOfMemory(source.to_string())),
+        Some(error) => Err(Error::Gpu(error.to_string())),
     }
 }
 

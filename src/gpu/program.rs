@@ -10,6 +10,7 @@ use wgpu::{
 
 use super::kernel::{Kernel, folded};
 use super::transfer::Staging;
+use super::trusted::Checks;
 use super::{Gpu, unpoisoned};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -67,11 +68,21 @@ impl Program {
 
     /// As [`Program::new`], with options of the planner.
     pub fn with_options(gpu: &Gpu, graph: &Graph, options: &PlanOptions) -> Result<Self> {
-        Self::from_plan(gpu, Plan::new(graph, gpu.profile(), options)?)
+        Self::from_own_plan(gpu, Plan::new(graph, gpu.profile(), options)?)
     }
 
-    /// Builds a plan made for this device. Errors: out of memory; a driver that refuses a shader.
+    /// Builds a plan made for this device. Anyone may have changed it, so that its kernels run with wgpu's checks, as
+    /// with [`GpuOptions::checked`](super::GpuOptions::checked). Errors: out of memory; a driver that refuses a shader.
     pub fn from_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {
+        Self::build(gpu, plan, Checks::All)
+    }
+
+    /// Builds a plan that this crate has made for this device, and given to nobody since.
+    pub(crate) fn from_own_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {
+        Self::build(gpu, plan, if gpu.inner.checked { Checks::All } else { Checks::None })
+    }
+
+    fn build(gpu: &Gpu, plan: Plan, checks: Checks) -> Result<Self> {
         let buffers = plan.buffers.iter().map(|buffer| match &buffer.role {
             Role::Input(_) | Role::Output(_) => Ok(None),
             Role::Scratch => create(gpu, &buffer.label, buffer.bytes).map(Some),
@@ -85,7 +96,7 @@ impl Program {
         let (offsets, params_len) = params_offsets(gpu, &plan);
         let params = upload_params(gpu, &plan, &offsets, params_len)?;
         let max = plan.profile.max_workgroups;
-        let kernels = plan.steps.iter().map(|step| gpu.kernel(step)).collect::<Result<Vec<_>>>()?;
+        let kernels = plan.steps.iter().map(|step| gpu.kernel(step, checks)).collect::<Result<Vec<_>>>()?;
         let mut dispatches = Vec::with_capacity(kernels.len());
         for (i, (step, kernel)) in plan.steps.iter().zip(kernels).enumerate() {
             let bound: Option<Vec<_>> = step.bindings.iter().map(|b| buffers[b.buffer.index()].as_ref()).collect();

@@ -81,10 +81,14 @@ impl fmt::Display for Constant {
 
 impl Shader {
     /// The module's text: constants on the first line, then the file, the shader's pieces and the step's own. Where a
-    /// piece makes vectors of `f16`, the directive for them comes before anything else.
+    /// piece names `f16` or matrices, the directives for them come before anything else.
     pub fn source(&self, constants: &[(&'static str, Constant)], extra: &[&'static str]) -> String {
-        let half = extra.iter().any(|piece| piece.contains("<f16>"));
-        let mut text = String::from(if half { "enable f16; " } else { "" });
+        let mut text = String::new();
+        for (word, directive) in [("f16", "enable f16; "), ("coop_mat", "enable wgpu_cooperative_matrix; ")] {
+            if extra.iter().any(|piece| piece.contains(word)) {
+                text += directive;
+            }
+        }
         for (name, value) in constants {
             let (wgsl_type, suffix) = match value {
                 Constant::U32(_) => ("u32", "u"),

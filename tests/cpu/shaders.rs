@@ -92,12 +92,17 @@ fn files(folder: &str) -> Vec<(String, String)> {
     wgsl.map(|path| (path.file_stem().unwrap().to_string_lossy().into(), fs::read_to_string(&path).unwrap())).collect()
 }
 
+fn has_matrices(source: &str) -> bool {
+    source.contains("enable wgpu_cooperative_matrix;")
+}
+
 fn parsed(source: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(source)));
-    // No capability: what every adapter takes. But for f16 and subgroups, which must be asked for.
+    // No capability: what every adapter takes. But for f16, subgroups and matrices, which must be asked for.
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_FLOAT16, source.starts_with("enable f16;"));
-    capabilities.set(Capabilities::SUBGROUP, source.contains("subgroupBroadcast"));
+    capabilities.set(Capabilities::SUBGROUP, source.contains("@builtin(subgroup_"));
+    capabilities.set(Capabilities::COOPERATIVE_MATRIX, has_matrices(source));
     let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
     (module, info.unwrap_or_else(|e| panic!("{}\n{source}", e.emit_to_string(source))))
 }
@@ -121,8 +126,16 @@ fn every_source_becomes_spirv_msl_and_hlsl() {
         let (module, info) = parsed(source);
         let name = format!("'{}', a {}", step.node, step.shader.stem);
         spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let msl = msl::write_string(&module, &info, &msl::Options::default(), &msl::PipelineOptions::default());
+        let mut options = msl::Options::default();
+        if has_matrices(source) {
+            // Metal has them from this version on, and DX12 not at all.
+            options.lang_version = (2, 3);
+        }
+        let msl = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default());
         msl.unwrap_or_else(|e| panic!("{name}: {e}"));
+        if has_matrices(source) {
+            continue;
+        }
         let mut text = String::new();
         let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
         let hlsl = hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None);

@@ -9,10 +9,13 @@ use spp_wgpu::{Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor
 
 pub(crate) use crate::graphs::{Data, graph, random};
 
-/// The device under test; `WGPU_ADAPTER_NAME` chooses it.
+/// The device under test; `WGPU_ADAPTER_NAME` chooses it. `SPP_CHECKED_SHADERS=1` compiles all kernels with checks.
 pub(crate) static GPU: LazyLock<Gpu> = LazyLock::new(|| {
-    let gpu = Gpu::new(&GpuOptions::default()).unwrap_or_else(|error| panic!("{error}"));
-    println!("tests run on {} ({})", gpu::describe(gpu.info()), gpu.info().driver_info);
+    let mut options = GpuOptions::default();
+    options.checked = std::env::var("SPP_CHECKED_SHADERS").is_ok_and(|value| value == "1");
+    let gpu = Gpu::new(&options).unwrap_or_else(|error| panic!("{error}"));
+    let how = if options.checked { "checked" } else { "as users run them" };
+    println!("tests run on {} ({}), kernels {how}", gpu::describe(gpu.info()), gpu.info().driver_info);
     gpu
 });
 
@@ -52,12 +55,15 @@ pub(crate) fn stems(plan: &Plan) -> Vec<&'static str> {
 
 /// Runs on the GPU with every result poisoned first.
 pub(crate) fn run(graph: &Graph, inputs: &[Tensor], options: &PlanOptions) -> Vec<Tensor> {
-    run_plan(Plan::new(graph, GPU.profile(), options).unwrap(), inputs)
+    poisoned(Program::with_options(&GPU, graph, options).unwrap(), inputs)
 }
 
-/// As [`run`].
+/// As [`run`], with checks: a test may have changed the plan.
 pub(crate) fn run_plan(plan: Plan, inputs: &[Tensor]) -> Vec<Tensor> {
-    let program = Program::from_plan(&GPU, plan).unwrap();
+    poisoned(Program::from_plan(&GPU, plan).unwrap(), inputs)
+}
+
+fn poisoned(program: Program, inputs: &[Tensor]) -> Vec<Tensor> {
     program.poison().unwrap();
     program.run(inputs).unwrap()
 }

@@ -28,3 +28,4 @@ mod pyramid_pool;
 mod resize;
 mod runs;
 mod softmax;
+mod trusted;

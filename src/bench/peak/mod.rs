@@ -12,13 +12,15 @@ use crate::plan::{Buffer, BufferId, DeviceClass, DeviceProfile, Plan, Port, Role
 use crate::tensor::{Shape, Tensor};
 
 mod cache;
+mod cooperative_matrix;
 mod copy;
 mod count;
 mod multiply_add;
 
 pub use cache::peaks;
 
-use multiply_add::{MAX_ROUNDS, MultiplyAdd};
+use cooperative_matrix::CooperativeMatrix;
+use multiply_add::MultiplyAdd;
 
 /// Arithmetic is measured over at least so long.
 const LEAST_MS: f64 = 20.0;
@@ -32,6 +34,7 @@ const DISPATCHES: [usize; 2] = [64, 1024];
 const TRANSFER: u64 = 64 << 20;
 
 /// Measures what the device reaches, which takes seconds. Every kernel's results are compared with what they must be.
+/// Cooperative matrices, experimental in wgpu, get a device of their own, and a warning where they fail.
 /// Errors: a result that differs, a lost device, a timeout, too little memory, a clock that stands still.
 pub fn measure_peaks(gpu: &Gpu) -> Result<Peaks> {
     let half = gpu.features().contains(Features::SHADER_F16);
@@ -39,8 +42,10 @@ pub fn measure_peaks(gpu: &Gpu) -> Result<Peaks> {
     let peaks = Peaks {
         f32_gflops: gflops(gpu, false)?,
         f16_gflops: if half { Some(gflops(gpu, true)?) } else { None },
-        // wgpu counts cooperative matrices among its experimental features; to ask for one is `unsafe`.
-        coop_gflops: None,
+        coop_gflops: coop_gflops(gpu).unwrap_or_else(|error| {
+            log::warn!("cooperative matrices, which wgpu calls experimental, are left out: {error}");
+            None
+        }),
         copy_gbps: copy_gbps(gpu)?,
         upload_gbps,
         download_gbps,
@@ -50,15 +55,21 @@ pub fn measure_peaks(gpu: &Gpu) -> Result<Peaks> {
     if peaks.is_sound() { Ok(peaks) } else { Err(Error::Gpu(format!("the clock stands still: {peaks:?}"))) }
 }
 
-/// A plan of each kind that [`measure_peaks`] runs, small: what tests look at. The second needs `SHADER_F16`.
-pub fn peak_plans(profile: &DeviceProfile) -> [Plan; 4] {
+/// A plan of each kind that [`measure_peaks`] runs, small: what tests look at. The second needs `SHADER_F16`, the last
+/// four `EXPERIMENTAL_COOPERATIVE_MATRIX`.
+pub fn peak_plans(profile: &DeviceProfile) -> [Plan; 8] {
     let wg_size = 64;
     let work = MultiplyAdd { wg_size, invocations: 256, rounds: 1, half: false };
+    let matrices = |size, half| CooperativeMatrix { size, half, rounds: 1, subgroups: 2, workgroups: 1 }.plan(profile);
     [
         work.plan(profile),
         MultiplyAdd { half: true, ..work }.plan(profile),
         copy::plan(profile, wg_size, 1 << 20, [Role::Input(0), Role::Output(0)], 1),
         count::plan(profile, 2),
+        matrices(16, true),
+        matrices(16, false),
+        matrices(8, true),
+        matrices(8, false),
     ]
 }
 
@@ -91,20 +102,49 @@ fn gflops(gpu: &Gpu, half: bool) -> Result<f64> {
     let invocations = if gpu.profile().class == DeviceClass::Software { 1 << 14 } else { 1 << 21 };
     let mut best: f64 = 0.0;
     for &wg_size in wg_sizes(gpu.profile()) {
-        let mut rounds = 4;
-        loop {
+        let rate = rate(multiply_add::MAX_ROUNDS, |rounds| {
             let work = MultiplyAdd { wg_size, invocations, rounds, half };
-            let program = Program::from_plan(gpu, work.plan(gpu.profile()))?;
+            let program = Program::from_own_plan(gpu, work.plan(gpu.profile()))?;
             work.check(output(&program.run(&[])?))?;
-            let ms = ms_of(&program)?;
-            if ms >= LEAST_MS || rounds == MAX_ROUNDS {
-                best = best.max(work.flops() as f64 / least(|| ms_of(&program))? / 1e6);
-                break;
-            }
-            rounds = rounds.saturating_mul((1.5 * LEAST_MS / ms).clamp(2.0, 16.0) as u32).min(MAX_ROUNDS);
-        }
+            Ok((program, work.flops()))
+        });
+        best = best.max(rate?);
     }
     Ok(best)
+}
+
+/// `None` where the device has none that the kernel is written for.
+fn coop_gflops(gpu: &Gpu) -> Result<Option<f64>> {
+    let Some((gpu, offered)) = gpu.with_matrices()? else {
+        return Ok(None);
+    };
+    let Some(work) = CooperativeMatrix::choose(&offered, gpu.info().subgroup_min_size) else {
+        return Ok(None);
+    };
+    let needed = if work.half { Features::SUBGROUP | Features::SHADER_F16 } else { Features::SUBGROUP };
+    if !gpu.features().contains(needed) {
+        return Ok(None);
+    }
+    let rate = rate(cooperative_matrix::MAX_ROUNDS, |rounds| {
+        let work = CooperativeMatrix { rounds, ..work };
+        let program = Program::from_plan(&gpu, work.plan(gpu.profile()))?;
+        let matrices = work.check(output(&program.run(&[])?))?;
+        Ok((program, work.flops(matrices)))
+    });
+    rate.map(Some)
+}
+
+/// 10⁹ FLOP a second over rounds enough to be timed. `build` gives a program whose results it has checked, and its FLOP.
+fn rate(max_rounds: u32, build: impl Fn(u32) -> Result<(Program, u64)>) -> Result<f64> {
+    let mut rounds = 4;
+    loop {
+        let (program, flops) = build(rounds)?;
+        let ms = ms_of(&program)?;
+        if ms >= LEAST_MS || rounds == max_rounds {
+            return Ok(flops as f64 / least(|| ms_of(&program))? / 1e6);
+        }
+        rounds = rounds.saturating_mul((1.5 * LEAST_MS / ms).clamp(2.0, 16.0) as u32).min(max_rounds);
+    }
 }
 
 fn copy_gbps(gpu: &Gpu) -> Result<f64> {
@@ -115,7 +155,7 @@ fn copy_gbps(gpu: &Gpu) -> Result<f64> {
     for &wg_size in wg_sizes(profile) {
         check_copy(gpu, wg_size)?;
         let plan = copy::plan(profile, wg_size, bytes, [Role::Scratch, Role::Scratch], COPIES);
-        let program = Program::from_plan(gpu, plan)?;
+        let program = Program::from_own_plan(gpu, plan)?;
         program.run(&[])?;
         let ms = least(|| ms_of(&program))?;
         best = best.max((2 * bytes * COPIES as u64) as f64 / ms / 1e6);
@@ -127,7 +167,7 @@ fn check_copy(gpu: &Gpu, wg_size: u32) -> Result<()> {
     let values: Vec<f32> = (0..1 << 18).map(|i| i as f32).collect();
     let x = Tensor::new(Shape::new(1, 1, 1, values.len() as u32), values)?;
     let plan = copy::plan(gpu.profile(), wg_size, x.shape().len() * 4, [Role::Input(0), Role::Output(0)], 1);
-    let program = Program::from_plan(gpu, plan)?;
+    let program = Program::from_own_plan(gpu, plan)?;
     if program.run(std::slice::from_ref(&x))?.first() == Some(&x) {
         return Ok(());
     }
@@ -137,7 +177,7 @@ fn check_copy(gpu: &Gpu, wg_size: u32) -> Result<()> {
 fn dispatch_us(gpu: &Gpu) -> Result<f64> {
     let mut times = [0.0; 2];
     for (time, dispatches) in times.iter_mut().zip(DISPATCHES) {
-        let program = Program::from_plan(gpu, count::plan(gpu.profile(), dispatches))?;
+        let program = Program::from_own_plan(gpu, count::plan(gpu.profile(), dispatches))?;
         let counted = program.run(&[])?;
         if output(&counted) != [dispatches as f32] {
             return Err(Error::Gpu(format!("{dispatches} dispatches counted to {:?}", output(&counted))));

@@ -1,0 +1,1 @@
+alias Factor = f16; // what matrices multiply: half precision

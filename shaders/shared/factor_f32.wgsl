@@ -1,0 +1,1 @@
+alias Factor = f32; // what matrices multiply: single precision

@@ -1,0 +1,129 @@
+//! All `unsafe` of this crate: what wgpu cannot check for itself, each with the reason why it holds.
+#![expect(unsafe_code, reason = "wgpu offers these three no other way")]
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use wgpu::{
+    Device, ExperimentalFeatures, Features, PipelineCache, PipelineCacheDescriptor, ShaderModule,
+    ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource,
+};
+
+/// What is compiled into a kernel beside its own text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Checks {
+    /// Every index and divisor is checked, every loop ends, workgroup memory is zeroed.
+    All,
+    /// Nothing. Only for the steps of a plan that this crate made for the device at hand and gave to nobody: the fields
+    /// of a [`Plan`](crate::Plan) are public.
+    None,
+}
+
+/// wgpu 30 leaves loops and divisors checked on Vulkan, where it translates a module when it is created. It waits for the
+/// pipeline, where it does as it is told, if the module has an `override`. This one goes unused.
+const TRANSLATE_LATE: &str = "override TRANSLATE_LATE: u32 = 0u;\n";
+
+pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: Checks) -> ShaderModule {
+    let descriptor =
+        |source: String| ShaderModuleDescriptor { label: Some(label), source: ShaderSource::Wgsl(source.into()) };
+    match checks {
+        Checks::All => device.create_shader_module(descriptor(source.into())),
+        // SAFETY: no kernel accesses what is out of bounds, loops for ever or divides by zero, because
+        //
+        // - kernels and their parameters are this crate's. `Checks::None` is given out by `Program::from_own_plan` alone,
+        //   to plans that `Plan::new` made out of a `Graph`, whose fields are private and whose every node was checked by
+        //   its operation when it was added, and to the plans of `bench::peak`. Data (weights, inputs) is only ever
+        //   added, multiplied and compared: no address, bound or divisor comes from it.
+        // - an invocation returns where its index is not below the number of those that have something to do, before it
+        //   forms an address. What remains lies, by the planner's arithmetic, in its slices: `offset + pixel * stride +
+        //   channel`, where a buffer was made to hold the last pixel of every slice in it, and windows are clipped to
+        //   the image or read a stand-in within it. `tests/gpu` runs every kernel with the checks as well, over the same
+        //   shapes, with NaN in every buffer, and compares with the reference.
+        // - nothing wraps around: `Plan::check_limits` computes each buffer's bytes in 64 bits and refuses more than
+        //   `max_binding`, at most 4 GiB, so that all offsets, in values or vectors of four, are below 2³⁰; and
+        //   `window_output` keeps coordinates in padding within `i32`.
+        // - buffers are as large as planned: `Program` makes them, or `Program::bind` compares an app's with the plan.
+        // - every loop counts up to, or down from, a number that it does not change: an extent, a kernel's size, a
+        //   constant. Extents, strides, dilations and channel counts, which divide, are at least 1: a tensor without
+        //   elements gets no dispatch.
+        // - workgroup memory is written by all invocations before a barrier, and read behind it.
+        // - `subgroup_invocation_id` is below the lanes of a subgroup, which the device itself reports.
+        //
+        // Ray queries, mesh and task shaders there are none.
+        Checks::None => unsafe {
+            let source = format!("{source}{TRANSLATE_LATE}");
+            device.create_shader_module_trusted(descriptor(source), ShaderRuntimeChecks::unchecked())
+        },
+    }
+}
+
+/// What to open a device with that may have these features.
+pub(super) fn experimental(features: Features) -> ExperimentalFeatures {
+    if !features.intersects(Features::all_experimental_mask()) {
+        return ExperimentalFeatures::disabled();
+    }
+    // SAFETY: this accepts that wgpu's experimental features may have bugs that are undefined behaviour. Only
+    // `Gpu::with_matrices` asks for one, cooperative matrices, for a device that `bench::peak` alone holds, and that runs
+    // one kernel of ours, compiled with checks: no code of a user gets at it.
+    unsafe { ExperimentalFeatures::enabled() }
+}
+
+/// What begins a file of compiled pipelines.
+const MAGIC: [u8; 8] = *b"SPPWGPU1";
+
+/// `data` behind a header that tells whether all of it, and nothing else, is there, for this owner.
+pub(super) fn sealed(owner: &str, data: &[u8]) -> Vec<u8> {
+    [&MAGIC[..], &seal(owner, data).to_le_bytes(), data].concat()
+}
+
+/// `None` if `file` is not what [`sealed`] made for this owner.
+fn unsealed<'a>(owner: &str, file: &'a [u8]) -> Option<&'a [u8]> {
+    let (found, data) = file.strip_prefix(&MAGIC)?.split_first_chunk()?;
+    (u64::from_le_bytes(*found) == seal(owner, data)).then_some(data)
+}
+
+/// A checksum. Another release of Rust may compute another one, which costs one compilation.
+fn seal(owner: &str, data: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (owner, data).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A cache of pipelines that begins with what `file` holds, and whether that was of use. `owner` names the device.
+pub(super) fn pipeline_cache(device: &Device, owner: &str, file: &[u8]) -> (PipelineCache, bool) {
+    let data = unsealed(owner, file);
+    let descriptor = PipelineCacheDescriptor { label: Some("spp"), data, fallback: true };
+    // SAFETY: `data` came from `PipelineCache::get_data` on this device and driver: the checksum over data and owner is
+    // the one that `Pipelines::save` wrote around it, and a file that was cut off, mixed up or written by others does not
+    // have it by accident. Against intent there is no protection, as there is none for the program's own file; the
+    // documentation of `GpuOptions::pipeline_cache` says so.
+    (unsafe { device.create_pipeline_cache(&descriptor) }, data.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_owners_whole_file_is_opened() {
+        let file = sealed("adapter 1", b"pipelines");
+        assert_eq!(unsealed("adapter 1", &file), Some(&b"pipelines"[..]));
+        assert_eq!(unsealed("adapter 2", &file), None);
+        for len in 0..file.len() {
+            assert_eq!(unsealed("adapter 1", &file[..len]), None, "cut off after {len} bytes");
+        }
+        for i in 0..file.len() {
+            let mut changed = file.clone();
+            changed[i] ^= 1;
+            assert_eq!(unsealed("adapter 1", &changed), None, "byte {i} changed");
+        }
+        assert_eq!(unsealed("adapter 1", &[&file[..], b"\0"].concat()), None, "a byte too many");
+        // The owner's end and the data's begin cannot be confused.
+        assert_eq!(unsealed("adapter", &sealed("adapte", b"r1")), None);
+    }
+
+    #[test]
+    fn experimental_features_are_asked_for_by_name() {
+        assert!(!experimental(Features::SHADER_F16 | Features::SUBGROUP).is_enabled());
+        assert!(experimental(Features::EXPERIMENTAL_COOPERATIVE_MATRIX).is_enabled());
+    }
+}
