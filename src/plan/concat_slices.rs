@@ -7,7 +7,7 @@ use super::{BufferId, Order, Planner, Role, Slice, joined, physical};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
 use crate::ops::{Activation, Add, AffineActivation, SoftmaxAxis};
-use crate::tensor::MAX_ELEMENTS;
+use crate::tensor::{MAX_ELEMENTS, Shape};
 
 /// The place of each node's result. A graph input's is its NHWC copy.
 pub(super) fn run(planner: &mut Planner, graph: &Graph, batches: &[Vec<NodeId>], enabled: bool) -> Result<Vec<Slice>> {
@@ -23,6 +23,9 @@ pub(super) fn run(planner: &mut Planner, graph: &Graph, batches: &[Vec<NodeId>],
             places[id.index()] = Some(place);
         }
     }
+    if planner.options.reuse_buffers {
+        lend(graph, batches, &forms, &mut places);
+    }
     for batch in batches.iter().filter(|batch| batch.len() > 1) {
         share(planner, graph, batch, &forms, &mut places);
     }
@@ -32,6 +35,46 @@ pub(super) fn run(planner: &mut Planner, graph: &Graph, batches: &[Vec<NodeId>],
         }
     }
     Ok(places.into_iter().flatten().collect())
+}
+
+/// Puts a result into a concatenation that its dispatch writes to anyway, where another will lie once this was read: in
+/// the CSP blocks cv1 lies where cv6 will. That part of the buffer would hold nothing for most of its life.
+fn lend(graph: &Graph, batches: &[Vec<NodeId>], forms: &[Form], places: &mut [Option<Slice>]) {
+    let mut turns = vec![0; places.len()];
+    for (turn, batch) in batches.iter().enumerate() {
+        batch.iter().for_each(|id| turns[id.index()] = turn);
+    }
+    let is_concat = |id: NodeId| matches!(graph.nodes()[id.index()].op, Op::Concat(_));
+    let is_output = |id: NodeId| graph.outputs().iter().any(|(_, output)| *output == id);
+    let mut lent: Vec<NodeId> = Vec::new();
+    for id in batches.iter().flatten().copied() {
+        if places[id.index()].is_some() || is_output(id) {
+            continue;
+        }
+        let (shape, (order, segments)) = (graph.nodes()[id.index()].shape, &forms[id.index()]);
+        let readers = graph.ids().zip(graph.nodes()).filter(|(_, node)| node.inputs.contains(&id));
+        let reads: Vec<usize> = readers.map(|(reader, _)| turns[reader.index()]).collect();
+        let writes = |turn: usize, buffer: BufferId| {
+            batches[turn].iter().any(|other| places[other.index()].as_ref().is_some_and(|place| place.buffer == buffer))
+        };
+        let fits = |place: &Slice| {
+            let rows = |shape: Shape| (shape.n, shape.h, shape.w);
+            let room = place.order == *order && rows(place.shape) == rows(shape);
+            room && physical(segments) <= place.physical_c()
+                && writes(turns[id.index()], place.buffer)
+                && !reads.iter().any(|&turn| writes(turn, place.buffer))
+        };
+        let later = graph.ids().find(|later| {
+            let after = reads.iter().all(|&turn| turn < turns[later.index()]);
+            let free = after && !is_concat(*later) && !lent.contains(later);
+            free && places[later.index()].as_ref().is_some_and(fits)
+        });
+        if let Some(later) = later {
+            lent.push(later);
+            let place = places[later.index()].clone();
+            places[id.index()] = place.map(|place| Slice { shape, segments: segments.clone(), ..place });
+        }
+    }
 }
 
 /// Puts the results of one dispatch side by side in one buffer, so that it, and what reads them together, binds one.

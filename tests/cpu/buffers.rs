@@ -13,7 +13,7 @@ use crate::graphs::{CONSUMERS, behind_gaps, graph, sppf};
 use crate::plans::{X, plan, planned};
 
 /// Small graphs of every operation, and every case file.
-fn graphs() -> Vec<(String, Graph)> {
+pub(crate) fn graphs() -> Vec<(String, Graph)> {
     let mut graphs = vec![
         ("sppf of 9".into(), sppf(X, 9, true)),
         ("sppf of 8, parallel".into(), sppf(X, 8, false)),
@@ -37,7 +37,7 @@ fn options() -> Vec<(&'static str, PlanOptions)> {
 }
 
 /// Channels (NHWC) or values of an image (NCHW) that a slice covers.
-fn covered(slice: &Slice) -> std::ops::Range<u32> {
+pub(crate) fn covered(slice: &Slice) -> std::ops::Range<u32> {
     let len = match slice.order {
         Order::Nhwc => slice.physical_c(),
         Order::Nchw => slice.shape.c * slice.shape.h * slice.shape.w,
@@ -136,24 +136,31 @@ fn tensors_that_are_alive_together_keep_apart() {
     }
 }
 
-/// Follows whose values each shared buffer holds: once another tensor was written over one, nobody may touch that.
+/// Channels of a buffer, and whose values they hold: buffer and channel where none share.
+type Held = HashMap<u32, (BufferId, u32)>;
+
+/// Follows what each shared buffer holds: a step reads the values that it reads where none share.
 fn keeps_apart(apart: &Plan, shared: &Plan) -> Result<(), String> {
     assert_eq!(apart.steps.len(), shared.steps.len());
-    let mut holds: HashMap<BufferId, BufferId> = HashMap::new();
-    let mut gone: Vec<BufferId> = Vec::new();
+    let mut holds: HashMap<BufferId, (u32, Held)> = HashMap::new();
     for (i, (a, b)) in apart.steps.iter().zip(&shared.steps).enumerate() {
-        assert_eq!(a.source(), b.source());
-        for (own, common) in a.bindings.iter().zip(&b.bindings) {
-            if gone.contains(&own.buffer) {
-                return Err(format!("step {i} uses b{}, which was written over", own.buffer.index()));
+        assert_eq!([a.operands.len(), a.results.len()], [b.operands.len(), b.results.len()]);
+        let role = |slice: &Slice| &shared.buffers[slice.buffer.index()].role;
+        for (own, common) in a.operands.iter().zip(&b.operands).filter(|(_, b)| !matches!(role(b), Role::Input(_))) {
+            let held = holds.get(&common.buffer).map(|(_, held)| held);
+            for (own_c, common_c) in covered(own).zip(covered(common)) {
+                if held.and_then(|held| held.get(&common_c)) != Some(&(own.buffer, own_c)) {
+                    return Err(format!("step {i} reads another's values in channel {common_c} of {common}"));
+                }
             }
-            let held = holds.get(&common.buffer);
-            if !own.written && held.is_some_and(|held| *held != own.buffer) {
-                return Err(format!("step {i} reads another's values in b{}", common.buffer.index()));
+        }
+        for (own, common) in a.results.iter().zip(&b.results) {
+            let (stride, held) = holds.entry(common.buffer).or_default();
+            // Values at another distance are strewn over those that were there.
+            if *stride != common.stride {
+                (*stride, *held) = (common.stride, Held::new());
             }
-            if own.written {
-                gone.extend(holds.insert(common.buffer, own.buffer).filter(|held| *held != own.buffer));
-            }
+            held.extend(covered(common).zip(covered(own).map(|own_c| (own.buffer, own_c))));
         }
     }
     Ok(())
@@ -167,12 +174,13 @@ fn the_check_finds_a_buffer_shared_too_soon() {
         graph.add("add", p, q, Add { scale: 1.0, activation: Activation::None }).unwrap()
     });
     let [apart, mut shared] = [without(&graph), without(&graph)];
-    let target = |plan: &Plan, i: usize| plan.steps[i].bindings.last().unwrap().buffer;
+    let target = |plan: &Plan, i: usize| plan.steps[i].results[0].buffer;
     // The copy of x is free once p is made, and q may lie there; p may not, as the sum reads it.
     let [x, p, q] = [0, 1, 2].map(|i| target(&apart, i));
     let mut put = |into| {
         for (own, common) in apart.steps.iter().zip(&mut shared.steps) {
-            for (own, common) in own.bindings.iter().zip(&mut common.bindings) {
+            let own = own.operands.iter().chain(&own.results);
+            for (own, common) in own.zip(common.operands.iter_mut().chain(&mut common.results)) {
                 common.buffer = if own.buffer == q { into } else { own.buffer };
             }
         }

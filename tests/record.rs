@@ -1,0 +1,126 @@
+//! What recording costs the processor. wgpu allocates within its encoder, which is not ours to change; so the same calls
+//! are made by hand as well, with pipelines and bind groups made from the plan: `record` must allocate exactly as often.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(unsafe_code, reason = "an allocator cannot be implemented without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+use std::time::Instant;
+
+use serde_json::json;
+use spp_wgpu::plan::{Plan, Step};
+use spp_wgpu::wgpu::{
+    BindGroup, BindGroupDescriptor, BindGroupEntry, Buffer, BufferDescriptor, BufferUsages, CommandEncoder,
+    ComputePassDescriptor, ComputePipeline, ComputePipelineDescriptor, ShaderModuleDescriptor, ShaderSource,
+};
+use spp_wgpu::{Gpu, GpuOptions, Program, Shape, Weights, blocks, gpu};
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+/// SAFETY: all is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often this thread allocates, or makes an allocation larger.
+fn allocations(call: impl FnOnce()) -> usize {
+    let before = COUNT.get();
+    call();
+    COUNT.get() - before
+}
+
+/// What an encoder is given for each step.
+type Dispatch = (ComputePipeline, BindGroup, u32);
+
+const STORAGE: BufferUsages = BufferUsages::STORAGE;
+
+fn buffer(gpu: &Gpu, size: u64, usage: BufferUsages) -> Buffer {
+    gpu.device().create_buffer(&BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+}
+
+/// The steps of a plan whose dispatches all fit one dimension, without this crate's `Program`.
+fn dispatches(gpu: &Gpu, plan: &Plan) -> Vec<Dispatch> {
+    let buffers: Vec<Buffer> = plan.buffers.iter().map(|b| buffer(gpu, b.bytes, STORAGE)).collect();
+    let dispatch = |step: &Step| {
+        let source = ShaderSource::Wgsl(step.source().into());
+        let module = gpu.device().create_shader_module(ShaderModuleDescriptor { label: None, source });
+        let pipeline = gpu.device().create_compute_pipeline(&ComputePipelineDescriptor {
+            label: None,
+            layout: None,
+            module: &module,
+            entry_point: None,
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        let params = buffer(gpu, step.params.len() as u64, BufferUsages::UNIFORM);
+        let bound = step.bindings.iter().map(|b| (b.slot, &buffers[b.buffer.index()]));
+        let bound = bound.chain([(step.shader.params_binding, &params)]);
+        let entries: Vec<_> =
+            bound.map(|(binding, b)| BindGroupEntry { binding, resource: b.as_entire_binding() }).collect();
+        let layout = &pipeline.get_bind_group_layout(0);
+        let descriptor = BindGroupDescriptor { label: None, layout, entries: &entries };
+        let bind_group = gpu.device().create_bind_group(&descriptor);
+        (pipeline, bind_group, u32::try_from(step.workgroups).unwrap())
+    };
+    plan.steps.iter().map(dispatch).collect()
+}
+
+fn by_hand(encoder: &mut CommandEncoder, dispatches: &[Dispatch]) {
+    let descriptor = ComputePassDescriptor { label: Some("spp"), timestamp_writes: None };
+    let mut pass = encoder.begin_compute_pass(&descriptor);
+    for (pipeline, bind_group, workgroups) in dispatches {
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, Some(bind_group), &[]);
+        pass.dispatch_workgroups(*workgroups, 1, 1);
+    }
+}
+
+#[test]
+fn recording_allocates_nothing_beside_wgpu() {
+    assert_eq!(allocations(|| drop(black_box(Box::new(1)))), 1);
+    let gpu = Gpu::new(&GpuOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+    let (args, input) = (json!({"size": 300, "width": 0.0625}), Shape::new(1, 3, 300, 300));
+    let graph = blocks::build("rfbnet", &args, input, &Weights::seeded(1).scope("")).unwrap();
+    let program = Program::new(&gpu, &graph).unwrap();
+    let ports = [&program.plan().inputs, &program.plan().outputs];
+    let buffers = ports.map(|ports| ports.iter().map(|p| buffer(&gpu, p.shape.len() * 4, STORAGE)).collect::<Vec<_>>());
+    let [inputs, outputs] =
+        [&buffers[0], &buffers[1]].map(|b| b.iter().map(Buffer::as_entire_buffer_binding).collect::<Vec<_>>());
+    let bindings = program.bind(&inputs, &outputs).unwrap();
+    let dispatches = dispatches(&gpu, program.plan());
+
+    let (mut recording, mut finishing) = (Vec::new(), Vec::new());
+    for i in 0..200 {
+        let encoder = || gpu.device().create_command_encoder(&Default::default());
+        let (mut ours, mut theirs) = (encoder(), encoder());
+        let start = Instant::now();
+        let recorded = allocations(|| program.record(&mut ours, &bindings).unwrap());
+        recording.push(start.elapsed());
+        let wanted = allocations(|| by_hand(&mut theirs, &dispatches));
+        assert_eq!(recorded, wanted, "of {} dispatches, recording {i}", dispatches.len());
+        let start = Instant::now();
+        drop(ours.finish());
+        finishing.push(start.elapsed());
+    }
+    let [recording, finishing] = [recording, finishing].map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2] / dispatches.len() as u32
+    });
+    let (device, count) = (gpu::describe(gpu.info()), dispatches.len());
+    println!("{device}: {recording:?} a dispatch to record, {finishing:?} more in `finish` ({count}, median of 200)");
+}
