@@ -19,6 +19,7 @@ pub(crate) mod layout;
 pub(crate) mod linear;
 pub(crate) mod max_pool;
 pub(crate) mod max_pool_cascade;
+pub(crate) mod max_pool_cascade_strip;
 pub(crate) mod pyramid_pool;
 pub(crate) mod resize;
 pub(crate) mod softmax;
@@ -182,7 +183,7 @@ pub(crate) fn workgroups(len: u32) -> u64 {
 }
 
 /// Every kernel there is.
-pub fn shaders() -> [&'static Shader; 15] {
+pub fn shaders() -> [&'static Shader; 16] {
     [
         &add::SHADER,
         &affine_activation::SHADER,
@@ -196,6 +197,7 @@ pub fn shaders() -> [&'static Shader; 15] {
         &linear::SHADER,
         &max_pool::SHADER,
         &max_pool_cascade::SHADER,
+        &max_pool_cascade_strip::SHADER,
         &pyramid_pool::SHADER,
         &resize::SHADER,
         &softmax::SHADER,

@@ -242,17 +242,20 @@ fn every_shader_has_its_twins() {
     assert_eq!(listed.len(), stems.len(), "a shader is listed twice");
     for (stem, text) in &files {
         assert!(listed.iter().any(|shader| shader.stem == stem && shader.text == text), "{stem} includes another file");
-        // The other convolution kernels compute what the first does.
-        let truth =
-            if ["conv_direct", "conv_grouped", "conv_subgroup"].contains(&stem.as_str()) { "conv" } else { stem };
+        // Kernels of one operation compute the same.
+        let truth = match stem.as_str() {
+            "conv_direct" | "conv_grouped" | "conv_subgroup" => "conv",
+            "max_pool_cascade_strip" => "max_pool_cascade",
+            stem => stem,
+        };
         for twin in [format!("src/ops/{stem}.rs"), format!("src/reference/{truth}.rs"), format!("tests/gpu/{stem}.rs")]
         {
             let tested = fs::read_to_string(at(&twin)).unwrap_or_else(|e| panic!("{twin}: {e}"));
             assert!(!twin.starts_with("tests") || tested.contains("#[test]"), "{twin} tests nothing");
         }
         let benches = fs::read_to_string(at("benches/ops.rs")).unwrap();
-        // Where an adapter has subgroups of such a size, the rows of `conv` are this kernel's.
-        let row = if stem == "conv_subgroup" { "conv" } else { stem };
+        // On software adapters the rows of `conv` and of the cascade are these kernels'.
+        let row = if ["conv_subgroup", "max_pool_cascade_strip"].contains(&stem.as_str()) { truth } else { stem };
         assert!(benches.contains(&format!("(\"{row} ")), "benches/ops.rs has no row for {row}");
         let main = fs::read_to_string(at("tests/gpu/main.rs")).unwrap();
         assert!(main.contains(&format!("\nmod {stem};")), "tests/gpu/main.rs does not declare {stem}");
