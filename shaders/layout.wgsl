@@ -1,7 +1,7 @@
-// Reordering between NCHW and NHWC: y[a + b * y_b + n * y_n] = x[a * x_a + b * x_b + n * x_n]; x_b is 1 where TURN, else
-// x_a. From valid_a on, zeros are written (the padding of channels). Bits stay as they are.
-// One invocation makes four values of a at four of b: four at a time are read, turned, and written. Neighbours lie along
-// a, so that writes are side by side; where TURN, reads of 16 bytes are apart, and caches bring them together.
+// Reordering between NCHW and NHWC: y[a + b * y_b + n * y_n] = x[a * x_a + b * x_b + n * x_n]; x_b is 1 if TURN, x_a if
+// not. From valid_a on, zeros are written (the padding of channels). Bits stay as they are.
+// One invocation makes four values of a at each of four b, and moves four values at once. Invocations lie side by side
+// along a, as their writes do; if TURN, their reads of 16 bytes are apart, and caches bring those together.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 
 struct Params {

@@ -76,8 +76,8 @@ fn max_pool_cascade(
     }
 }
 
-// The maxima of four windows along a line of the tile, the first around `position`. Taps beyond the line's ends stand for
-// its end pixels, which such a window holds anyway.
+// The maxima of four windows along a line of the tile, the first around `position`. A tap beyond an end of the line
+// stands for the pixel at that end, which its window holds anyway.
 fn pooled(line: u32, step: u32, position: u32, extent: u32) -> array<vec4u, 4> {
     const LAST = 2u * RADIUS;
     var best = array<vec4u, 4>(ORDERED_LOWEST, ORDERED_LOWEST, ORDERED_LOWEST, ORDERED_LOWEST);

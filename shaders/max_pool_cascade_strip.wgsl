@@ -1,6 +1,7 @@
 // Three chained stride-1 max pools of 5x5, NHWC: y[i] = the maximum of x over a square of radius (i + 1) * 2, i < 3.
-// One invocation makes four channels of a strip of STRIP <= 8 columns, all three results, from top to bottom. It reads a
-// pixel once, in straight-line code on registers: software adapters spend their time on memory, private arrays included.
+// One invocation makes four channels of a strip of STRIP <= 8 columns, all three results, from top to bottom. It reads
+// each pixel of the strip and its margins once, and keeps maxima in registers by straight-line code: on software
+// adapters memory takes the time, and arrays with a variable index are memory.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 
 struct Params {

@@ -92,10 +92,10 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &MaxPool, x: &Slice,
 
 /// Binds `y` to be written and `x` to be read, once where both lie in one buffer.
 pub(super) fn bound(step: Step, x: &Slice, y: &Slice) -> Step {
-    let step = step.writes(0, y);
-    if x.buffer == y.buffer {
+    let step = if x.buffer == y.buffer {
         step.within(x).piece(piece!("source_within"))
     } else {
         step.reads(2, x).piece(piece!("source_apart"))
-    }
+    };
+    step.writes(0, y)
 }
