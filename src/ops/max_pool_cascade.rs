@@ -109,8 +109,8 @@ impl Tile {
     }
 }
 
-/// One dispatch: reads slice `x`, writes slice `y`, which may lie in the same buffer. One a pool where they reach beyond
-/// a tile.
+/// One dispatch, or one a pool where they reach beyond a tile: reads slice `x`, writes slice `y`, which may lie in the
+/// same buffer.
 pub(crate) fn plan(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
     if max_pool_cascade_strip::takes(planner.profile, cascade, x) {
         return max_pool_cascade_strip::plan(planner, node, x, y);

@@ -1,5 +1,5 @@
-//! Three chained pools of 5x5 on software adapters: no workgroup memory, and no loop but the one over rows. Attributes and
-//! truth are [`super::MaxPoolCascade`]'s; shader: `max_pool_cascade_strip`.
+//! Three chained pools of 5x5 on software adapters: no workgroup memory, and no loop but the one over rows. Attributes
+//! and truth are [`super::MaxPoolCascade`]'s; shader: `max_pool_cascade_strip`.
 
 use super::max_pool;
 use super::max_pool_cascade::{MaxPoolCascade, Params};
