@@ -1,9 +1,11 @@
-// Reordering between NCHW and NHWC: y[a * y_a + b * y_b + n * y_n] = x[a * x_a + b * x_b + n * x_n].
-// a runs fastest; from valid_a on, zeros are written (the padding of channels). Bits stay as they are.
-// One invocation makes one value. Dispatch: ceil(len / WG_SIZE) workgroups.
+// Reordering between NCHW and NHWC: y[a + b * y_b + n * y_n] = x[a * x_a + b * x_b + n * x_n]; x_b is 1 if TURN, x_a if
+// not. From valid_a on, zeros are written (the padding of channels). Bits stay as they are.
+// One invocation makes four values of a at each of four b, and moves four values at once. Invocations lie side by side
+// along a, as their writes do; if TURN, their reads of 16 bytes are apart, and caches bring those together.
+// Dispatch: ceil(len / WG_SIZE) workgroups.
 
 struct Params {
-    len: u32, // extent_a * extent_b * images
+    len: u32, // ceil(extent_a / 4) * ceil(extent_b / 4) * images
     extent_a: u32,
     extent_b: u32,
     valid_a: u32,
@@ -12,13 +14,10 @@ struct Params {
     x_b: u32,
     x_n: u32,
     y_offset: u32,
-    y_a: u32,
     y_b: u32,
     y_n: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read_write> y: array<u32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WG_SIZE)
@@ -31,12 +30,43 @@ fn relayout(
     if i >= params.len {
         return;
     }
-    let a = i % params.extent_a;
-    let b = i / params.extent_a % params.extent_b;
-    let n = i / (params.extent_a * params.extent_b);
-    var value = 0u;
-    if a < params.valid_a {
-        value = x[params.x_offset + a * params.x_a + b * params.x_b + n * params.x_n];
+    let blocks_a = (params.extent_a + 3u) / 4u;
+    let blocks_b = (params.extent_b + 3u) / 4u;
+    let a = i % blocks_a * 4u;
+    let b = i / blocks_a % blocks_b * 4u;
+    let n = i / (blocks_a * blocks_b);
+    let x_first = params.x_offset + a * params.x_a + b * params.x_b + n * params.x_n;
+    let y_first = params.y_offset + a + b * params.y_b + n * params.y_n;
+    let v0 = line(x_first, a, b, 0u);
+    let v1 = line(x_first, a, b, 1u);
+    let v2 = line(x_first, a, b, 2u);
+    let v3 = line(x_first, a, b, 3u);
+    if TURN {
+        put(y_first, a, b, 0u, vec4u(v0.x, v1.x, v2.x, v3.x));
+        put(y_first, a, b, 1u, vec4u(v0.y, v1.y, v2.y, v3.y));
+        put(y_first, a, b, 2u, vec4u(v0.z, v1.z, v2.z, v3.z));
+        put(y_first, a, b, 3u, vec4u(v0.w, v1.w, v2.w, v3.w));
+    } else {
+        put(y_first, a, b, 0u, v0);
+        put(y_first, a, b, 1u, v1);
+        put(y_first, a, b, 2u, v2);
+        put(y_first, a, b, 3u, v3);
     }
-    y[params.y_offset + a * params.y_a + b * params.y_b + n * params.y_n] = value;
+}
+
+// Four values of x side by side: of b where TURN, else of a. Those beyond the extent are never written.
+fn line(first: u32, a: u32, b: u32, i: u32) -> vec4u {
+    if TURN && a + i < params.valid_a {
+        return load_x4(first + i * params.x_a);
+    }
+    if !TURN && b + i < params.extent_b {
+        return load_x4(first + i * params.x_b);
+    }
+    return vec4u(0u);
+}
+
+fn put(first: u32, a: u32, b: u32, i: u32, v: vec4u) {
+    if b + i < params.extent_b {
+        store_y4(first + i * params.y_b, v, params.extent_a - a);
+    }
 }

@@ -1,9 +1,12 @@
-// Chained stride-1 max pools, NHWC: y[i] = the maximum of x over a square of radius (i + 1) * (KERNEL / 2), i < TIMES.
-// One invocation makes four channels of RUN pixels of one row, all TIMES results; columns are shared along the run.
-// Dispatch: ceil(len / WG_SIZE) workgroups.
+// Chained stride-1 max pools, NHWC: y[i] = the maximum of x over a square of radius (i + 1) * RADIUS, i < TIMES.
+// One workgroup makes four channels of INNER_H * INNER_W pixels, all TIMES results. It reads these pixels, and around
+// them as many as the pools reach, once into workgroup memory: TILE_H * TILE_W at most. There it pools along rows, then
+// along columns, again and again; an invocation makes four neighbours of a row, of a column, and reads for them what
+// they share once.
+// Dispatch: n * ceil(height / INNER_H) * ceil(width / INNER_W) * channels4 workgroups, channels fastest.
 
 struct Params {
-    len: u32, // invocations: n * height * ceil(width / RUN) * channels4
+    len: u32, // workgroups
     channels4: u32,
     height: u32,
     width: u32,
@@ -16,70 +19,81 @@ struct Params {
 @group(0) @binding(0) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(1) var<uniform> params: Params;
 
-const RADIUS: i32 = i32(KERNEL / 2u);
-const REACH: i32 = RADIUS * i32(TIMES);
+const REACH: u32 = RADIUS * TIMES;
+const PITCH: u32 = TILE_W + 1u; // odd, so that neither rows nor columns meet in one bank
 
-@compute @workgroup_size(WG_SIZE)
+var<workgroup> tile: array<vec4u, TILE_H * PITCH>;
+
+@compute @workgroup_size(TILE_H * TILE_W / 4u)
 fn max_pool_cascade(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = workgroup_index(workgroup, groups) * WG_SIZE + lane;
+    let index = workgroup_index(workgroup, groups);
     if index >= params.len {
         return;
     }
-    let runs = (params.width + RUN - 1u) / RUN;
     let c = index % params.channels4;
-    let run = index / params.channels4;
-    let ox = i32(run % runs * RUN);
-    let oy = i32(run / runs % params.height);
-    let image = run / (runs * params.height) * params.height;
-    let top = max(oy - REACH, 0);
-    let bottom = min(oy + REACH, i32(params.height) - 1);
-    let right = min(ox + i32(RUN) - 1 + REACH, i32(params.width) - 1);
+    let tiles = vec2u((params.height + INNER_H - 1u) / INNER_H, (params.width + INNER_W - 1u) / INNER_W);
+    let number = index / params.channels4;
+    // Rows and columns: of the results, and of what lies in the tile.
+    let inner = vec2u(number / tiles.y % tiles.x * INNER_H, number % tiles.y * INNER_W);
+    let inner_end = min(inner + vec2u(INNER_H, INNER_W), vec2u(params.height, params.width));
+    let begin = max(inner, vec2u(REACH)) - REACH;
+    let extent = min(inner_end + REACH, vec2u(params.height, params.width)) - begin;
+    let image = number / (tiles.x * tiles.y) * params.height;
 
-    var best: array<array<vec4u, TIMES>, RUN>;
-    for (var r = 0u; r < RUN; r++) {
-        for (var t = 0u; t < TIMES; t++) {
-            best[r][t] = ORDERED_LOWEST;
+    // An invocation's four pixels of a row, and of a column.
+    let row = vec2u(lane % TILE_H, lane / TILE_H * 4u);
+    let column = vec2u(lane / TILE_W * 4u, lane % TILE_W);
+    for (var i = 0u; i < 4u; i++) {
+        let at = row + vec2u(0u, i);
+        if all(at < extent) {
+            let pixel = (image + begin.x + at.x) * params.width + begin.y + at.y;
+            tile[at.x * PITCH + at.y] = to_ordered(load_x(params.x_offset + pixel * params.x_stride + c));
         }
     }
-    for (var ix = max(ox - REACH, 0); ix <= right; ix++) {
-        // The maxima of this column over each result's rows, then of each pixel of the run that sees the column.
-        var column: array<vec4u, TIMES>;
-        for (var t = 0u; t < TIMES; t++) {
-            column[t] = ORDERED_LOWEST;
-        }
-        for (var iy = top; iy <= bottom; iy++) {
-            let pixel = (image + u32(iy)) * params.width + u32(ix);
-            let key = to_ordered(load_x(params.x_offset + pixel * params.x_stride + c));
-            let nearest = first_result(abs(iy - oy));
-            column[nearest] = max(column[nearest], key);
-        }
-        for (var t = 1u; t < TIMES; t++) {
-            column[t] = max(column[t], column[t - 1u]);
-        }
-        let seen_from = u32(max(ix - ox - REACH, 0));
-        let seen_to = u32(min(ix - ox + REACH, i32(RUN) - 1));
-        for (var r = seen_from; r <= seen_to; r++) {
-            for (var t = first_result(abs(ix - ox - i32(r))); t < TIMES; t++) {
-                best[r][t] = max(best[r][t], column[t]);
-            }
-        }
-    }
-    for (var r = 0u; r < RUN; r++) {
-        let x = u32(ox) + r;
-        if x < params.width {
-            let at = params.y_offset + ((image + u32(oy)) * params.width + x) * params.y_stride + c;
-            for (var t = 0u; t < TIMES; t++) {
-                y[at + t * params.channels4] = from_ordered(best[r][t]);
+    workgroupBarrier();
+    for (var t = 0u; t < TIMES; t++) {
+        let across = pooled(row.x * PITCH, 1u, row.y, extent.y);
+        workgroupBarrier();
+        put(row.x * PITCH + row.y, 1u, across);
+        workgroupBarrier();
+        let down = pooled(column.y, PITCH, column.x, extent.x);
+        workgroupBarrier();
+        put(column.x * PITCH + column.y, PITCH, down);
+        workgroupBarrier();
+        for (var i = 0u; i < 4u; i++) {
+            let at = row + vec2u(0u, i);
+            let position = begin + at;
+            if all(position >= inner) && all(position < inner_end) {
+                let pixel = (image + position.x) * params.width + position.y;
+                let key = tile[at.x * PITCH + at.y];
+                y[params.y_offset + pixel * params.y_stride + t * params.channels4 + c] = from_ordered(key);
             }
         }
     }
 }
 
-// The first result whose square reaches this far; TIMES where none does.
-fn first_result(distance: i32) -> u32 {
-    return u32(max(distance - 1, 0) / RADIUS);
+// The maxima of four windows along a line of the tile, the first around `position`. A tap beyond an end of the line
+// stands for the pixel at that end, which its window holds anyway.
+fn pooled(line: u32, step: u32, position: u32, extent: u32) -> array<vec4u, 4> {
+    const LAST = 2u * RADIUS;
+    var best = array<vec4u, 4>(ORDERED_LOWEST, ORDERED_LOWEST, ORDERED_LOWEST, ORDERED_LOWEST);
+    for (var i = 0u; i < LAST + 4u; i++) {
+        let key = tile[line + min(max(position + i, RADIUS) - RADIUS, extent - 1u) * step];
+        best[0] = max(best[0], select(ORDERED_LOWEST, key, i <= LAST));
+        best[1] = max(best[1], select(ORDERED_LOWEST, key, i >= 1u && i <= LAST + 1u));
+        best[2] = max(best[2], select(ORDERED_LOWEST, key, i >= 2u && i <= LAST + 2u));
+        best[3] = max(best[3], select(ORDERED_LOWEST, key, i >= 3u));
+    }
+    return best;
+}
+
+fn put(at: u32, step: u32, keys: array<vec4u, 4>) {
+    tile[at] = keys[0];
+    tile[at + step] = keys[1];
+    tile[at + 2u * step] = keys[2];
+    tile[at + 3u * step] = keys[3];
 }

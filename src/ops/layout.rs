@@ -40,7 +40,6 @@ params! {
     x_b: u32,
     x_n: u32,
     y_offset: u32,
-    y_a: u32,
     y_b: u32,
     y_n: u32,
 }
@@ -59,7 +58,6 @@ pub(crate) fn plan_to_nhwc(planner: &mut Planner, node: &str, x: &Slice, y: &Sli
     let pixels = y.shape.h * y.shape.w;
     for (logical, physical, channels) in y.runs() {
         let params = Params {
-            len: y.shape.n * pixels * padded(channels),
             extent_a: padded(channels),
             extent_b: pixels,
             valid_a: channels,
@@ -68,9 +66,9 @@ pub(crate) fn plan_to_nhwc(planner: &mut Planner, node: &str, x: &Slice, y: &Sli
             x_b: 1,
             x_n: x.stride,
             y_offset: y.offset + physical,
-            y_a: 1,
             y_b: y.stride,
             y_n: y.stride * pixels,
+            ..Params::default()
         };
         push(planner, node, params, x, y);
     }
@@ -81,7 +79,6 @@ pub(crate) fn plan_to_nchw(planner: &mut Planner, node: &str, x: &Slice, y: &Sli
     let pixels = x.shape.h * x.shape.w;
     for (logical, physical, channels) in x.runs() {
         let params = Params {
-            len: x.shape.n * pixels * channels,
             extent_a: pixels,
             extent_b: channels,
             valid_a: pixels,
@@ -90,9 +87,9 @@ pub(crate) fn plan_to_nchw(planner: &mut Planner, node: &str, x: &Slice, y: &Sli
             x_b: 1,
             x_n: x.stride * pixels,
             y_offset: y.offset + logical * pixels,
-            y_a: 1,
             y_b: pixels,
             y_n: y.stride,
+            ..Params::default()
         };
         push(planner, node, params, x, y);
     }
@@ -103,7 +100,6 @@ pub(crate) fn plan_rows(planner: &mut Planner, node: &str, x: &Slice, y: &Slice)
     let pixels = x.shape.h * x.shape.w;
     for (logical, physical, channels) in x.runs() {
         let params = Params {
-            len: x.shape.n * pixels * channels,
             extent_a: channels,
             extent_b: pixels,
             valid_a: channels,
@@ -112,9 +108,9 @@ pub(crate) fn plan_rows(planner: &mut Planner, node: &str, x: &Slice, y: &Slice)
             x_b: x.stride,
             x_n: x.stride * pixels,
             y_offset: y.offset + logical,
-            y_a: 1,
             y_b: x.shape.c,
             y_n: y.stride,
+            ..Params::default()
         };
         push(planner, node, params, x, y);
     }
@@ -124,7 +120,6 @@ pub(crate) fn plan_rows(planner: &mut Planner, node: &str, x: &Slice, y: &Slice)
 pub(crate) fn plan_copy(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
     let values = x.shape.c * x.shape.h * x.shape.w;
     let params = Params {
-        len: x.shape.n * values,
         extent_a: values,
         extent_b: 1,
         valid_a: values,
@@ -133,14 +128,28 @@ pub(crate) fn plan_copy(planner: &mut Planner, node: &str, x: &Slice, y: &Slice)
         x_b: 0,
         x_n: x.stride,
         y_offset: y.offset,
-        y_a: 1,
         y_b: 0,
         y_n: y.stride,
+        ..Params::default()
     };
     push(planner, node, params, x, y);
 }
 
+/// Sets `len`, and takes four values at once wherever they lie so that it can.
 fn push(planner: &mut Planner, node: &str, params: Params, x: &Slice, y: &Slice) {
-    let step = Step::new(node, &SHADER, &params, workgroups(params.len)).reads(0, x).writes(1, y);
-    planner.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)));
+    let Params { extent_a, extent_b, x_offset, x_a, x_b, x_n, y_offset, y_b, y_n, .. } = params;
+    let len = extent_a.div_ceil(4) * extent_b.div_ceil(4) * x.shape.n;
+    let turn = x_b == 1;
+    let by_four = |values: &[u32]| values.iter().all(|value| value.is_multiple_of(4));
+    let from = if by_four(&[x_offset, if turn { x_a } else { x_b }, x_n]) {
+        piece!("x4_aligned")
+    } else if by_four(&[x_n * x.shape.n]) {
+        piece!("x4_shifted")
+    } else {
+        piece!("x4_scalar") // the buffer's last values make no vec4
+    };
+    let to = if by_four(&[extent_a, y_offset, y_b, y_n]) { piece!("y4_aligned") } else { piece!("y4_scalar") };
+    let step = Step::new(node, &SHADER, &Params { len, ..params }, workgroups(len)).reads(0, x).writes(1, y);
+    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));
+    planner.push(step.piece(from).piece(to));
 }

@@ -64,12 +64,12 @@ pub(crate) static SHADER: Shader = Shader {
     stem: "max_pool",
     text: shader!("max_pool"),
     pieces: &[piece!("index"), piece!("window"), piece!("ordered"), piece!("lanes")],
-    params_binding: 2,
+    params_binding: 1,
     params: Params::FIELDS,
     tables: &[],
 };
 
-/// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels.
+/// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels, which may lie in the same buffer.
 pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &MaxPool, x: &Slice, y: &Slice) {
     let len = y.pixels() * y.channels4();
     let params = Params {
@@ -85,7 +85,17 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &MaxPool, x: &Slice,
         y_offset: y.offset4(),
         y_stride: y.stride4(),
     };
-    let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
+    let step = bound(Step::new(node, &SHADER, &params, workgroups(len)), x, y);
     let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE));
     planner.push(step.loops(pool.kernel).window(pool.kernel, pool.stride, pool.dilation, pool.padding));
+}
+
+/// Binds `y` to be written and `x` to be read, once where both lie in one buffer.
+pub(super) fn bound(step: Step, x: &Slice, y: &Slice) -> Step {
+    let step = if x.buffer == y.buffer {
+        step.within(x).piece(piece!("source_within"))
+    } else {
+        step.reads(2, x).piece(piece!("source_apart"))
+    };
+    step.writes(0, y)
 }

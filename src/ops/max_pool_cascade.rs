@@ -1,9 +1,10 @@
 //! Chained stride-1 max pools of one odd kernel, each result kept: the heart of SPPF, and of SPP(5, 9, 13) too.
-//! Shader: `max_pool_cascade`; truth: `reference::max_pool_cascade`.
+//! Shader: `max_pool_cascade`, in workgroup memory; truth: `reference::max_pool_cascade`.
 
-use super::{WG_SIZE, workgroups};
+use super::max_pool::{self, MaxPool};
+use super::max_pool_cascade_strip;
 use crate::error::{Error, Result};
-use crate::plan::{Constant, DeviceClass, Planner, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Constant, DeviceProfile, Planner, Shader, Slice, Step, padded, params, piece, shader};
 use crate::tensor::Shape;
 
 /// `p1 = pool(x), p2 = pool(p1), …`, concatenated along channels: `[n, times * c, h, w]`.
@@ -48,6 +49,21 @@ params! {
     y_stride: u32,
 }
 
+impl Params {
+    pub(super) fn new(len: u32, x: &Slice, y: &Slice) -> Self {
+        Self {
+            len,
+            channels4: x.channels4(),
+            height: x.shape.h,
+            width: x.shape.w,
+            x_offset: x.offset4(),
+            x_stride: x.stride4(),
+            y_offset: y.offset4(),
+            y_stride: y.stride4(),
+        }
+    }
+}
+
 pub(crate) static SHADER: Shader = Shader {
     stem: "max_pool_cascade",
     text: shader!("max_pool_cascade"),
@@ -57,44 +73,92 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// Pixels of one invocation: columns are read once for all of them. A software adapter has few threads to feed, so that
-/// a row may be one invocation's; 20 for 4 halves its time there.
-fn run(class: DeviceClass, width: u32) -> u32 {
-    let longest = if class == DeviceClass::Software { 24 } else { 4 };
-    width.div_ceil(width.div_ceil(longest))
+/// What a workgroup makes along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tile {
+    /// Pixels of each result.
+    inner: u32,
+    /// Pixels in workgroup memory, a multiple of four: those, and a margin wherever another tile is beside this one.
+    whole: u32,
 }
 
-/// One dispatch: reads slice `x`, writes slice `y`, which may lie in the same buffer.
+impl Tile {
+    /// Most pixels in workgroup memory, down and across: 224 invocations, 14 784 bytes, within every adapter's limits.
+    const MOST: [u32; 2] = [28, 32];
+
+    /// The fewest tiles, all of one size; `None` where the margins alone fill one.
+    fn choose(extent: u32, reach: u32, most: u32) -> Option<Self> {
+        let margins = [(1, 0), (2, reach), (u32::MAX, reach.saturating_mul(2))];
+        let fit = margins.into_iter().find_map(|(tiles, margin)| {
+            let inner = most.checked_sub(margin).filter(|&inner| inner > 0)?;
+            (extent.div_ceil(inner) <= tiles).then_some((inner, margin))
+        });
+        let (inner, margin) = fit?;
+        let inner = extent.div_ceil(extent.div_ceil(inner));
+        Some(Self { inner, whole: padded(inner + margin) })
+    }
+
+    /// Down and across.
+    fn both(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: Shape) -> Option<[Self; 2]> {
+        let reach = (cascade.kernel / 2).saturating_mul(cascade.times);
+        let [h, w] = Self::MOST;
+        let [down, across] = [Self::choose(x.h, reach, h)?, Self::choose(x.w, reach, w)?];
+        let bytes = down.whole * (across.whole + 1) * 16;
+        let fits = bytes <= profile.workgroup_memory && down.whole * across.whole / 4 <= profile.max_invocations;
+        fits.then_some([down, across])
+    }
+}
+
+/// One dispatch, or one a pool where they reach beyond a tile: reads slice `x`, writes slice `y`, which may lie in the
+/// same buffer.
 pub(crate) fn plan(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
-    let run = run(planner.profile.class, x.shape.w);
-    let len = x.shape.n * x.shape.h * x.shape.w.div_ceil(run) * x.channels4();
-    let params = Params {
-        len,
-        channels4: x.channels4(),
-        height: x.shape.h,
-        width: x.shape.w,
-        x_offset: x.offset4(),
-        x_stride: x.stride4(),
-        y_offset: y.offset4(),
-        y_stride: y.stride4(),
+    if max_pool_cascade_strip::takes(planner.profile, cascade, x) {
+        return max_pool_cascade_strip::plan(planner, node, x, y);
+    }
+    let Some([down, across]) = Tile::both(planner.profile, cascade, x.shape) else {
+        return one_by_one(planner, node, cascade, x, y);
     };
-    let reach = (cascade.kernel / 2).saturating_mul(cascade.times);
-    let columns = reach.saturating_mul(2).saturating_add(run).min(x.shape.w);
-    let reach = reach.min(x.shape.h / 2);
-    let step = Step::new(node, &SHADER, &params, workgroups(len));
-    let step = if x.buffer == y.buffer {
-        step.within(x).piece(piece!("source_within"))
-    } else {
-        step.reads(2, x).piece(piece!("source_apart"))
-    };
-    planner.push(
-        step.writes(0, y)
-            .constant("WG_SIZE", Constant::U32(WG_SIZE))
-            .constant("KERNEL", Constant::U32(cascade.kernel))
-            .constant("TIMES", Constant::U32(cascade.times))
-            .constant("RUN", Constant::U32(run))
-            .loops([columns, reach.saturating_mul(2).saturating_add(1)])
-            .loops([columns, run, cascade.times])
-            .loops([columns, cascade.times]),
-    );
+    let len = x.shape.n * x.shape.h.div_ceil(down.inner) * x.shape.w.div_ceil(across.inner) * x.channels4();
+    let sizes = [
+        ("RADIUS", cascade.kernel / 2),
+        ("TIMES", cascade.times),
+        ("TILE_H", down.whole),
+        ("TILE_W", across.whole),
+        ("INNER_H", down.inner),
+        ("INNER_W", across.inner),
+    ];
+    let step = max_pool::bound(Step::new(node, &SHADER, &Params::new(len, x, y), u64::from(len)), x, y);
+    let step = step.loops([4]).loops([cascade.times, 2 * (cascade.kernel + 3) + 4]);
+    planner.push(step.constants(sizes.map(|(name, size)| (name, Constant::U32(size)))));
+}
+
+fn one_by_one(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
+    let pool = MaxPool::same(cascade.kernel);
+    let mut from = x.clone();
+    for i in 0..cascade.times {
+        let offset = y.offset + i * x.physical_c();
+        let result = Slice { offset, shape: x.shape, segments: x.segments.clone(), ..y.clone() };
+        max_pool::plan(planner, node, &pool, &from, &result);
+        from = result;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_are_few_and_even() {
+        let tile = |extent, reach| Tile::choose(extent, reach, 32).map(|tile| (tile.inner, tile.whole));
+        assert_eq!(tile(1, 6), Some((1, 4)));
+        assert_eq!(tile(20, 6), Some((20, 20)));
+        assert_eq!(tile(32, 99), Some((32, 32)), "a map in one tile needs no margin");
+        // Two tiles have one margin each.
+        assert_eq!(tile(38, 6), Some((19, 28)));
+        assert_eq!(tile(52, 6), Some((26, 32)));
+        assert_eq!(tile(53, 6), Some((18, 32)));
+        assert_eq!(tile(1000, 6), Some((20, 32)));
+        assert_eq!(tile(1000, 15), Some((2, 32)));
+        assert_eq!(tile(1000, 16), None);
+    }
 }

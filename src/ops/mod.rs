@@ -21,6 +21,7 @@ pub(crate) mod layout;
 pub(crate) mod linear;
 pub(crate) mod max_pool;
 pub(crate) mod max_pool_cascade;
+pub(crate) mod max_pool_cascade_strip;
 pub(crate) mod pyramid_pool;
 pub(crate) mod resize;
 pub(crate) mod softmax;
@@ -184,7 +185,7 @@ pub(crate) fn workgroups(len: u32) -> u64 {
 }
 
 /// Every kernel there is.
-pub fn shaders() -> [&'static Shader; 16] {
+pub fn shaders() -> [&'static Shader; 17] {
     [
         &add::SHADER,
         &affine_activation::SHADER,
@@ -198,6 +199,7 @@ pub fn shaders() -> [&'static Shader; 16] {
         &linear::SHADER,
         &max_pool::SHADER,
         &max_pool_cascade::SHADER,
+        &max_pool_cascade_strip::SHADER,
         &pyramid_pool::SHADER,
         &resize::SHADER,
         &conv_shift_add::SHADER,

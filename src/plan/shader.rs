@@ -44,12 +44,12 @@ macro_rules! params {
     ($name:ident { $($field:ident: $type:ident),* $(,)? }) => {
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
-        struct $name {
+        pub(super) struct $name {
             $($field: $type),*
         }
 
         impl $name {
-            const FIELDS: $crate::plan::Fields = &[$((stringify!($field), stringify!($type))),*];
+            pub(super) const FIELDS: $crate::plan::Fields = &[$((stringify!($field), stringify!($type))),*];
         }
 
         const _: () = assert!(size_of::<$name>() == 4 * $name::FIELDS.len());

@@ -255,18 +255,22 @@ fn every_shader_has_its_twins() {
     assert_eq!(listed.len(), stems.len(), "a shader is listed twice");
     for (stem, text) in &files {
         assert!(listed.iter().any(|shader| shader.stem == stem && shader.text == text), "{stem} includes another file");
-        // The other convolution kernels compute what the first does; one is a step of an operation.
+        // Kernels of one operation compute the same; one is a step of an operation.
         let stem = if stem == "shift_add" { "conv_shift_add" } else { stem };
-        let kernels = ["conv_direct", "conv_grouped", "conv_subgroup", "conv_shift_add"];
-        let truth = if kernels.contains(&stem) { "conv" } else { stem };
+        let truth = match stem {
+            "conv_direct" | "conv_grouped" | "conv_subgroup" | "conv_shift_add" => "conv",
+            "max_pool_cascade_strip" => "max_pool_cascade",
+            stem => stem,
+        };
         for twin in [format!("src/ops/{stem}.rs"), format!("src/reference/{truth}.rs"), format!("tests/gpu/{stem}.rs")]
         {
             let tested = fs::read_to_string(at(&twin)).unwrap_or_else(|e| panic!("{twin}: {e}"));
             assert!(!twin.starts_with("tests") || tested.contains("#[test]"), "{twin} tests nothing");
         }
         let benches = fs::read_to_string(at("benches/ops.rs")).unwrap();
-        // Which of these makes the rows of `conv` depends on the adapter.
-        let row = if ["conv_subgroup", "conv_shift_add"].contains(&stem) { "conv" } else { stem };
+        // The adapter decides which of these makes the rows of `conv` and of the cascade.
+        let others = ["conv_subgroup", "conv_shift_add", "max_pool_cascade_strip"];
+        let row = if others.contains(&stem) { truth } else { stem };
         assert!(benches.contains(&format!("(\"{row} ")), "benches/ops.rs has no row for {row}");
         let main = fs::read_to_string(at("tests/gpu/main.rs")).unwrap();
         assert!(main.contains(&format!("\nmod {stem};")), "tests/gpu/main.rs does not declare {stem}");

@@ -23,6 +23,7 @@ mod layout;
 mod linear;
 mod max_pool;
 mod max_pool_cascade;
+mod max_pool_cascade_strip;
 mod passes;
 mod peak;
 mod pyramid_pool;

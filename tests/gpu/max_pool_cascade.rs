@@ -1,9 +1,9 @@
 //! Chained pools in one dispatch equal the pools one by one, bit for bit.
 
 use spp_wgpu::ops::{MaxPool, MaxPoolCascade};
-use spp_wgpu::{Graph, PlanOptions, Shape};
+use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
 
-use crate::harness::{Data, assert_same_bits, check_bits, graph, random, run, with_specials};
+use crate::harness::{Data, GPU, assert_same_bits, check_bits, graph, random, run, run_plan, stems, with_specials};
 
 const SHAPES: [Shape; 5] = [
     Shape::new(1, 8, 20, 20),
@@ -49,4 +49,41 @@ fn chained_equals_parallel_with_every_special_value() {
         check_bits("chained", &pyramid(shape, true), &x);
         check_bits("parallel", &pyramid(shape, false), &x);
     }
+}
+
+/// The kernels of a plan for a GPU, which must yield the reference's bits here, too.
+fn stems_for_a_gpu(graph: &Graph) -> Vec<&'static str> {
+    let profile = DeviceProfile { class: DeviceClass::Discrete, ..GPU.profile().clone() };
+    let plan = Plan::new(graph, &profile, &PlanOptions::default()).unwrap();
+    let stems = stems(&plan);
+    let shape = graph.inputs().next().unwrap().1.shape;
+    let x = [with_specials(random(shape, 5, Data::WideRange))];
+    let want = reference::run(graph, &x).unwrap();
+    assert_same_bits(&format!("{stems:?} on {shape}"), &run_plan(plan, &x)[0], &want[0]);
+    stems
+}
+
+#[test]
+fn tiles_meet_without_a_seam() {
+    // One tile, one short of two, two, three with a margin on both sides.
+    for (h, w) in [(1, 1), (28, 32), (29, 33), (44, 53), (45, 7), (3, 90)] {
+        for (kernel, times) in [(5, 3), (3, 2), (9, 1)] {
+            let cascade = MaxPoolCascade { kernel, times };
+            let shape = Shape::new(2, 5, h, w);
+            let graph = graph(shape, |graph, x| graph.max_pool_cascade("cascade", x, cascade).unwrap());
+            assert_eq!(stems_for_a_gpu(&graph), ["max_pool_cascade"]);
+        }
+    }
+    for shape in SHAPES {
+        assert_eq!(stems_for_a_gpu(&pyramid(shape, true)), ["max_pool", "max_pool_cascade"]);
+    }
+}
+
+#[test]
+fn a_reach_beyond_the_tiles_makes_a_dispatch_a_pool() {
+    let cascade = MaxPoolCascade { kernel: 9, times: 4 };
+    let x = |h, w| Shape::new(2, 6, h, w);
+    let graph = |shape| graph(shape, |graph, x| graph.max_pool_cascade("cascade", x, cascade).unwrap());
+    assert_eq!(stems_for_a_gpu(&graph(x(28, 32))), ["max_pool_cascade"]);
+    assert_eq!(stems_for_a_gpu(&graph(x(29, 33))), ["max_pool"; 4]);
 }

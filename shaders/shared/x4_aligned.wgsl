@@ -1,0 +1,7 @@
+// Four values side by side, where four begin at multiples of four only.
+
+@group(0) @binding(0) var<storage, read> x: array<vec4u>;
+
+fn load_x4(i: u32) -> vec4u {
+    return x[i / 4u];
+}

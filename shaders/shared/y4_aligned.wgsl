@@ -1,0 +1,7 @@
+// Four values side by side, where four begin at multiples of four only, and all are to be written.
+
+@group(0) @binding(1) var<storage, read_write> y: array<vec4u>;
+
+fn store_y4(i: u32, v: vec4u, count: u32) {
+    y[i / 4u] = v;
+}
