@@ -1,11 +1,11 @@
 // Three chained stride-1 max pools of 5x5, NHWC: y[i] = the maximum of x over a square of radius (i + 1) * 2, i < 3.
-// One invocation makes four channels of a strip of STRIP <= 8 columns, all three results, from top to bottom. It reads
+// One invocation makes four channels of a strip of up to eight columns, all three results, from top to bottom. It reads
 // each pixel of the strip and its margins once, and keeps maxima in registers by straight-line code: on software
 // adapters memory takes the time, and arrays with a variable index are memory.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 
 struct Params {
-    len: u32, // invocations: n * ceil(width / STRIP) * channels4
+    len: u32, // invocations: n * ceil(width / 8) * channels4
     channels4: u32,
     height: u32,
     width: u32,
@@ -31,9 +31,10 @@ fn max_pool_cascade_strip(
     if index >= params.len {
         return;
     }
-    let strips = (params.width + STRIP - 1u) / STRIP;
-    let left = i32(index / params.channels4 % strips * STRIP);
-    let right = min(left + i32(STRIP), i32(params.width));
+    let strips = (params.width + 7u) / 8u;
+    let columns = (params.width + strips - 1u) / strips;
+    let left = i32(index / params.channels4 % strips * columns);
+    let right = min(left + i32(columns), i32(params.width));
     let pixel = index / (params.channels4 * strips) * params.height * params.width;
     let x_begin = params.x_offset + index % params.channels4 + pixel * params.x_stride;
     let y_begin = params.y_offset + index % params.channels4 + pixel * params.y_stride;

@@ -1,5 +1,5 @@
-//! Three chained pools of 5x5 on software adapters: no workgroup memory, and no loop but the one over rows. Attributes
-//! and truth are [`super::MaxPoolCascade`]'s; shader: `max_pool_cascade_strip`.
+//! Three chained pools of 5x5 on llvmpipe: no workgroup memory, and no loop but the one over rows. Attributes and truth
+//! are [`super::MaxPoolCascade`]'s; shader: `max_pool_cascade_strip`.
 
 use super::max_pool;
 use super::max_pool_cascade::{MaxPoolCascade, Params};
@@ -14,7 +14,7 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// Invocations of a workgroup: one SIMD register of a software adapter, for the more workgroups its threads can share.
+/// Invocations of a workgroup, one subgroup: the more workgroups there are, the better threads can share them.
 const LANES: u32 = 8;
 
 /// Columns of an invocation, as the shader is written.
@@ -23,19 +23,18 @@ const COLUMNS: u32 = 8;
 /// Rows that the third pool is behind what is read.
 const BEHIND: u32 = 6;
 
-/// Whether the shader is written for it, and the device is one that it suits.
+/// Whether the shader is written for it, and the device is one that it suits: SwiftShader, of four lanes, takes minutes
+/// to compile so much straight-line code.
 pub(super) fn takes(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
     let rows = u64::from(x.shape.h) + u64::from(BEHIND);
-    let written_for = MaxPoolCascade { kernel: 5, times: 3 };
-    profile.class == DeviceClass::Software && *cascade == written_for && rows <= profile.max_iterations
+    let suits = profile.class == DeviceClass::Software && profile.subgroup_size == Some(LANES);
+    suits && *cascade == MaxPoolCascade { kernel: 5, times: 3 } && rows <= profile.max_iterations
 }
 
 /// One dispatch: reads slice `x`, writes slice `y`, which may lie in the same buffer.
 pub(super) fn plan(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
-    let strips = x.shape.w.div_ceil(COLUMNS);
-    let strip = x.shape.w.div_ceil(strips);
-    let len = x.shape.n * x.shape.w.div_ceil(strip) * x.channels4();
+    let len = x.shape.n * x.shape.w.div_ceil(COLUMNS) * x.channels4();
     let step = Step::new(node, &SHADER, &Params::new(len, x, y), u64::from(len.div_ceil(LANES)));
     let step = max_pool::bound(step, x, y).loops([x.shape.h + BEHIND]);
-    planner.push(step.constant("WG_SIZE", Constant::U32(LANES)).constant("STRIP", Constant::U32(strip)));
+    planner.push(step.constant("WG_SIZE", Constant::U32(LANES)));
 }
