@@ -1,14 +1,14 @@
 // Reordering between NCHW and NHWC: y[a + b * y_b + n * y_n] = x[a * x_a + b * x_b + n * x_n]; x_b is 1 if TURN, x_a if
-// not. From valid_a on, zeros are written (the padding of channels). Bits stay as they are.
+// not. From valid_a on lies the padding of channels, which becomes zero, or nothing. Bits stay as they are.
 // One invocation makes four values of a at each of four b, and moves four values at once. Invocations lie side by side
 // along a, as their writes do; if TURN, their reads of 16 bytes are apart, and caches bring those together.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 
 struct Params {
-    len: u32, // ceil(extent_a / 4) * ceil(extent_b / 4) * images
-    extent_a: u32,
+    len: u32, // blocks_a * ceil(extent_b / 4) * images
+    blocks_a: u32,
+    valid_a: u32, // in blocks_a * 4
     extent_b: u32,
-    valid_a: u32,
     x_offset: u32, // all in elements
     x_a: u32,
     x_b: u32,
@@ -30,11 +30,10 @@ fn relayout(
     if i >= params.len {
         return;
     }
-    let blocks_a = (params.extent_a + 3u) / 4u;
     let blocks_b = (params.extent_b + 3u) / 4u;
-    let a = i % blocks_a * 4u;
-    let b = i / blocks_a % blocks_b * 4u;
-    let n = i / (blocks_a * blocks_b);
+    let a = i % params.blocks_a * 4u;
+    let b = i / params.blocks_a % blocks_b * 4u;
+    let n = i / (params.blocks_a * blocks_b);
     let x_first = params.x_offset + a * params.x_a + b * params.x_b + n * params.x_n;
     let y_first = params.y_offset + a + b * params.y_b + n * params.y_n;
     let v0 = line(x_first, a, b, 0u);
@@ -54,7 +53,7 @@ fn relayout(
     }
 }
 
-// Four values of x side by side: of b where TURN, else of a. Those beyond the extent are never written.
+// Four values of x side by side: of b if TURN, of a if not. Those beyond the extent are never written.
 fn line(first: u32, a: u32, b: u32, i: u32) -> vec4u {
     if TURN && a + i < params.valid_a {
         return load_x4(first + i * params.x_a);
@@ -67,6 +66,6 @@ fn line(first: u32, a: u32, b: u32, i: u32) -> vec4u {
 
 fn put(first: u32, a: u32, b: u32, i: u32, v: vec4u) {
     if b + i < params.extent_b {
-        store_y4(first + i * params.y_b, v, params.extent_a - a);
+        store_y4(first + i * params.y_b, v, params.valid_a - a);
     }
 }

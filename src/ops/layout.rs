@@ -3,7 +3,7 @@
 
 use super::{WG_SIZE, workgroups};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, Planner, Shader, Slice, Step, padded, params, piece, shader};
+use crate::plan::{Constant, Order, Planner, Shader, Slice, Step, padded, params, piece, shader};
 use crate::tensor::Shape;
 
 /// Channels last, cut into rows: `x.permute(0, 2, 3, 1).reshape(n, -1, width)` as `[n, rows, 1, width]`.
@@ -32,9 +32,9 @@ impl Layout {
 
 params! {
     len: u32,
-    extent_a: u32,
-    extent_b: u32,
+    blocks_a: u32,
     valid_a: u32,
+    extent_b: u32,
     x_offset: u32,
     x_a: u32,
     x_b: u32,
@@ -58,9 +58,8 @@ pub(crate) fn plan_to_nhwc(planner: &mut Planner, node: &str, x: &Slice, y: &Sli
     let pixels = y.shape.h * y.shape.w;
     for (logical, physical, channels) in y.runs() {
         let params = Params {
-            extent_a: padded(channels),
-            extent_b: pixels,
             valid_a: channels,
+            extent_b: pixels,
             x_offset: x.offset + logical * pixels,
             x_a: pixels,
             x_b: 1,
@@ -79,9 +78,8 @@ pub(crate) fn plan_to_nchw(planner: &mut Planner, node: &str, x: &Slice, y: &Sli
     let pixels = x.shape.h * x.shape.w;
     for (logical, physical, channels) in x.runs() {
         let params = Params {
-            extent_a: pixels,
-            extent_b: channels,
             valid_a: pixels,
+            extent_b: channels,
             x_offset: x.offset + physical,
             x_a: x.stride,
             x_b: 1,
@@ -100,9 +98,8 @@ pub(crate) fn plan_rows(planner: &mut Planner, node: &str, x: &Slice, y: &Slice)
     let pixels = x.shape.h * x.shape.w;
     for (logical, physical, channels) in x.runs() {
         let params = Params {
-            extent_a: channels,
-            extent_b: pixels,
             valid_a: channels,
+            extent_b: pixels,
             x_offset: x.offset + physical,
             x_a: 1,
             x_b: x.stride,
@@ -120,9 +117,8 @@ pub(crate) fn plan_rows(planner: &mut Planner, node: &str, x: &Slice, y: &Slice)
 pub(crate) fn plan_copy(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
     let values = x.shape.c * x.shape.h * x.shape.w;
     let params = Params {
-        extent_a: values,
-        extent_b: 1,
         valid_a: values,
+        extent_b: 1,
         x_offset: x.offset,
         x_a: 1,
         x_b: 0,
@@ -135,10 +131,11 @@ pub(crate) fn plan_copy(planner: &mut Planner, node: &str, x: &Slice, y: &Slice)
     push(planner, node, params, x, y);
 }
 
-/// Sets `len`, and takes four values at once wherever they lie so that it can.
+/// Counts blocks, and takes four values at once wherever they lie so that it can.
 fn push(planner: &mut Planner, node: &str, params: Params, x: &Slice, y: &Slice) {
-    let Params { extent_a, extent_b, x_offset, x_a, x_b, x_n, y_offset, y_b, y_n, .. } = params;
-    let len = extent_a.div_ceil(4) * extent_b.div_ceil(4) * x.shape.n;
+    let Params { valid_a, extent_b, x_offset, x_a, x_b, x_n, y_offset, y_b, y_n, .. } = params;
+    let blocks_a = valid_a.div_ceil(4);
+    let len = blocks_a * extent_b.div_ceil(4) * x.shape.n;
     let turn = x_b == 1;
     let by_four = |values: &[u32]| values.iter().all(|value| value.is_multiple_of(4));
     let from = if by_four(&[x_offset, if turn { x_a } else { x_b }, x_n]) {
@@ -148,8 +145,9 @@ fn push(planner: &mut Planner, node: &str, params: Params, x: &Slice, y: &Slice)
     } else {
         piece!("x4_scalar") // the buffer's last values make no vec4
     };
-    let to = if by_four(&[extent_a, y_offset, y_b, y_n]) { piece!("y4_aligned") } else { piece!("y4_scalar") };
-    let step = Step::new(node, &SHADER, &Params { len, ..params }, workgroups(len)).reads(0, x).writes(1, y);
+    let room = if y.order == Order::Nhwc { padded(valid_a) } else { valid_a };
+    let to = if by_four(&[room, y_offset, y_b, y_n]) { piece!("y4_aligned") } else { piece!("y4_scalar") };
+    let step = Step::new(node, &SHADER, &Params { len, blocks_a, ..params }, workgroups(len)).reads(0, x).writes(1, y);
     let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));
     planner.push(step.piece(from).piece(to));
 }
