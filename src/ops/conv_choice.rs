@@ -74,6 +74,9 @@ fn all(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<Way> {
 fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (Way, String) {
     let software = profile.class == DeviceClass::Software;
     match kernel {
+        ConvKernel::Auto if software && conv_shift_add::pays(jobs) => {
+            return (Way::ShiftAdd, "long sums of few channels".into());
+        }
         ConvKernel::Auto if software => {}
         ConvKernel::Subgroup => {}
         ConvKernel::Auto | ConvKernel::Tiled => {
