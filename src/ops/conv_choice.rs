@@ -34,7 +34,7 @@ pub(super) fn choose(planner: &Planner, jobs: &[Job]) -> (Way, Choice) {
     let (profile, kernel) = (planner.profile, planner.options.conv_kernel);
     let (by_table, mut why) = by_table(profile, kernel, jobs);
     let mut ways = all(profile, kernel);
-    ways.extend((kernel == ConvKernel::Auto && conv_shift_add::takes(jobs)).then_some(Way::ShiftAdd));
+    ways.extend((kernel == ConvKernel::Auto && conv_shift_add::takes(profile, jobs)).then_some(Way::ShiftAdd));
     ways.retain(|way| *way != by_table);
     ways.insert(0, by_table);
     let class = jobs.iter().map(class).collect::<Vec<_>>().join(" + ");
@@ -74,7 +74,7 @@ fn all(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<Way> {
 fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (Way, String) {
     let software = profile.class == DeviceClass::Software;
     match kernel {
-        ConvKernel::Auto if software && conv_shift_add::pays(jobs) => {
+        ConvKernel::Auto if software && conv_shift_add::pays(profile, jobs) => {
             return (Way::ShiftAdd, "long sums of few channels".into());
         }
         ConvKernel::Auto if software => {}
@@ -82,7 +82,9 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (Way, 
         ConvKernel::Auto | ConvKernel::Tiled => {
             return match tile_by_table(profile, jobs) {
                 // As many times more workgroups as there are taps, where a classifier has too few.
-                Some((Tile::NARROW_SPLIT, why)) if kernel == ConvKernel::Auto && conv_shift_add::pays(jobs) => {
+                Some((Tile::NARROW_SPLIT, why))
+                    if kernel == ConvKernel::Auto && conv_shift_add::pays(profile, jobs) =>
+                {
                     (Way::ShiftAdd, why)
                 }
                 Some((tile, why)) => (Way::Tiled(tile), why),

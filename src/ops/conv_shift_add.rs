@@ -6,7 +6,7 @@
 use super::conv_jobs::{Job, Term};
 use super::{Conv, WG_SIZE, conv, conv_choice, workgroups};
 use crate::error::Result;
-use crate::plan::{Constant, Planner, Shader, Step, padded, params, piece, shader};
+use crate::plan::{Constant, DeviceProfile, Planner, Shader, Step, padded, params, piece, shader};
 use crate::tensor::{Shape, Tensor};
 
 params! {
@@ -34,22 +34,23 @@ pub(crate) static SHADER: Shader = Shader {
 /// Output channels, at most: with more, what the taps contribute is far larger than input and output.
 const MAX_OUT_C: u32 = 32;
 
-/// Whether it computes these jobs: one of them, few output channels, several taps of one input at stride 1, no residual.
-pub(super) fn takes(jobs: &[Job]) -> bool {
+/// Whether it computes these jobs: one of them, few output channels, several taps of one input at stride 1, no residual;
+/// and whether the device can hold what the taps contribute.
+pub(super) fn takes(profile: &DeviceProfile, jobs: &[Job]) -> bool {
     let [Job { terms, residual: None, y, .. }] = jobs else { return false };
     let fits = |term: &Term| term.conv.stride == [1, 1] && term.conv.groups == 1 && term.x == terms[0].x;
-    y.shape.c <= MAX_OUT_C
-        && y.segments.len() == 1
-        && terms.iter().all(fits)
-        && terms.iter().flat_map(Term::taps).count() > 1
+    let few = y.shape.c <= MAX_OUT_C && y.segments.len() == 1;
+    let taps = terms.iter().flat_map(Term::taps).count() as u64;
+    let bytes = terms.first().map_or(0, |term| u64::from(term.x.pixels()) * u64::from(y.physical_c()) * taps * 4);
+    few && terms.iter().all(fits) && taps > 1 && bytes <= profile.max_binding.min(profile.max_buffer)
 }
 
 /// Whether it takes them and their sums are so long that few workgroups would be at them for long, and read weights that
 /// no cache holds again for every tile (llvmpipe: 148 to 125 ms for DeepLab v2's at 41x41).
-pub(super) fn pays(jobs: &[Job]) -> bool {
+pub(super) fn pays(profile: &DeviceProfile, jobs: &[Job]) -> bool {
     const LONG: usize = 4096;
     let products = |term: &Term| term.taps().count() * term.x.shape.c as usize;
-    takes(jobs) && jobs.iter().flat_map(|job| &job.terms).map(products).sum::<usize>() >= LONG
+    takes(profile, jobs) && jobs.iter().flat_map(|job| &job.terms).map(products).sum::<usize>() >= LONG
 }
 
 /// For jobs that it [`takes`].
