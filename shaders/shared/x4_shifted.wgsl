@@ -2,9 +2,10 @@
 
 @group(0) @binding(0) var<storage, read> x: array<vec4u>;
 
+// Behind the last vec4, that one again: its values are beyond the extent.
 fn load_x4(i: u32) -> vec4u {
     let v = x[i / 4u];
-    let w = x[i / 4u + 1u];
+    let w = x[min(i / 4u + 1u, arrayLength(&x) - 1u)];
     let by_1 = select(v, vec4u(v.yzw, w.x), (i & 1u) != 0u);
     let then = select(w.xy, w.yz, (i & 1u) != 0u);
     return select(by_1, vec4u(by_1.zw, then), (i & 2u) != 0u);

@@ -45,7 +45,8 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         // - every loop counts up to, or down from, a number that it does not change: an extent, a kernel's size, a
         //   constant. Extents, strides, dilations and channel counts, which divide, are at least 1: a tensor without
         //   elements gets no dispatch.
-        // - workgroup memory is written by all invocations before a barrier, and read behind it.
+        // - workgroup memory is written before a barrier, and read behind it. The cascade also reads cells of its tile that
+        //   lie beyond the map and that nobody wrote, but only for values that go nowhere else.
         // - `subgroup_invocation_id` is below the lanes of a subgroup, which the device itself reports.
         //
         // Ray queries, mesh and task shaders there are none.
