@@ -286,7 +286,7 @@ fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
 }
 
 /// The terms' biases, each times its scale, with zeros up to `len` channels.
-fn summed_bias(job: &Job, len: u32) -> Vec<f32> {
+pub(super) fn summed_bias(job: &Job, len: u32) -> Vec<f32> {
     let mut sums = vec![0.0f64; len as usize];
     for term in &job.terms {
         for (sum, &bias) in sums.iter_mut().zip(term.conv.bias.as_deref().unwrap_or_default()) {

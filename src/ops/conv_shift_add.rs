@@ -3,7 +3,7 @@
 //! and there are as many more as there are taps. Attributes and truth are [`super::Conv`]'s; shaders: a convolution kernel,
 //! then `shift_add`.
 
-use super::conv_jobs::{Job, Term};
+use super::conv_jobs::{Job, Term, summed_bias};
 use super::{Conv, WG_SIZE, conv, conv_choice, workgroups};
 use crate::error::Result;
 use crate::plan::{Constant, DeviceProfile, Planner, Shader, Step, padded, params, piece, shader};
@@ -57,13 +57,7 @@ pub(super) fn pays(profile: &DeviceProfile, jobs: &[Job]) -> bool {
 pub(super) fn plan(planner: &mut Planner, job: &Job) -> Result<()> {
     let Some(Term { x, .. }) = job.terms.first() else { return Ok(()) };
     let (y, node) = (&job.y, &job.node);
-    let (mut shifts, mut bias) = (Vec::new(), vec![0.0; y.physical_c() as usize]);
-    for Term { conv, .. } in &job.terms {
-        for (sum, &value) in bias.iter_mut().zip(conv.bias.as_deref().unwrap_or_default()) {
-            *sum += f64::from(value) * f64::from(conv.scale);
-        }
-    }
-    let mut weights = Vec::new();
+    let (mut shifts, mut weights) = (Vec::new(), Vec::new());
     for term in &job.terms {
         let Conv { dilation, padding, .. } = &term.conv;
         for tap in term.taps() {
@@ -103,7 +97,7 @@ pub(super) fn plan(planner: &mut Planner, job: &Job) -> Result<()> {
         y_offset: y.offset4(),
         y_stride: y.stride4(),
     };
-    let bias: Vec<f32> = bias.into_iter().map(|sum| sum as f32).collect();
+    let bias = summed_bias(job, y.physical_c());
     let shifts_len = shifts.len();
     let shifts = planner.constant(format!("shifts of '{node}'"), shifts);
     let table = planner.weights(format!("bias of '{node}'"), &bias);
