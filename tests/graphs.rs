@@ -98,12 +98,16 @@ pub(crate) type Consumer = (&'static str, fn(&mut Graph, NodeId) -> NodeId);
 pub(crate) const CHANNELS: u32 = 24;
 
 /// Every operation, in each form that the planner treats differently.
-pub(crate) const CONSUMERS: [Consumer; 23] = [
+pub(crate) const CONSUMERS: [Consumer; 24] = [
     ("conv", |g, x| g.conv("y", x, same_conv(6, CHANNELS, 3)).unwrap()),
     ("conv, two groups", |g, x| g.conv("y", x, Conv { groups: 2, ..same_conv(8, CHANNELS / 2, 3) }).unwrap()),
     ("conv, eight groups", |g, x| g.conv("y", x, Conv { groups: 8, ..same_conv(16, CHANNELS / 8, 3) }).unwrap()),
     ("conv, depthwise", |g, x| g.conv("y", x, Conv { groups: CHANNELS, ..same_conv(CHANNELS, 1, 3) }).unwrap()),
     ("conv and residual", |g, x| g.conv_add("y", x, x, same_conv(CHANNELS, CHANNELS, 1)).unwrap()),
+    ("conv and residual of an image", |g, x| {
+        let pixel = g.global_pool("pixel", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap();
+        g.conv_add("y", x, pixel, same_conv(CHANNELS, CHANNELS, 3)).unwrap()
+    }),
     ("max_pool", |g, x| g.max_pool("y", x, MaxPool::new([2, 2])).unwrap()),
     ("max_pool_cascade", |g, x| g.max_pool_cascade("y", x, MaxPoolCascade { kernel: 3, times: 2 }).unwrap()),
     ("pyramid_pool", |g, x| {

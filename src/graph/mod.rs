@@ -191,15 +191,20 @@ impl Graph {
         self.push(name.into(), Op::Conv(conv), &[x], |op| rule.output_shape(op, shape).map_err(|e| from(e, &source)))
     }
 
-    /// `act(scale * conv(x) + residual)`: see [`Conv`]. Errors: a residual of another shape than the output.
+    /// `act(scale * conv(x) + residual)`: see [`Conv`]. The residual is of the output's shape, or one pixel an image,
+    /// `[n, out_c, 1, 1]`, that all pixels of the image get. Errors: a residual of another shape.
     pub fn conv_add(&mut self, name: impl Into<String>, x: NodeId, residual: NodeId, conv: Conv) -> Result<NodeId> {
         let source = self.node(x)?.clone();
         let added = self.node(residual)?.clone();
         let rule = conv.clone();
         self.push(name.into(), Op::Conv(conv), &[x, residual], |op| {
             let out = rule.output_shape(op, source.shape).map_err(|e| from(e, &source.name))?;
-            if out != added.shape {
-                let detail = format!("residual {} from '{}' is added to {out}", added.shape, added.name);
+            let pixel = Shape { h: 1, w: 1, ..out };
+            if ![out, pixel].contains(&added.shape) {
+                let detail = format!(
+                    "residual {} from '{}' is added to {out}, which takes {out} or {pixel}",
+                    added.shape, added.name
+                );
                 return Err(Error::mismatch(op, detail));
             }
             Ok(out)

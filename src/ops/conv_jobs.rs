@@ -13,7 +13,7 @@ pub(crate) struct Term {
     pub(crate) x: Slice,
 }
 
-/// `y = act(Σ terms + residual)`
+/// `y = act(Σ terms + residual)`, the residual of `y`'s shape or one pixel an image.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) node: String,
@@ -264,7 +264,8 @@ fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
             longest += kernel.iterations(term);
         }
         if let Some(slice) = &job.residual {
-            residual = piece!("epilogue_residual");
+            let whole = slice.shape == job.y.shape;
+            residual = if whole { piece!("epilogue_residual") } else { piece!("epilogue_image") };
             step = step.reads(3, slice);
         }
         step.iterations = step.iterations.max(longest);

@@ -12,6 +12,7 @@ mod fuse_add;
 mod fuse_cascade;
 mod fuse_sum;
 mod group_convs;
+mod image_bias;
 mod lower;
 mod profile;
 mod reuse_buffers;
@@ -52,6 +53,9 @@ pub struct PlanOptions {
     pub fuse_add: bool,
     /// Compute a sum of convolutions as one.
     pub fuse_sum: bool,
+    /// Compute what a resized map of one pixel adds to a 1x1 convolution of a concatenation once an image. Where the map is
+    /// infinite, bilinear resizing would make half of it NaN by a weight of zero; here it stays infinite.
+    pub image_bias: bool,
     /// Compute chained or nested stride-1 pools in one dispatch.
     pub fuse_cascade: bool,
     /// Compute convolutions that do not depend on each other in one dispatch.
@@ -74,6 +78,7 @@ impl Default for PlanOptions {
             fold_affine: true,
             fuse_add: true,
             fuse_sum: true,
+            image_bias: true,
             fuse_cascade: true,
             group_convs: true,
             concat_slices: true,
@@ -92,6 +97,7 @@ impl PlanOptions {
             fold_affine: false,
             fuse_add: false,
             fuse_sum: false,
+            image_bias: false,
             fuse_cascade: false,
             group_convs: false,
             concat_slices: false,
@@ -226,6 +232,9 @@ impl Plan {
         }
         if options.fuse_add {
             graph = fuse_add::run(&graph)?;
+        }
+        if options.image_bias {
+            graph = image_bias::run(&graph)?;
         }
         if options.fuse_cascade {
             graph = fuse_cascade::run(&graph)?;

@@ -31,12 +31,16 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
     let terms = op.weight.data().len() as f64 / f64::from(out.c);
     let scale = f64::from(op.scale);
     let plane = out.h as usize * out.w as usize;
+    // A residual of one pixel an image stands for all of them.
+    let repeated = residual.map_or(1, |residual| if residual.shape == out { 1 } else { plane });
     for (i, value) in values.iter_mut().enumerate() {
         let channel = i / plane % out.c as usize;
         let bias = op.bias.as_ref().map_or(0.0, |bias| f64::from(bias[channel]));
         let y = *value + bias;
-        let (added, added_bound) =
-            residual.map_or((0.0, 0.0), |residual| (residual.values[i], residual.bound.get(i).copied().unwrap_or(0.0)));
+        let (added, added_bound) = residual.map_or((0.0, 0.0), |residual| {
+            let i = i / repeated;
+            (residual.values[i], residual.bound.get(i).copied().unwrap_or(0.0))
+        });
         let total = if residual.is_some() { scale * y + added } else { scale * y };
         let Some(bound) = bound.get_mut(i) else {
             *value = activate(op.activation, total, 0.0).0;
@@ -177,6 +181,24 @@ mod tests {
         assert_eq!(values(&x, conv.clone()).1, [2.0, 0.0, 3.5]);
         let added = apply(&x, |graph, x| graph.conv_add("conv", x, x, conv));
         assert_eq!(added.values, [3.0, 0.0, 5.5]);
+    }
+
+    #[test]
+    fn a_residual_of_one_pixel_is_added_to_all_of_its_image() {
+        let x = counting([2, 1, 1, 3]);
+        let weight = tensor([2, 1, 1, 1], &[1.0, -1.0]);
+        let y = apply(&x, |graph, x| {
+            // 6 and 15: all of the image, times 10 and 100.
+            let sums = Conv::new(tensor([2, 1, 1, 3], &[10.0, 10.0, 10.0, 100.0, 100.0, 100.0]));
+            let sums = graph.conv("sums", x, sums)?;
+            graph.conv_add("conv", x, sums, Conv { scale: 2.0, ..Conv::new(weight) })
+        });
+        let want = [62.0, 64.0, 66.0, 598.0, 596.0, 594.0, 158.0, 160.0, 162.0, 1492.0, 1490.0, 1488.0];
+        assert_eq!(y.values, want);
+        // The last pixel's: the residual's own, √3 for its three products, and what adding it rounds.
+        let residual = (8.0 * 3f64.sqrt() + 3.0) * U * 1500.0;
+        let bound = 2.0 * (8.0 + 2.0) * U * 6.0 + residual + U * 1488.0;
+        assert!((y.bound[11] / bound - 1.0).abs() < 1e-12, "{}, want {bound}", y.bound[11]);
     }
 
     #[test]

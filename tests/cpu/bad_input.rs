@@ -138,8 +138,18 @@ const SHAPES: &[Row] = &[
         |g, x, _| g.conv("y", x, Conv { bias: Some(vec![0.0; 3].into()), ..conv() })),
     ("conv_add of other channels", "ShapeMismatch", &["conv 'y'", "expects 8", "'other'"],
         |g, x, o| g.conv_add("y", o, x, conv())),
-    ("conv_add of another residual", "ShapeMismatch", &["conv 'y'", "[1, 4, 6, 7] from 'other'", "[1, 4, 4, 3]"],
+    ("conv_add of another residual", "ShapeMismatch",
+        &["conv 'y'", "[1, 4, 6, 7] from 'other'", "takes [1, 4, 4, 3] or [1, 4, 1, 1]"],
         |g, x, o| g.conv_add("y", x, o, conv())),
+    ("conv_add of a column", "ShapeMismatch", &["conv 'y'", "[1, 4, 4, 1] from 'z'", "[1, 4, 4, 3]"],
+        |g, x, _| { let z = g.input("z", Shape::new(1, 4, 4, 1))?; g.conv_add("y", x, z, conv()) }),
+    ("conv_add of a pixel of other channels", "ShapeMismatch", &["[1, 1, 1, 1] from 'z'", "[1, 4, 1, 1]"],
+        |g, x, _| { let z = g.input("z", Shape::new(1, 1, 1, 1))?; g.conv_add("y", x, z, conv()) }),
+    ("conv_add of one pixel for all images", "ShapeMismatch", &["[1, 4, 1, 1] from 'z'", "[2, 4, 1, 1]"],
+        |g, _, _| {
+            let [x, z] = [("x2", Shape::new(2, 8, 6, 5)), ("z", Shape::new(1, 4, 1, 1))].map(|(n, s)| g.input(n, s));
+            g.conv_add("y", x?, z?, conv())
+        }),
     ("linear of other features", "ShapeMismatch", &["linear 'y'", "expects 239", "got 240: [1, 8, 6, 5] from 'x'"],
         |g, x, _| g.linear("y", x, linear(2, 239))),
     ("linear with a kernel", "ShapeMismatch", &["linear 'y'", "[2, 240, 1, 2]"],

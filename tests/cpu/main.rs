@@ -6,6 +6,7 @@ mod blocks;
 mod buffers;
 #[path = "../graphs.rs"]
 mod graphs;
+mod image_bias;
 mod memory;
 mod plans;
 mod shaders;

@@ -22,11 +22,11 @@ pub(crate) fn planned(graph: &Graph, change: impl FnOnce(&mut PlanOptions)) -> P
 }
 
 /// Stems of the kernels that compute, in order.
-fn stems(plan: &Plan) -> Vec<&'static str> {
+pub(crate) fn stems(plan: &Plan) -> Vec<&'static str> {
     plan.steps.iter().map(|step| step.shader.stem).filter(|stem| *stem != "layout").collect()
 }
 
-fn default_stems(graph: &Graph) -> Vec<&'static str> {
+pub(crate) fn default_stems(graph: &Graph) -> Vec<&'static str> {
     stems(&plan(graph, &PlanOptions::default()))
 }
 

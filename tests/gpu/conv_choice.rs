@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spp_wgpu::ops::{Activation, Add, Conv, Padding};
+use spp_wgpu::ops::{Activation, Add, Conv, GlobalPool, GlobalPoolKind, Padding};
 use spp_wgpu::plan::{Choice, ConvKernel, Tuning};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
 
@@ -25,7 +25,7 @@ fn tuned(class: &str, kernel: &str) -> PlanOptions {
     options
 }
 
-/// Widths at the edges of tiles, more steps of a sum than parts, a residual, strides, kernels beyond the image.
+/// Widths at the edges of tiles, more steps of a sum than parts, residuals, strides, kernels beyond the image.
 fn graphs() -> Vec<Graph> {
     let conv = |shape: Shape, out_c, change: fn(Conv) -> Conv| {
         let conv = change(Conv { activation: Activation::Silu, ..same_conv(out_c, shape.c, 3) });
@@ -35,8 +35,13 @@ fn graphs() -> Vec<Graph> {
         let y = graph.conv("conv", x, same_conv(36, 36, 1)).unwrap();
         graph.add("add", y, x, Add { scale: 0.5, activation: Activation::Relu }).unwrap()
     });
+    let pixel = graph(Shape::new(2, 36, 6, 5), |graph, x| {
+        let max = graph.global_pool("max", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap();
+        graph.conv_add("conv", x, max, same_conv(36, 36, 1)).unwrap()
+    });
     vec![
         residual,
+        pixel,
         conv(Shape::new(1, 1, 1, 1), 1, |conv| conv),
         conv(Shape::new(1, 70, 5, 7), 65, |conv| conv),
         conv(Shape::new(1, 5, 12, 11), 31, |conv| conv),

@@ -2,18 +2,20 @@
 
 use serde_json::json;
 use spp_wgpu::case::{Canonical, canonical};
-use spp_wgpu::{Plan, PlanOptions, Shape, reference};
+use spp_wgpu::ops::{Activation, Conv, GlobalPool, GlobalPoolKind, Resize, ResizeMode};
+use spp_wgpu::{Graph, Plan, PlanOptions, Shape, Tensor, reference};
 
-use crate::harness::{GPU, run_plan, wrong};
+use crate::harness::{Data, GPU, check, check_bits, graph, random, run, run_plan, stems, wrong};
 
 type Change = (&'static str, fn(&mut PlanOptions));
 
-const CHANGES: [Change; 9] = [
+const CHANGES: [Change; 10] = [
     ("with every pass", |_| {}),
     ("without fold_affine", |o| o.fold_affine = false),
     ("without fuse_sum", |o| o.fuse_sum = false),
     // Where both are on, fuse_sum leaves it nothing to do in these blocks.
     ("without fuse_add, fuse_sum", |o| (o.fuse_add, o.fuse_sum) = (false, false)),
+    ("without image_bias", |o| o.image_bias = false),
     ("without fuse_cascade", |o| o.fuse_cascade = false),
     ("without group_convs", |o| o.group_convs = false),
     ("without concat_slices", |o| o.concat_slices = false),
@@ -64,4 +66,58 @@ fn every_pass_alone_leaves_every_block_right() {
         }
     }
     assert_eq!(differ, [true; CHANGES.len()], "some switch changes no plan");
+}
+
+/// `act(scale * conv(cat(x, resize(max(x)))))`, the resized map first or last.
+fn pooled(shape: Shape, mode: ResizeMode, first: bool, conv: Conv) -> Graph {
+    graph(shape, |graph, x| {
+        let max = graph.global_pool("max", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap();
+        let image = graph.resize("image", max, Resize { out_h: shape.h, out_w: shape.w, mode }).unwrap();
+        let cat = graph.concat("cat", &if first { [image, x] } else { [x, image] }).unwrap();
+        graph.conv("conv", cat, conv).unwrap()
+    })
+}
+
+/// Images whose pixels differ, channels that are no multiple of four, and an image that is a pixel itself.
+#[test]
+fn image_bias_adds_each_image_its_own() {
+    for (c, out_c, [h, w]) in [(5, 21, [3, 7]), (21, 5, [9, 2]), (8, 33, [1, 1])] {
+        for (first, data) in [(true, Data::Integers), (false, Data::Integers), (true, Data::Uniform)] {
+            let shape = Shape::new(3, c, h, w);
+            let conv = Conv {
+                bias: Some(random(Shape::new(1, out_c, 1, 1), 3, data).into_data().into()),
+                scale: -2.0,
+                activation: Activation::Relu,
+                ..Conv::new(random(Shape::new(out_c, 2 * c, 1, 1), 4, data))
+            };
+            let mut x = random(shape, 5, data);
+            if data == Data::Integers {
+                let graph = pooled(shape, ResizeMode::Nearest, first, conv);
+                check_bits(&format!("{shape}"), &graph, std::slice::from_ref(&x));
+                // The second image's pixel is infinite in a channel, and NaN where a weight is zero.
+                x.data_mut()[(c * h * w) as usize] = f32::INFINITY;
+                check_bits(&format!("{shape}, infinite"), &graph, &[x]);
+            } else {
+                check(&format!("{shape}"), &pooled(shape, ResizeMode::Bilinear, first, conv), &[x]);
+            }
+        }
+    }
+}
+
+/// Where the pass and the graph differ: bilinear resizing weighs the pixel with zero, too.
+#[test]
+fn image_bias_keeps_infinities_that_resizing_would_not() {
+    let shape = Shape::new(1, 1, 4, 4);
+    let graph =
+        pooled(shape, ResizeMode::Bilinear, false, Conv::new(Tensor::filled(Shape::new(1, 2, 1, 1), 1.0).unwrap()));
+    let mut x = random(shape, 1, Data::Uniform);
+    x.data_mut()[5] = f32::INFINITY;
+    let nan = |y: &[Tensor]| y[0].data().iter().filter(|y| y.is_nan()).count();
+    let infinite = |y: &[Tensor]| y[0].data().iter().filter(|y| **y == f32::INFINITY).count();
+    let resized = reference::run(&graph, std::slice::from_ref(&x)).unwrap();
+    assert_eq!([nan(&resized), infinite(&resized)], [12, 4]);
+    let plan = Plan::new(&graph, GPU.profile(), &PlanOptions::default()).unwrap();
+    assert!(!stems(&plan).contains(&"resize"), "{plan}");
+    let got = run(&graph, &[x], &PlanOptions::default());
+    assert_eq!([nan(&got), infinite(&got)], [0, 16]);
 }
