@@ -201,10 +201,8 @@ impl Graph {
             let out = rule.output_shape(op, source.shape).map_err(|e| from(e, &source.name))?;
             let pixel = Shape { h: 1, w: 1, ..out };
             if ![out, pixel].contains(&added.shape) {
-                let detail = format!(
-                    "residual {} from '{}' is added to {out}, which takes {out} or {pixel}",
-                    added.shape, added.name
-                );
+                let (shape, name) = (added.shape, &added.name);
+                let detail = format!("residual {shape} from '{name}' is neither the output's {out} nor {pixel}");
                 return Err(Error::mismatch(op, detail));
             }
             Ok(out)

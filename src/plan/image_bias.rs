@@ -1,8 +1,8 @@
 //! Pass: maps of one pixel that are resized, concatenated and projected, as the image pooling of ASPP v3, go through their
 //! columns of the 1x1 projection once an image and not at every pixel: `act(w * rest + w' * image)`.
 //!
-//! The terms of each sum stay the same, and so does what NaN does. Bilinear resizing multiplies an infinite value by
-//! zero on the upper and left half of the map and makes it NaN there; here it is infinite everywhere.
+//! The terms of each sum stay the same, NaN and infinities among them, but for one: bilinear resizing weighs a pixel with
+//! zero, too, in the upper and in the left half of the map, and makes NaN of an infinite one there. Here it stays infinite.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -44,8 +44,7 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
         let [first, last] = [&images[0], &images[images.len() - 1]].map(|(id, _)| name(*id));
         let image = side_by_side(new, last, &pixels)?;
         let weight = columns(&conv.weight, images)?;
-        let scale = conv.scale;
-        let image = new.conv(first, image, Conv { scale, ..Conv::new(weight) })?;
+        let image = new.conv(first, image, Conv { scale: conv.scale, ..Conv::new(weight) })?;
 
         let others: Vec<NodeId> = rest.iter().map(|(id, _)| map[id]).collect();
         let others = side_by_side(new, name(node.inputs[0]), &others)?;

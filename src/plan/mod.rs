@@ -53,8 +53,8 @@ pub struct PlanOptions {
     pub fuse_add: bool,
     /// Compute a sum of convolutions as one.
     pub fuse_sum: bool,
-    /// Compute what a resized map of one pixel adds to a 1x1 convolution of a concatenation once an image. Where the map is
-    /// infinite, bilinear resizing would make half of it NaN by a weight of zero; here it stays infinite.
+    /// Compute what a resized map of one pixel adds to a 1x1 convolution of a concatenation once an image. Where it is
+    /// infinite it stays so; bilinear resizing alone makes NaN of it in three quarters of the map, by weights of zero.
     pub image_bias: bool,
     /// Compute chained or nested stride-1 pools in one dispatch.
     pub fuse_cascade: bool,

@@ -142,22 +142,17 @@ fn adds_one_pixel_to_all_of_its_image() {
     for (c, [h, w]) in [(5, [3, 7]), (21, [9, 1]), (64, [8, 8]), (5, [1, 1])] {
         for (groups, data) in [(1, Data::Uniform), (1, Data::Integers), (c, Data::Integers)] {
             let shape = Shape::new(3, c, h, w);
-            let random = |c, kernel, seed| random(Shape::new(21 * c, shape.c / groups, kernel, kernel), seed, data);
+            let weight = |kernel, seed| random(Shape::new(21 * groups, c / groups, kernel, kernel), seed, data);
             let graph = graph(shape, |graph, x| {
                 let max = graph.global_pool("max", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap();
-                let pixel = Conv { groups, ..Conv::new(random(groups, 1, 5)) };
+                let pixel = Conv { groups, ..Conv::new(weight(1, 5)) };
                 let pixel = graph.conv("pixel", max, pixel).unwrap();
                 let padding = Padding::symmetric(1, 1);
-                let conv = Conv {
-                    groups,
-                    padding,
-                    scale: -2.0,
-                    activation: Activation::Relu,
-                    ..Conv::new(random(groups, 3, 6))
-                };
+                let conv =
+                    Conv { groups, padding, scale: -2.0, activation: Activation::Relu, ..Conv::new(weight(3, 6)) };
                 graph.conv_add("conv", x, pixel, conv).unwrap()
             });
-            let (case, x) = (format!("{shape} in {groups} groups"), crate::harness::random(shape, 2, data));
+            let (case, x) = (format!("{shape} in {groups} groups"), random(shape, 2, data));
             if data == Data::Integers { check_bits(&case, &graph, &[x]) } else { check(&case, &graph, &[x]) }
         }
     }
