@@ -57,8 +57,10 @@ fn job_of(index: u32) -> vec2u {
     for (var j = 0u; j < JOBS; j++) {
         let end = params.jobs[j].round_end;
         if place < end {
-            let number = round * (end - begin) + place - begin;
-            return vec2u(select(JOBS, j, round < ROUNDS && number < params.jobs[j].workgroups), number);
+            // As even as can be: a round may leave the last of a job's places empty.
+            let workgroups = params.jobs[j].workgroups;
+            let number = round * workgroups / ROUNDS + place - begin;
+            return vec2u(select(JOBS, j, round < ROUNDS && number < (round + 1u) * workgroups / ROUNDS), number);
         }
         begin = end;
     }
