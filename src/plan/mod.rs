@@ -17,6 +17,7 @@ mod profile;
 mod reuse_buffers;
 mod shader;
 mod slice;
+mod split_sums;
 mod text;
 mod tuning;
 
@@ -58,6 +59,8 @@ pub struct PlanOptions {
     pub group_convs: bool,
     /// Let producers write their slice of a concatenation.
     pub concat_slices: bool,
+    /// Let workgroups share the sums of a convolution where few would have all of them, and its reader adds up the parts.
+    pub split_sums: bool,
     /// Let tensors that are not alive at the same time share a buffer.
     pub reuse_buffers: bool,
     /// Convolution kernel.
@@ -77,6 +80,7 @@ impl Default for PlanOptions {
             fuse_cascade: true,
             group_convs: true,
             concat_slices: true,
+            split_sums: true,
             reuse_buffers: true,
             conv_kernel: ConvKernel::Auto,
             tuned: None,
@@ -95,6 +99,7 @@ impl PlanOptions {
             fuse_cascade: false,
             group_convs: false,
             concat_slices: false,
+            split_sums: false,
             reuse_buffers: false,
             ..Self::default()
         }
@@ -234,8 +239,13 @@ impl Plan {
         if options.reuse_buffers {
             reuse_buffers::run(&mut plan);
         }
-        plan.check_limits(options.max_bytes)?;
-        Ok(plan)
+        match plan.check_limits(options.max_bytes) {
+            // Parts of sums take memory, too.
+            Err(Error::MemoryBudget { .. }) if options.split_sums => {
+                Self::new(&graph, profile, &PlanOptions { split_sums: false, ..options.clone() })
+            }
+            checked => checked.map(|()| plan),
+        }
     }
 
     /// Bytes of all buffers, graph inputs and outputs included.
