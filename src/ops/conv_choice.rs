@@ -80,7 +80,7 @@ fn all(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<Way> {
     tiles.chain(rows).chain([Way::Direct]).filter(allowed).collect()
 }
 
-/// The ways to split sums among workgroups: with a tile of little more than the map, and with one that splits them itself.
+/// The ways to split a sum among workgroups: by a tile that has it whole, and by one that splits it itself.
 fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Vec<Tile> {
     if profile.class == DeviceClass::Software || !matches!(kernel, ConvKernel::Auto | ConvKernel::Tiled) {
         return Vec::new();
@@ -90,8 +90,8 @@ fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Ve
     tiles.filter_map(|tile| in_parts(profile, tile, jobs)).collect()
 }
 
-/// As many parts of a sum as make enough workgroups of `tile`: at most eight, since all are read again, and of four steps
-/// at least. `None` where one will do, or what reads the result cannot add up parts.
+/// `tile` by as many parts as make enough workgroups: eight at most, since all are read again, and of four steps at least.
+/// `None` where one will do, or what reads the result cannot add up parts.
 fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Tile> {
     const MOST: u64 = 8;
     const SHORTEST: u64 = 4;

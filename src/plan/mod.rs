@@ -59,7 +59,7 @@ pub struct PlanOptions {
     pub group_convs: bool,
     /// Let producers write their slice of a concatenation.
     pub concat_slices: bool,
-    /// Let workgroups share the sums of a convolution where few would have all of them, and its reader adds up the parts.
+    /// Split a convolution's sum among workgroups where they are few, and what reads it first can add up the parts.
     pub split_sums: bool,
     /// Let tensors that are not alive at the same time share a buffer.
     pub reuse_buffers: bool,
