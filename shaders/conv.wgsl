@@ -2,7 +2,7 @@
 //   y[n,oy,ox,o] = act(bias[o] + Σ x_t[n,iy,ix,i] * w_t[ky,kx,i,o] + residual)
 // A workgroup makes TILE_M pixels times TILE_N output channels, an invocation THREAD_M pixels times THREAD_N4 vec4s of
 // channels; the sum runs over terms, taps and, in steps of TILE_K, over input channels. With SPLIT_K > 1, as many
-// invocations share an output, each with its share of every step, for maps that have too few outputs to fill a GPU. With
+// invocations share an output, each with its share of every step, for maps of too few outputs to fill a GPU. With
 // PARTS > 1, as many workgroups do, each with some of the input channels. They leave parts y[part,n,oy,ox,o], the first
 // with the bias, for what reads them to add up.
 // Dispatch: for each job, ceil(out_c / TILE_N) * PARTS * ceil(pixels / TILE_M), pixels fastest.
