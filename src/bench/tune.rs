@@ -15,8 +15,9 @@ use crate::tensor::Tensor;
 const WORTH: f64 = 0.03;
 
 /// The fastest kernel of every class of convolution in `graph`: each candidate runs `runs` times on `input`, timed by
-/// timestamps; where none is faster than the table's choice by 3 %, the class is left to the table. What reads a result
-/// counts, too: it may have parts of it to add up. Errors: those of [`Program::with_options`] and [`Program::run`]; [`Error::Unsupported`] where the device has no timestamps.
+/// timestamps. What reads its result counts, too: it may have parts of a sum to add up. A class is left to the table
+/// where nothing is faster than the table's choice by 3 %. Errors: those of [`Program::with_options`] and
+/// [`Program::run`]; [`Error::Unsupported`] where the device has no timestamps.
 pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize) -> Result<Tuning> {
     let mut classes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for Choice { class, candidates, .. } in choices(&Plan::new(graph, gpu.profile(), &PlanOptions::default())?) {
@@ -102,7 +103,8 @@ pub fn kept_tuning(gpu: &Gpu, cache: Option<&Path>) -> Tuning {
     kept.and_then(|kept| kept.read(Tuning::from_json)).unwrap_or_default()
 }
 
-/// Adds to what is kept for this adapter and driver; of the classes that `tuning` knows, only what it says. A file that cannot be written is warned of.
+/// Adds to what is kept for this adapter and driver, in the place of what was kept of the same classes. A file that
+/// cannot be written is warned of.
 pub fn keep_tuning(gpu: &Gpu, cache: Option<&Path>, tuning: Tuning) {
     if let Some(kept) = Kept::new("tuning", gpu.info(), cache) {
         let mut all = kept.read(Tuning::from_json).unwrap_or_default();

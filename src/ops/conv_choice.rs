@@ -90,8 +90,8 @@ fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Ve
     tiles.filter_map(|tile| in_parts(profile, tile, jobs)).collect()
 }
 
-/// `tile` by as many parts as make enough workgroups: eight at most, since all are read again, and of four steps at least.
-/// `None` where one will do, or what reads the result cannot add up parts.
+/// `tile` by as many parts as make enough workgroups: eight at most, since all are read again, and of four steps at
+/// least. `None` where one will do, or what reads the result cannot add up parts.
 fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Tile> {
     const MOST: u64 = 8;
     const SHORTEST: u64 = 4;

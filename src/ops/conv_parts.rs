@@ -1,6 +1,6 @@
-//! A convolution's sum in parts, for maps so small that their tiles would leave cores of a GPU idle. Workgroups make a part
-//! each, over some of the input channels, and whatever reads the result first adds them up: no dispatch is added, and so
-//! none is split whose reader cannot do that. Shader side: `conv`, and `shaders/shared/parts.wgsl` for those that read.
+//! A convolution's sum in parts, for maps so small that their tiles would leave cores of a GPU idle. Workgroups make a
+//! part each, over some of the input channels, and what reads the result first adds them up: no dispatch is added, and
+//! nothing is split whose reader cannot do that. Shader side: `conv`, and `shaders/shared/parts.wgsl` for readers.
 
 use super::Activation;
 use super::conv_jobs::Job;

@@ -235,16 +235,20 @@ impl Plan {
         if options.fuse_cascade {
             graph = fuse_cascade::run(&graph)?;
         }
-        let mut plan = Planner::plan(&graph, profile, options)?;
-        if options.reuse_buffers {
-            reuse_buffers::run(&mut plan);
-        }
-        match plan.check_limits(options.max_bytes) {
+        let lowered = |options: &PlanOptions| {
+            let mut plan = Planner::plan(&graph, profile, options)?;
+            if options.reuse_buffers {
+                reuse_buffers::run(&mut plan);
+            }
+            plan.check_limits(options.max_bytes)?;
+            Ok(plan)
+        };
+        match lowered(options) {
             // Parts of sums take memory, too.
             Err(Error::MemoryBudget { .. }) if options.split_sums => {
-                Self::new(&graph, profile, &PlanOptions { split_sums: false, ..options.clone() })
+                lowered(&PlanOptions { split_sums: false, ..options.clone() })
             }
-            checked => checked.map(|()| plan),
+            plan => plan,
         }
     }
 

@@ -1,5 +1,5 @@
-//! Sums split among workgroups: right in any number of parts, whoever adds them up, and the same bits each time. Plans are
-//! for a GPU with many cores, whatever the adapter is.
+//! Sums split among workgroups: right in any number of parts, whoever adds them up, and the same bits each time. Plans
+//! are for a GPU with many cores, whatever the adapter is.
 
 use spp_wgpu::ops::{Activation, Conv, ConvSum, MaxPoolCascade};
 use spp_wgpu::plan::Tuning;
