@@ -2,8 +2,10 @@
 //   y[n,oy,ox,o] = act(bias[o] + Σ x_t[n,iy,ix,i] * w_t[ky,kx,i,o] + residual)
 // A workgroup makes TILE_M pixels times TILE_N output channels, an invocation THREAD_M pixels times THREAD_N4 vec4s of
 // channels; the sum runs over terms, taps and, in steps of TILE_K, over input channels. With SPLIT_K > 1, as many
-// invocations share an output, each with its part of every step, for maps that have too few outputs to fill a GPU.
-// Dispatch: for each job, ceil(out_c / TILE_N) * ceil(pixels / TILE_M), pixels fastest.
+// invocations share an output, each with its share of every step, for maps of too few outputs to fill a GPU. With
+// PARTS > 1, as many workgroups do, each with some of the input channels. They leave parts y[part,n,oy,ox,o], the first
+// with the bias, for what reads them to add up.
+// Dispatch: for each job, ceil(out_c / TILE_N) * PARTS * ceil(pixels / TILE_M), pixels fastest.
 // Weights: [term][block][ky][kx][in chunk][TILE_K][TILE_N4].
 
 const TILE_N4: u32 = TILE_N / 4u;
@@ -11,12 +13,12 @@ const TILE_K4: u32 = TILE_K / 4u;
 const THREADS_N: u32 = TILE_N4 / THREAD_N4;
 const THREADS: u32 = TILE_M / THREAD_M * THREADS_N; // that share nothing but the tiles
 const WG_SIZE: u32 = THREADS * SPLIT_K;
-const PART_K4: u32 = TILE_K4 / SPLIT_K;
+const SHARE_K4: u32 = TILE_K4 / SPLIT_K;
 const LOADS_X: u32 = TILE_M * TILE_K4 / WG_SIZE;
 const LOADS_W: u32 = TILE_K * TILE_N4 / WG_SIZE;
 
 var<workgroup> tile_x: array<vec4f, TILE_M * TILE_K4>; // [pixel][k4]
-var<workgroup> tile_w: array<vec4f, TILE_K * TILE_N4>; // [k][n4]; at last [pixel][n4], where parts are added up
+var<workgroup> tile_w: array<vec4f, TILE_K * TILE_N4>; // [k][n4]; at last [pixel][n4], where shares are added up
 
 // Where the windows begin whose pixels this invocation loads: first row of the image, y0, x0.
 var<private> origin: array<vec3i, LOADS_X>;
@@ -34,67 +36,68 @@ fn conv(
     }
     let job = params.jobs[found.x];
     let tiles = (job.pixels + TILE_M - 1u) / TILE_M;
-    let block = found.y / tiles;
+    let block = found.y / tiles / PARTS;
+    let part = found.y / tiles % PARTS;
     let first = found.y % tiles * TILE_M;
     let begin = place(job, first);
     let end = place(job, first + TILE_M - 1u);
     // Channels of an invocation are THREADS_N vec4s apart, so that neighbours read and write side by side.
     let n4 = lane % THREADS_N;
     let m0 = lane / THREADS_N % (TILE_M / THREAD_M) * THREAD_M;
-    let part = lane / THREADS;
+    let share = lane / THREADS;
     let o4 = block * TILE_N4 + n4;
 
     for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
         let b = bias[job.bias + o4 + i % THREAD_N4 * THREADS_N];
-        sum[i] = select(vec4f(0.0), b, part == 0u);
+        sum[i] = select(vec4f(0.0), b, share == 0u && part == 0u);
     }
     for (var t = job.term_begin; t < job.term_end; t++) {
         let term = params.terms[t];
         locate(job, term, first, lane);
-        let in_c4 = term.group_in_c / 4u;
-        let chunks = (in_c4 + TILE_K4 - 1u) / TILE_K4;
+        let chunks = (term.group_in_c / 4u + TILE_K4 - 1u) / TILE_K4;
+        let chunks_begin = part * chunks / PARTS;
+        let chunks_end = (part + 1u) * chunks / PARTS;
         var w = term.weights + block * term.kernel_h * term.kernel_w * chunks * TILE_K * TILE_N4;
         for (var ky = 0u; ky < term.kernel_h; ky++) {
             for (var kx = 0u; kx < term.kernel_w; kx++) {
-                if !reaches(job, term, begin, end, ky, kx) {
-                    w += chunks * TILE_K * TILE_N4;
-                    continue;
+                if reaches(job, term, begin, end, ky, kx) {
+                    for (var chunk = chunks_begin; chunk < chunks_end; chunk++) {
+                        load_tile_x(term, ky, kx, chunk * TILE_K4, lane);
+                        load_tile_w(w + chunk * TILE_K * TILE_N4, lane);
+                        workgroupBarrier();
+                        multiply(m0, n4, share * SHARE_K4);
+                        workgroupBarrier();
+                    }
                 }
-                for (var c4 = 0u; c4 < in_c4; c4 += TILE_K4) {
-                    load_tile_x(term, ky, kx, c4, lane);
-                    load_tile_w(w, lane);
-                    w += TILE_K * TILE_N4;
-                    workgroupBarrier();
-                    multiply(m0, n4, part * PART_K4);
-                    workgroupBarrier();
-                }
+                w += chunks * TILE_K * TILE_N4;
             }
         }
     }
-    for (var p = 1u; p < SPLIT_K; p++) {
-        add_part(m0, n4, part, p);
+    for (var s = 1u; s < SPLIT_K; s++) {
+        add_share(m0, n4, share, s);
     }
-    if part > 0u {
+    if share > 0u {
         return;
     }
     for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
         let pixel = first + m0 + i / THREAD_N4;
         let c4 = o4 + i % THREAD_N4 * THREADS_N;
         if pixel < job.pixels && c4 * 4u < job.out_c {
-            store_y(job.y_slot, job.y_offset + pixel * job.y_stride + c4, epilogue(job, sum[i], pixel, c4));
+            let to = job.y_offset + (part * job.pixels + pixel) * job.y_stride + c4;
+            store_y(job.y_slot, to, epilogue(job, sum[i], pixel, c4));
         }
     }
 }
 
-// Part 0 adds part p to its own, through the tile that is no longer needed.
-fn add_part(m0: u32, n4: u32, part: u32, p: u32) {
-    if part == p {
+// Share 0 adds share s to its own, through the tile that is no longer needed.
+fn add_share(m0: u32, n4: u32, share: u32, s: u32) {
+    if share == s {
         for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
             tile_w[(m0 + i / THREAD_N4) * TILE_N4 + n4 + i % THREAD_N4 * THREADS_N] = sum[i];
         }
     }
     workgroupBarrier();
-    if part == 0u {
+    if share == 0u {
         for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
             sum[i] += tile_w[(m0 + i / THREAD_N4) * TILE_N4 + n4 + i % THREAD_N4 * THREADS_N];
         }
@@ -133,9 +136,9 @@ fn load_tile_w(w: u32, lane: u32) {
     }
 }
 
-// One part of a step: vec4s from k4 on.
+// One share of a step: vec4s from k4 on.
 fn multiply(m0: u32, n4: u32, first_k4: u32) {
-    for (var k4 = first_k4; k4 < first_k4 + PART_K4; k4++) {
+    for (var k4 = first_k4; k4 < first_k4 + SHARE_K4; k4++) {
         for (var j = 0u; j < THREAD_N4; j++) {
             let w = k4 * 4u * TILE_N4 + n4 + j * THREADS_N;
             let w0 = tile_w[w];

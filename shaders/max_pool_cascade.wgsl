@@ -2,7 +2,7 @@
 // One workgroup makes four channels of INNER_H * INNER_W pixels, all TIMES results. It reads these pixels, and around
 // them as many as the pools reach, once into workgroup memory: TILE_H * TILE_W at most. There it pools along rows, then
 // along columns, again and again; an invocation makes four neighbours of a row, of a column, and reads for them what
-// they share once.
+// they share once. If KEEPS_X, what it read goes beside the results, to X_OFFSET, for others that read x.
 // Dispatch: n * ceil(height / INNER_H) * ceil(width / INNER_W) * channels4 workgroups, channels fastest.
 
 struct Params {
@@ -50,8 +50,13 @@ fn max_pool_cascade(
     for (var i = 0u; i < 4u; i++) {
         let at = row + vec2u(0u, i);
         if all(at < extent) {
-            let pixel = (image + begin.x + at.x) * params.width + begin.y + at.y;
-            tile[at.x * PITCH + at.y] = to_ordered(load_x(params.x_offset + pixel * params.x_stride + c));
+            let position = begin + at;
+            let pixel = (image + position.x) * params.width + position.y;
+            let value = load_x(params.x_offset + pixel * params.x_stride + c);
+            tile[at.x * PITCH + at.y] = to_ordered(value);
+            if KEEPS_X && all(position >= inner) && all(position < inner_end) {
+                y[X_OFFSET + pixel * params.y_stride + c] = value;
+            }
         }
     }
     workgroupBarrier();

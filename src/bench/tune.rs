@@ -1,6 +1,6 @@
 //! Which convolution kernel is fastest on this adapter, by trying each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::kept::Kept;
@@ -8,15 +8,16 @@ use super::step_medians;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program};
 use crate::graph::Graph;
-use crate::plan::{Choice, Plan, PlanOptions, Tuning};
+use crate::plan::{Choice, Plan, PlanOptions, Slice, Tuning};
 use crate::tensor::Tensor;
 
 /// A candidate must be faster than the table's by more than this share: what is less may be noise.
 const WORTH: f64 = 0.03;
 
 /// The fastest kernel of every class of convolution in `graph`: each candidate runs `runs` times on `input`, timed by
-/// timestamps; what is not faster than the table's choice by 3 % is left to the table. Errors: those of
-/// [`Program::with_options`] and [`Program::run`]; [`Error::Unsupported`] where the device has no timestamps.
+/// timestamps. What reads its result counts, too: it may have parts of a sum to add up. A class is left to the table
+/// where nothing is faster than the table's choice by 3 %. Errors: those of [`Program::with_options`] and
+/// [`Program::run`]; [`Error::Unsupported`] where the device has no timestamps.
 pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize) -> Result<Tuning> {
     let mut classes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for Choice { class, candidates, .. } in choices(&Plan::new(graph, gpu.profile(), &PlanOptions::default())?) {
@@ -46,6 +47,7 @@ pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize) -> Result<Tun
             let best = fastest.get(class).copied().unwrap_or(f64::INFINITY);
             if nth == 0 {
                 fastest.insert(class.into(), us * (1.0 - WORTH));
+                tuning.leave(class);
             } else if us < best {
                 fastest.insert(class.into(), us);
                 tuning.set(class, candidate);
@@ -70,13 +72,28 @@ fn class_times(gpu: &Gpu, graph: &Graph, input: &Tensor, trial: &Tuning, runs: u
         hint: "the table by device class is taken".into(),
     };
     let times = step_medians(&program, runs)?.ok_or_else(no_clock)?;
-    let mut sums = BTreeMap::new();
-    for (step, us) in program.plan().steps.iter().zip(times) {
+    Ok(by_class(program.plan(), &times))
+}
+
+/// The time of each class: of the steps that make it, and of those that read what they made and are no convolutions.
+fn by_class(plan: &Plan, times: &[f64]) -> BTreeMap<String, f64> {
+    let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+    let mut made: Vec<(&Slice, &str)> = Vec::new();
+    for (step, us) in plan.steps.iter().zip(times) {
+        let meets = |slices: &[Slice], made: &Slice| slices.iter().any(|x| x.buffer == made.buffer && x.overlaps(made));
+        let classes: BTreeSet<&str> = match &step.choice {
+            Some(choice) => [choice.class.as_str()].into(),
+            None => made.iter().filter(|(y, _)| meets(&step.operands, y)).map(|(_, class)| *class).collect(),
+        };
+        made.retain(|(y, _)| !meets(&step.results, y));
         if let Some(choice) = &step.choice {
-            *sums.entry(choice.class.clone()).or_default() += us;
+            made.extend(step.results.iter().map(|y| (y, choice.class.as_str())));
+        }
+        for class in classes {
+            *sums.entry(class.into()).or_default() += us;
         }
     }
-    Ok(sums)
+    sums
 }
 
 /// What [`keep_tuning`] kept for this adapter and driver; empty where nothing was, or what was cannot be understood.
@@ -86,11 +103,51 @@ pub fn kept_tuning(gpu: &Gpu, cache: Option<&Path>) -> Tuning {
     kept.and_then(|kept| kept.read(Tuning::from_json)).unwrap_or_default()
 }
 
-/// Adds to what is kept for this adapter and driver. A file that cannot be written is warned of.
+/// Adds to what is kept for this adapter and driver, in the place of what was kept of the same classes. A file that
+/// cannot be written is warned of.
 pub fn keep_tuning(gpu: &Gpu, cache: Option<&Path>, tuning: Tuning) {
     if let Some(kept) = Kept::new("tuning", gpu.info(), cache) {
         let mut all = kept.read(Tuning::from_json).unwrap_or_default();
         all.extend(tuning);
         kept.write(&all.json());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::Sppf;
+    use crate::plan::{DeviceClass, DeviceProfile};
+    use crate::tensor::Shape;
+    use crate::weights::Weights;
+
+    /// In SPPF the cascade counts for the first convolution and the conversion of the output for the second, whether
+    /// sums are split or not, and under the same names.
+    #[test]
+    fn what_reads_a_result_counts_with_what_made_it() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(1, 256, 5, 7)).unwrap();
+        let y = Sppf::new(256, 256).build(&mut graph, x, &Weights::seeded(1).scope("")).unwrap();
+        graph.output("y", y).unwrap();
+        let plan = |options: &PlanOptions| {
+            Plan::new(&graph, &DeviceProfile::portable(DeviceClass::Discrete), options).unwrap()
+        };
+        let split = plan(&PlanOptions::default());
+        let taken = |plan: &Plan| choices(plan).map(|choice| choice.taken.clone()).collect::<Vec<_>>();
+        assert!(taken(&split).iter().all(|way| way.contains(" by ")), "{split}");
+        let mut whole = Tuning::default();
+        for Choice { class, candidates, .. } in choices(&split) {
+            whole.set(class, candidates.iter().find(|way| !way.contains(" by ")).unwrap());
+        }
+        let whole = plan(&PlanOptions::default().tuned(whole));
+        assert!(!taken(&whole).iter().any(|way| way.contains(" by ")), "{whole}");
+        for plan in [&split, &whole] {
+            // The input's conversion, cv1, cascade, cv2, the output's conversion.
+            let times = by_class(plan, &[1.0, 2.0, 4.0, 8.0, 16.0]);
+            let [cv1, cv2] = &choices(plan).map(|choice| times[&choice.class]).collect::<Vec<_>>()[..] else {
+                panic!("{plan}")
+            };
+            assert_eq!((*cv1, *cv2, times.len()), (6.0, 24.0, 2), "{plan}");
+        }
     }
 }

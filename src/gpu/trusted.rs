@@ -36,8 +36,9 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         // - an invocation returns where its index is not below the number of those that have something to do, before it
         //   forms an address. What remains lies, by the planner's arithmetic, in its slices: `offset + pixel * stride +
         //   channel`, where a buffer was made to hold the last pixel of every slice in it, and windows are clipped to
-        //   the image or read a stand-in within it. `tests/gpu` runs every kernel with the checks as well, over the same
-        //   shapes, with NaN in every buffer, and compares with the reference.
+        //   the image or read a stand-in within it. The slice of a sum in parts has a map for each of them: `part`
+        //   is a remainder by their number, and what reads them counts up to it. `tests/gpu` runs every kernel with the
+        //   checks as well, over the same shapes, with NaN in every buffer, and compares with the reference.
         // - nothing wraps around: `Plan::check_limits` computes each buffer's bytes in 64 bits and refuses more than
         //   `max_binding`, at most 4 GiB, so that all offsets, in values or vectors of four, are below 2³⁰; and
         //   `window_output` keeps coordinates in padding within `i32`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::conv_choice::{self, Way};
 use super::conv_jobs::{self, Job, Kernel, Tiling};
+use super::conv_parts::Parts;
 use super::{Activation, Padding, axes, conv_direct, conv_grouped, conv_shift_add, conv_subgroup, window_output};
 use crate::error::{Error, Result};
 use crate::plan::{Constant, DeviceProfile, Planner, Shader, Slice, piece, shader};
@@ -102,6 +103,10 @@ pub(crate) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
 /// By a way that the device and the jobs allow.
 pub(super) fn plan_by(planner: &mut Planner, way: Way, jobs: Vec<Job>) -> Result<()> {
     match way {
+        Way::Tiled(tile) if tile.parts > 1 => {
+            let jobs = jobs.into_iter().map(|job| Parts::of(planner, job, tile.parts)).collect();
+            conv_jobs::plan(planner, &tile.kernel(), jobs)
+        }
         Way::Tiled(tile) => conv_jobs::plan(planner, &tile.kernel(), jobs),
         Way::Subgroup { rows } => conv_subgroup::plan(planner, jobs, rows),
         Way::Direct => conv_direct::plan(planner, jobs),
@@ -133,22 +138,28 @@ pub(super) struct Tile {
     thread_n4: u32,
     /// Invocations that share an output.
     pub(super) split_k: u32,
+    /// Workgroups that share an output, each leaving its part for what reads it.
+    pub(super) parts: u32,
 }
 
 impl Tile {
     /// For maps that fill a device with it: the most arithmetic for each value loaded.
-    pub(super) const LARGE: Self = Self { m: 128, n: 128, k: 16, thread_m: 8, thread_n4: 2, split_k: 1 };
-    pub(super) const MEDIUM: Self = Self { m: 64, n: 64, k: 16, thread_m: 8, thread_n4: 1, split_k: 1 };
+    pub(super) const LARGE: Self = Self { m: 128, n: 128, k: 16, thread_m: 8, thread_n4: 2, split_k: 1, parts: 1 };
+    pub(super) const MEDIUM: Self = Self { m: 64, n: 64, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
     /// For few output channels, as of a classifier.
-    pub(super) const NARROW: Self = Self { m: 128, n: 32, k: 16, thread_m: 8, thread_n4: 1, split_k: 1 };
+    pub(super) const NARROW: Self = Self { m: 128, n: 32, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
     /// For few output channels and few pixels.
-    pub(super) const NARROW_SPLIT: Self = Self { m: 32, n: 32, k: 64, thread_m: 8, thread_n4: 1, split_k: 8 };
+    pub(super) const NARROW_SPLIT: Self = Self { m: 32, n: 32, k: 64, thread_m: 8, thread_n4: 1, split_k: 8, parts: 1 };
     /// For small maps under many channels.
-    pub(super) const SPLIT_2: Self = Self { m: 32, n: 64, k: 32, thread_m: 4, thread_n4: 1, split_k: 2 };
-    pub(super) const SPLIT_4: Self = Self { m: 32, n: 64, k: 32, thread_m: 8, thread_n4: 1, split_k: 4 };
+    pub(super) const SPLIT_2: Self = Self { m: 32, n: 64, k: 32, thread_m: 4, thread_n4: 1, split_k: 2, parts: 1 };
+    pub(super) const SPLIT_4: Self = Self { m: 32, n: 64, k: 32, thread_m: 8, thread_n4: 1, split_k: 4, parts: 1 };
 
     pub(super) const ALL: [Self; 6] =
         [Self::LARGE, Self::MEDIUM, Self::NARROW, Self::NARROW_SPLIT, Self::SPLIT_2, Self::SPLIT_4];
+
+    pub(super) const fn by(self, parts: u32) -> Self {
+        Self { parts, ..self }
+    }
 
     pub(super) fn fits(&self, profile: &DeviceProfile) -> bool {
         let bytes = (self.m + self.n) * self.k * 4;
@@ -164,7 +175,7 @@ impl Tile {
     }
 
     fn kernel(&self) -> Kernel {
-        let Self { m, n, k, thread_m, thread_n4, split_k } = *self;
+        let Self { m, n, k, thread_m, thread_n4, split_k, parts } = *self;
         let sizes = [
             ("TILE_M", m),
             ("TILE_N", n),
@@ -172,6 +183,7 @@ impl Tile {
             ("THREAD_M", thread_m),
             ("THREAD_N4", thread_n4),
             ("SPLIT_K", split_k),
+            ("PARTS", parts),
         ];
         let loads = (m + n) * k / 4 / self.invocations();
         let multiply = k / 4 / split_k * (1 + thread_n4 * (1 + thread_m));
@@ -179,6 +191,7 @@ impl Tile {
             shader: &SHADER,
             piece: None,
             tiling: Tiling::Pixels(m),
+            parts,
             block_c: n,
             step_c: k,
             loop_c: [k, loads + multiply],
@@ -187,7 +200,7 @@ impl Tile {
     }
 }
 
-// The shader's loads cover the tiles without a rest, and parts are added up in the space of a tile.
+// The shader's loads cover the tiles without a rest, and shares are added up in the space of a tile.
 const _: () = {
     let mut i = 0;
     while i < Tile::ALL.len() {

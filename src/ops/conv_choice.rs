@@ -20,8 +20,13 @@ pub(super) enum Way {
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tiled(Tile { m, n, k, split_k: 1, .. }) => write!(f, "conv {m}x{n}x{k}"),
-            Self::Tiled(Tile { m, n, k, split_k, .. }) => write!(f, "conv {m}x{n}x{k} in {split_k}"),
+            Self::Tiled(Tile { m, n, k, split_k, parts, .. }) => {
+                write!(f, "conv {m}x{n}x{k}")?;
+                for (word, number) in [("in", split_k), ("by", parts)].into_iter().filter(|(_, number)| **number > 1) {
+                    write!(f, " {word} {number}")?;
+                }
+                Ok(())
+            }
             Self::Subgroup { rows } => write!(f, "conv_subgroup of {rows}"),
             Self::Direct => write!(f, "conv_direct"),
             Self::ShiftAdd => write!(f, "conv_shift_add"),
@@ -35,9 +40,14 @@ pub(super) fn choose(planner: &Planner, jobs: &[Job]) -> (Way, Choice) {
     let (by_table, mut why) = by_table(profile, kernel, jobs);
     let mut ways = all(profile, kernel);
     ways.extend((kernel == ConvKernel::Auto && conv_shift_add::takes(profile, jobs)).then_some(Way::ShiftAdd));
+    let in_parts = all_in_parts(profile, kernel, jobs);
+    ways.extend(in_parts.iter().copied().map(Way::Tiled));
     ways.retain(|way| *way != by_table);
     ways.insert(0, by_table);
-    let class = jobs.iter().map(class).collect::<Vec<_>>().join(" + ");
+    let mut class = jobs.iter().map(class).collect::<Vec<_>>().join(" + ");
+    if !in_parts.is_empty() {
+        class += ", or parts of it";
+    }
     let tuned = planner.options.tuned.as_ref().and_then(|tuning| tuning.get(&class));
     let tuned = ways.iter().find(|way| tuned == Some(way.to_string().as_str())).copied();
     if tuned.is_some() {
@@ -70,6 +80,44 @@ fn all(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<Way> {
     tiles.chain(rows).chain([Way::Direct]).filter(allowed).collect()
 }
 
+/// The ways to split a sum among workgroups: by a tile that has it whole, and by one that splits it itself.
+fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Vec<Tile> {
+    if profile.class == DeviceClass::Software || !matches!(kernel, ConvKernel::Auto | ConvKernel::Tiled) {
+        return Vec::new();
+    }
+    let tiles = if narrow(jobs) { [Tile::NARROW, Tile::NARROW_SPLIT] } else { [Tile::MEDIUM, Tile::SPLIT_4] };
+    let tiles = tiles.into_iter().filter(|tile| tile.fits(profile));
+    tiles.filter_map(|tile| in_parts(profile, tile, jobs)).collect()
+}
+
+/// `tile` by as many parts as make enough workgroups: eight at most, since all are read again, and of four steps at
+/// least. `None` where one will do, or what reads the result cannot add up parts.
+fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Tile> {
+    const MOST: u64 = 8;
+    const SHORTEST: u64 = 4;
+    let [Job { terms, residual: None, y, reader_adds: true, .. }] = jobs else { return None };
+    let bytes = u64::from(y.pixels()) * u64::from(y.physical_c()) * 4;
+    let room = profile.max_binding.min(profile.max_buffer) / bytes;
+    let wanted = enough(profile).div_ceil(tile.workgroups(y)).min(MOST).min(room) as u32;
+    let steps = |parts: u32| -> u64 {
+        let of = |term: &Term| term.conv.taps_len() * u64::from(term.x.physical_c().div_ceil(tile.k) / parts);
+        terms.iter().map(of).sum()
+    };
+    (2..=wanted).rev().find(|&parts| steps(parts) >= SHORTEST).map(|parts| tile.by(parts))
+}
+
+/// Two workgroups for each core of a large card, and of a small one.
+fn enough(profile: &DeviceProfile) -> u64 {
+    match profile.class {
+        DeviceClass::Discrete => 256,
+        DeviceClass::Integrated | DeviceClass::Software => 32,
+    }
+}
+
+fn narrow(jobs: &[Job]) -> bool {
+    jobs.iter().all(|job| job.y.shape.c <= Tile::NARROW.n)
+}
+
 /// What is taken untuned, and why.
 fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (Way, String) {
     let software = profile.class == DeviceClass::Software;
@@ -86,6 +134,14 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (Way, 
                     if kernel == ConvKernel::Auto && conv_shift_add::pays(profile, jobs) =>
                 {
                     (Way::ShiftAdd, why)
+                }
+                // A guess: no GPU has measured it. A card has the cores that a small map leaves idle; to others the parts
+                // are more to write and to read.
+                Some((tile @ (Tile::NARROW_SPLIT | Tile::SPLIT_4), why)) if profile.class == DeviceClass::Discrete => {
+                    match in_parts(profile, tile, jobs) {
+                        Some(split) => (Way::Tiled(split), few(tile, jobs)),
+                        None => (Way::Tiled(tile), why),
+                    }
                 }
                 Some((tile, why)) => (Way::Tiled(tile), why),
                 None => (Way::Direct, "no tile fits the device".into()),
@@ -104,28 +160,30 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (Way, 
 
 /// The largest tile of which there are enough to fill a device of the class; else the one that splits the sum.
 fn tile_by_table(profile: &DeviceProfile, jobs: &[Job]) -> Option<(Tile, String)> {
-    // Two workgroups for each core of a large card, and of a small one.
-    let enough = match profile.class {
-        DeviceClass::Discrete => 256,
-        DeviceClass::Integrated | DeviceClass::Software => 32,
-    };
-    let narrow = jobs.iter().all(|job| job.y.shape.c <= Tile::NARROW.n);
-    let (whole, split) = if narrow {
+    let enough = enough(profile);
+    let (whole, split) = if narrow(jobs) {
         (&[(Tile::NARROW, enough / 2)][..], Tile::NARROW_SPLIT)
     } else {
         (&[(Tile::LARGE, enough), (Tile::MEDIUM, enough / 2)][..], Tile::SPLIT_4)
     };
-    let workgroups = |tile: &Tile| jobs.iter().map(|job| tile.workgroups(&job.y)).sum::<u64>();
     let mut last = None;
     for &(tile, enough) in whole.iter().filter(|(tile, _)| tile.fits(profile)) {
-        if workgroups(&tile) >= enough {
-            return Some((tile, format!("{} workgroups fill the device", workgroups(&tile))));
+        let workgroups = workgroups(tile, jobs);
+        if workgroups >= enough {
+            return Some((tile, format!("{workgroups} workgroups fill the device")));
         }
         last = Some(tile);
     }
-    let few = |tile: &Tile| format!("only {} workgroups of {}", workgroups(tile), Way::Tiled(*tile));
     let tile = Some(split).filter(|tile| tile.fits(profile)).or(last)?;
-    Some((tile, last.as_ref().map_or_else(String::new, few)))
+    Some((tile, last.map_or_else(String::new, |tile| few(tile, jobs))))
+}
+
+fn few(tile: Tile, jobs: &[Job]) -> String {
+    format!("only {} workgroups of {}", workgroups(tile, jobs), Way::Tiled(tile))
+}
+
+fn workgroups(tile: Tile, jobs: &[Job]) -> u64 {
+    jobs.iter().map(|job| tile.workgroups(&job.y)).sum()
 }
 
 /// A convolution's work: kernel and channels of each term, pixels and channels that come out.

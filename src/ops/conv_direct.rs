@@ -26,6 +26,7 @@ pub(super) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
         shader: &SHADER,
         piece: None,
         tiling: Tiling::Pixels(PIXELS),
+        parts: 1,
         block_c: LANES * 4,
         step_c: 1,
         loop_c: [4, 0],

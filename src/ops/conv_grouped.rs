@@ -33,6 +33,7 @@ pub(super) fn plan(planner: &mut Planner, job: Job) -> Result<()> {
         shader: &SHADER,
         piece: None,
         tiling: Tiling::Values(WG_SIZE),
+        parts: 1,
         block_c: job.y.physical_c(),
         step_c: 1,
         loop_c: [1, 0],

@@ -20,7 +20,10 @@ pub(crate) struct Job {
     pub(crate) terms: Vec<Term>,
     pub(crate) residual: Option<Slice>,
     pub(crate) activation: Activation,
+    /// Under a kernel of several parts, a map for each, one behind the other.
     pub(crate) y: Slice,
+    /// Whether what reads `y` first can add up parts of it.
+    pub(crate) reader_adds: bool,
 }
 
 /// Buffers that one dispatch reads and writes, beside weights, biases and a residual.
@@ -74,6 +77,8 @@ pub(super) struct Kernel {
     /// What the shader is completed by.
     pub(super) piece: Option<&'static str>,
     pub(super) tiling: Tiling,
+    /// What it splits the sum into, each dealt out by itself; 1 but for a single job without activation and residual.
+    pub(super) parts: u32,
     /// Output channels of a block; weights and biases are padded to whole blocks.
     pub(super) block_c: u32,
     /// Input channels of one step of the sum; weights are padded to whole steps.
@@ -94,12 +99,17 @@ pub(super) enum Tiling {
 
 impl Kernel {
     pub(super) fn workgroups(&self, y: &Slice) -> u64 {
-        match self.tiling {
-            Tiling::Pixels(pixels) => {
-                u64::from(y.shape.c.div_ceil(self.block_c)) * u64::from(y.pixels().div_ceil(pixels))
-            }
-            Tiling::Values(values) => (u64::from(y.pixels()) * u64::from(y.channels4())).div_ceil(values.into()),
-        }
+        let pixels = self.pixels(y);
+        let of_a_part = match self.tiling {
+            Tiling::Pixels(tile) => u64::from(y.shape.c.div_ceil(self.block_c)) * u64::from(pixels.div_ceil(tile)),
+            Tiling::Values(values) => (u64::from(pixels) * u64::from(y.channels4())).div_ceil(values.into()),
+        };
+        of_a_part * u64::from(self.parts)
+    }
+
+    /// Pixels of a part.
+    fn pixels(&self, y: &Slice) -> u32 {
+        y.pixels() / self.parts
     }
 
     fn packed_len(&self, term: &Term) -> u64 {
@@ -202,7 +212,7 @@ fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
         entries.push(Entry {
             workgroups: workgroups as u32,
             round_end: round as u32,
-            pixels: y.pixels(),
+            pixels: kernel.pixels(y),
             out_h: y.shape.h,
             out_w: y.shape.w,
             out_c: y.shape.c,
@@ -257,7 +267,7 @@ fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
         let mut longest = 0;
         for term in &job.terms {
             let per_output = u64::from(term.x.shape.c / term.conv.groups) * term.conv.taps_len();
-            step = step.flops(2 * per_output * job.y.shape.len());
+            step = step.flops(2 * per_output * job.y.shape.len() / u64::from(kernel.parts));
             if !step.operands.contains(&term.x) {
                 step = step.within(&term.x);
             }
@@ -333,7 +343,7 @@ impl Term {
 
 impl Conv {
     /// Taps of the kernel.
-    fn taps_len(&self) -> u64 {
+    pub(super) fn taps_len(&self) -> u64 {
         self.kernel().map(u64::from).iter().product()
     }
 }

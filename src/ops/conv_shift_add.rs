@@ -80,6 +80,7 @@ pub(super) fn plan(planner: &mut Planner, job: &Job) -> Result<()> {
         residual: None,
         activation: Default::default(),
         y: z.clone(),
+        reader_adds: false,
     }];
     let way = conv_choice::untuned(planner, &jobs);
     conv::plan_by(planner, way, jobs)?;

@@ -44,6 +44,7 @@ pub(super) fn plan(planner: &mut Planner, jobs: Vec<Job>, rows: u32) -> Result<(
         shader: &SHADER,
         piece: Some(if lanes == 4 { piece!("row_4") } else { piece!("row_8") }),
         tiling: Tiling::Pixels(lanes * rows),
+        parts: 1,
         block_c: lanes * 4,
         step_c: 1,
         loop_c: [4, 0],

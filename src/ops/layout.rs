@@ -1,6 +1,7 @@
 //! Reordering between NCHW and NHWC. The planner puts it at the borders of a graph; as a node it turns a map of
 //! scores into rows. Shader: `layout`; truth: `reference::layout`.
 
+use super::conv_parts::Parts;
 use super::{WG_SIZE, workgroups};
 use crate::error::{Error, Result};
 use crate::plan::{Constant, Order, Planner, Shader, Slice, Step, padded, params, piece, shader};
@@ -69,12 +70,13 @@ pub(crate) fn plan_to_nhwc(planner: &mut Planner, node: &str, x: &Slice, y: &Sli
             y_n: y.stride * pixels,
             ..Params::default()
         };
-        push(planner, node, params, x, y);
+        push(planner, node, params, x, None, y);
     }
 }
 
-/// NHWC `x` to NCHW `y`: a dispatch for each run of channels.
-pub(crate) fn plan_to_nchw(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
+/// NHWC `x`, which may be in parts, to NCHW `y`: a dispatch for each run of channels.
+pub(crate) fn plan_to_nchw(planner: &mut Planner, node: &str, x: &Slice, parts: Option<&Parts>, y: &Slice) {
+    let x = &parts.map_or_else(|| x.clone(), Parts::first);
     let pixels = x.shape.h * x.shape.w;
     for (logical, physical, channels) in x.runs() {
         let params = Params {
@@ -89,7 +91,7 @@ pub(crate) fn plan_to_nchw(planner: &mut Planner, node: &str, x: &Slice, y: &Sli
             y_n: y.stride,
             ..Params::default()
         };
-        push(planner, node, params, x, y);
+        push(planner, node, params, x, parts, y);
     }
 }
 
@@ -109,7 +111,7 @@ pub(crate) fn plan_rows(planner: &mut Planner, node: &str, x: &Slice, y: &Slice)
             y_n: y.stride,
             ..Params::default()
         };
-        push(planner, node, params, x, y);
+        push(planner, node, params, x, None, y);
     }
 }
 
@@ -128,11 +130,11 @@ pub(crate) fn plan_copy(planner: &mut Planner, node: &str, x: &Slice, y: &Slice)
         y_n: y.stride,
         ..Params::default()
     };
-    push(planner, node, params, x, y);
+    push(planner, node, params, x, None, y);
 }
 
 /// Counts blocks, and takes four values at once wherever they lie so that it can.
-fn push(planner: &mut Planner, node: &str, params: Params, x: &Slice, y: &Slice) {
+fn push(planner: &mut Planner, node: &str, params: Params, x: &Slice, parts: Option<&Parts>, y: &Slice) {
     let Params { valid_a, extent_b, x_offset, x_a, x_b, x_n, y_offset, y_b, y_n, .. } = params;
     let blocks_a = valid_a.div_ceil(4);
     let len = blocks_a * extent_b.div_ceil(4) * x.shape.n;
@@ -147,7 +149,11 @@ fn push(planner: &mut Planner, node: &str, params: Params, x: &Slice, y: &Slice)
     };
     let room = if y.order == Order::Nhwc { padded(valid_a) } else { valid_a };
     let to = if by_four(&[room, y_offset, y_b, y_n]) { piece!("y4_aligned") } else { piece!("y4_scalar") };
-    let step = Step::new(node, &SHADER, &Params { len, blocks_a, ..params }, workgroups(len)).reads(0, x).writes(1, y);
-    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));
-    planner.push(step.piece(from).piece(to));
+    let step = Step::new(node, &SHADER, &Params { len, blocks_a, ..params }, workgroups(len));
+    let step = match parts {
+        Some(parts) => parts.read_by(step, 0).piece(piece!("x4_parts")).loops([4 * parts.count()]),
+        None => step.reads(0, x).piece(from),
+    };
+    let step = step.writes(1, y).constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));
+    planner.push(step.piece(to));
 }

@@ -1,6 +1,7 @@
 //! Chained stride-1 max pools of one odd kernel, each result kept: the heart of SPPF, and of SPP(5, 9, 13) too.
 //! Shader: `max_pool_cascade`, in workgroup memory; truth: `reference::max_pool_cascade`.
 
+use super::conv_parts::Parts;
 use super::max_pool::{self, MaxPool};
 use super::max_pool_cascade_strip;
 use crate::error::{Error, Result};
@@ -109,9 +110,21 @@ impl Tile {
     }
 }
 
+/// Whether the kernel is one that adds up an input in parts.
+pub(crate) fn adds_parts(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
+    !max_pool_cascade_strip::takes(profile, cascade, x) && Tile::both(profile, cascade, x.shape).is_some()
+}
+
 /// One dispatch, or one a pool where they reach beyond a tile: reads slice `x`, writes slice `y`, which may lie in the
-/// same buffer.
-pub(crate) fn plan(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
+/// same buffer. Where `x` is still in `parts`, it reads those, and writes both slices, of one buffer.
+pub(crate) fn plan(
+    planner: &mut Planner,
+    node: &str,
+    cascade: &MaxPoolCascade,
+    x: &Slice,
+    parts: Option<&Parts>,
+    y: &Slice,
+) {
     if max_pool_cascade_strip::takes(planner.profile, cascade, x) {
         return max_pool_cascade_strip::plan(planner, node, x, y);
     }
@@ -127,9 +140,20 @@ pub(crate) fn plan(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, 
         ("INNER_H", down.inner),
         ("INNER_W", across.inner),
     ];
-    let step = max_pool::bound(Step::new(node, &SHADER, &Params::new(len, x, y), u64::from(len)), x, y);
-    let step = step.loops([4]).loops([cascade.times, 2 * (cascade.kernel + 3) + 4]);
-    planner.push(step.constants(sizes.map(|(name, size)| (name, Constant::U32(size)))));
+    let source = parts.map_or_else(|| x.clone(), Parts::first);
+    let step = Step::new(node, &SHADER, &Params::new(len, &source, y), u64::from(len));
+    let step = match parts {
+        Some(parts) => {
+            let step = parts.read_by(step, 2).piece(piece!("source_parts")).piece(piece!("lanes"));
+            step.constant("CHANNELS", Constant::U32(x.lanes_to_keep())).writes(0, y).result(x)
+        }
+        None => max_pool::bound(step, x, y),
+    };
+    let step = step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))));
+    let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some()));
+    let step = step.constant("X_OFFSET", Constant::U32(parts.map_or(0, |_| x.offset4())));
+    let loads = 4 * parts.map_or(1, Parts::count);
+    planner.push(step.loops([loads]).loops([cascade.times, 2 * (cascade.kernel + 3) + 4]));
 }
 
 fn one_by_one(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {

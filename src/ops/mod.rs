@@ -13,6 +13,7 @@ mod conv_choice;
 pub(crate) mod conv_direct;
 pub(crate) mod conv_grouped;
 pub(crate) mod conv_jobs;
+pub(crate) mod conv_parts;
 pub(crate) mod conv_shift_add;
 pub(crate) mod conv_subgroup;
 mod conv_sum;

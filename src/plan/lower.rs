@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::physical;
 use super::{
     Buffer, BufferId, Cost, DeviceProfile, Order, Plan, PlanOptions, Port, Role, Slice, Step, concat_slices,
-    group_convs,
+    group_convs, split_sums,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::ops::conv_jobs::{Job, Term};
+use crate::ops::conv_parts::Parts;
 use crate::ops::{self, Padding};
 use crate::tensor::Shape;
 
@@ -23,6 +24,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) steps: Vec<Step>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    /// Results still in parts, by node, until what reads them first is planned.
+    pub(crate) parts: HashMap<String, Parts>,
 }
 
 /// What lies where, by node.
@@ -36,7 +39,7 @@ struct Places<'a> {
 impl<'a> Planner<'a> {
     pub(super) fn plan(graph: &Graph, profile: &'a DeviceProfile, options: &'a PlanOptions) -> Result<Plan> {
         let (buffers, steps, inputs, outputs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut planner = Self { profile, options, buffers, steps, inputs, outputs };
+        let mut planner = Self { profile, options, buffers, steps, inputs, outputs, parts: HashMap::new() };
         for (position, (_, node)) in graph.inputs().enumerate() {
             let label = format!("input '{}'", node.name);
             let buffer = planner.buffer(label, node.shape.len(), Role::Input(position));
@@ -138,7 +141,9 @@ impl<'a> Planner<'a> {
             let x = self.nhwc(places, input);
             self.without_gaps(&node.name, x)
         });
-        Job { node: node.name.clone(), terms, residual, activation, y: places.home[id.index()].clone() }
+        let reader_adds =
+            self.options.split_sums && split_sums::reader_adds(places.graph, self.profile, &places.home, id);
+        Job { node: node.name.clone(), terms, residual, activation, y: places.home[id.index()].clone(), reader_adds }
     }
 
     fn lower(&mut self, places: &mut Places, id: NodeId, node: &Node) -> Result<()> {
@@ -154,7 +159,8 @@ impl<'a> Planner<'a> {
             }
             Op::MaxPoolCascade(cascade) => {
                 let x = self.nhwc(places, node.inputs[0]);
-                ops::max_pool_cascade::plan(self, &node.name, cascade, &x, &y);
+                let parts = self.parts.remove(&places.graph.nodes()[node.inputs[0].index()].name);
+                ops::max_pool_cascade::plan(self, &node.name, cascade, &x, parts.as_ref(), &y);
                 Ok(())
             }
             Op::PyramidPool(pool) => {
@@ -235,10 +241,12 @@ impl<'a> Planner<'a> {
         let buffer = self.output_buffer(position);
         let (offset, stride) = (0, shape.c * shape.h * shape.w);
         let y = Slice { buffer, shape, order: Order::Nchw, offset, stride, segments: vec![shape.c] };
-        let is_input = matches!(places.graph.nodes()[id.index()].op, Op::Input);
+        let node = &places.graph.nodes()[id.index()];
+        let parts = self.parts.remove(&node.name);
+        let is_input = matches!(node.op, Op::Input);
         let x = if is_input { self.nchw(places, id) } else { places.home[id.index()].clone() };
         match x.order {
-            Order::Nhwc => ops::layout::plan_to_nchw(self, name, &x, &y),
+            Order::Nhwc => ops::layout::plan_to_nchw(self, name, &x, parts.as_ref(), &y),
             Order::Nchw if x.buffer != buffer => ops::layout::plan_copy(self, name, &x, &y),
             Order::Nchw => {}
         }
@@ -283,7 +291,7 @@ impl<'a> Planner<'a> {
             return slice.clone();
         }
         let slice = dense(self.buffer(format!("{} in NCHW", node.name), shape.len(), Role::Scratch));
-        ops::layout::plan_to_nchw(self, &node.name, &home, &slice);
+        ops::layout::plan_to_nchw(self, &node.name, &home, None, &slice);
         places.converted.insert((id, false), slice.clone());
         slice
     }

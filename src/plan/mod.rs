@@ -18,6 +18,7 @@ mod profile;
 mod reuse_buffers;
 mod shader;
 mod slice;
+mod split_sums;
 mod text;
 mod tuning;
 
@@ -62,6 +63,8 @@ pub struct PlanOptions {
     pub group_convs: bool,
     /// Let producers write their slice of a concatenation.
     pub concat_slices: bool,
+    /// Split a convolution's sum among workgroups where they are few, and what reads it first can add up the parts.
+    pub split_sums: bool,
     /// Let tensors that are not alive at the same time share a buffer.
     pub reuse_buffers: bool,
     /// Convolution kernel.
@@ -82,6 +85,7 @@ impl Default for PlanOptions {
             fuse_cascade: true,
             group_convs: true,
             concat_slices: true,
+            split_sums: true,
             reuse_buffers: true,
             conv_kernel: ConvKernel::Auto,
             tuned: None,
@@ -101,6 +105,7 @@ impl PlanOptions {
             fuse_cascade: false,
             group_convs: false,
             concat_slices: false,
+            split_sums: false,
             reuse_buffers: false,
             ..Self::default()
         }
@@ -239,12 +244,21 @@ impl Plan {
         if options.fuse_cascade {
             graph = fuse_cascade::run(&graph)?;
         }
-        let mut plan = Planner::plan(&graph, profile, options)?;
-        if options.reuse_buffers {
-            reuse_buffers::run(&mut plan);
+        let lowered = |options: &PlanOptions| {
+            let mut plan = Planner::plan(&graph, profile, options)?;
+            if options.reuse_buffers {
+                reuse_buffers::run(&mut plan);
+            }
+            plan.check_limits(options.max_bytes)?;
+            Ok(plan)
+        };
+        match lowered(options) {
+            // Parts of sums take memory, too.
+            Err(Error::MemoryBudget { .. }) if options.split_sums => {
+                lowered(&PlanOptions { split_sums: false, ..options.clone() })
+            }
+            plan => plan,
         }
-        plan.check_limits(options.max_bytes)?;
-        Ok(plan)
     }
 
     /// Bytes of all buffers, graph inputs and outputs included.

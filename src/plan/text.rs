@@ -50,7 +50,7 @@ impl Plan {
 
 impl Slice {
     /// Whether channels (or values of an image) meet, given that both lie in one buffer.
-    fn overlaps(&self, other: &Self) -> bool {
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let end = |slice: &Self| match slice.order {
             Order::Nhwc => slice.offset + slice.physical_c(),
             Order::Nchw => slice.offset + slice.shape.c * slice.shape.h * slice.shape.w,

@@ -23,31 +23,37 @@ pub struct Choice {
 /// [`crate::bench::tune`]. What another adapter is told by it is no error: only kernels that it can run are taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
-    fastest: BTreeMap<String, String>,
+    /// `None`: the table's.
+    fastest: BTreeMap<String, Option<String>>,
 }
 
 impl Tuning {
-    /// The fastest of a class.
+    /// The fastest of a class; `None` where the table's is, or nobody has measured it.
     pub fn get(&self, class: &str) -> Option<&str> {
-        self.fastest.get(class).map(String::as_str)
+        self.fastest.get(class)?.as_deref()
     }
 
     /// Sets the fastest of a class: one of [`Choice::candidates`].
     pub fn set(&mut self, class: impl Into<String>, kernel: impl Into<String>) {
-        self.fastest.insert(class.into(), kernel.into());
+        self.fastest.insert(class.into(), Some(kernel.into()));
     }
 
-    /// Takes over what `other` knows.
+    /// Leaves a class to the table, whatever was known of it.
+    pub fn leave(&mut self, class: impl Into<String>) {
+        self.fastest.insert(class.into(), None);
+    }
+
+    /// Takes over what `other` knows, classes left to the table included.
     pub fn extend(&mut self, other: Self) {
         self.fastest.extend(other.fastest);
     }
 
-    /// Each class and its fastest kernel, in order.
+    /// Each class and its fastest kernel, in order, but for classes left to the table.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fastest.iter().map(|(class, kernel)| (class.as_str(), kernel.as_str()))
+        self.fastest.iter().filter_map(|(class, kernel)| Some((class.as_str(), kernel.as_deref()?)))
     }
 
-    /// An object: kernel by class.
+    /// An object: kernel by class, but for classes left to the table.
     pub fn json(&self) -> Value {
         self.iter().collect()
     }
@@ -55,7 +61,7 @@ impl Tuning {
     /// What [`Tuning::json`] wrote. Errors: anything but an object of texts.
     pub fn from_json(value: &Value) -> Result<Self> {
         let bad = || Error::data("tuning", "must be an object of texts");
-        let text = |(class, kernel): (&String, &Value)| Some((class.clone(), kernel.as_str()?.to_owned()));
+        let text = |(class, kernel): (&String, &Value)| Some((class.clone(), Some(kernel.as_str()?.to_owned())));
         let fastest = value.as_object().ok_or_else(bad)?.iter().map(text).collect::<Option<_>>();
         fastest.map(|fastest| Self { fastest }).ok_or_else(bad)
     }
@@ -80,5 +86,16 @@ mod tests {
         newer.set("b", "d");
         tuning.extend(newer);
         assert_eq!(tuning.iter().collect::<Vec<_>>(), [("1x1x8 to 9x8", "conv_direct"), ("b", "d")]);
+    }
+
+    #[test]
+    fn what_the_table_won_this_time_is_forgotten() {
+        let mut kept = Tuning::from_json(&json!({ "a": "conv_direct", "b": "conv_direct" })).unwrap();
+        let mut newer = Tuning::default();
+        newer.leave("a");
+        newer.leave("c");
+        kept.extend(newer);
+        assert_eq!(["a", "b", "c"].map(|class| kept.get(class)), [None, Some("conv_direct"), None]);
+        assert_eq!(kept.json(), json!({ "b": "conv_direct" }));
     }
 }

@@ -17,6 +17,7 @@ pub(crate) fn graphs() -> Vec<(String, Graph)> {
     let mut graphs = vec![
         ("sppf of 9".into(), sppf(X, 9, true)),
         ("sppf of 8, parallel".into(), sppf(X, 8, false)),
+        ("sppf with sums in parts".into(), sppf(Shape { c: 256, ..X }, 69, true)),
         ("no image".into(), sppf(Shape { n: 0, ..X }, 8, false)),
     ];
     graphs.extend(CONSUMERS.iter().map(|consumer| (consumer.0.into(), behind_gaps(X, consumer))));

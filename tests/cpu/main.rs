@@ -11,4 +11,5 @@ mod memory;
 mod plans;
 mod shaders;
 mod shapes;
+mod split_sums;
 mod weights;

@@ -16,7 +16,8 @@ struct Tensor {
     life: [usize; 2],
 }
 
-/// Intermediate results. Graph inputs and outputs lie in buffers of the caller; weights live all the time.
+/// Intermediate results; one in parts counts as all of them. Graph inputs and outputs lie in buffers of the caller;
+/// weights live all the time.
 fn tensors(plan: &Plan) -> Vec<Tensor> {
     let mut tensors: Vec<Tensor> = Vec::new();
     // What has not been written over.

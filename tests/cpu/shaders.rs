@@ -21,7 +21,7 @@ use crate::graphs::{CONSUMERS, behind_gaps, graph, same_conv, sppf};
 fn graphs() -> Vec<Graph> {
     let shape = Shape::new(2, 12, 8, 9);
     let mut graphs: Vec<Graph> = CONSUMERS.iter().map(|consumer| behind_gaps(shape, consumer)).collect();
-    graphs.extend([sppf(shape, 9, true), sppf(shape, 8, false)]);
+    graphs.extend([sppf(shape, 9, true), sppf(shape, 8, false), sppf(Shape { c: 256, ..shape }, 69, true)]);
     graphs.push(graph(shape, |graph, x| {
         let rows = graph.layout("rows", x, Layout { width: 4 }).unwrap();
         graph.max_pool("pool", rows, MaxPool { dilation: [1, 2], ..MaxPool::new([1, 2]) }).unwrap()

@@ -30,4 +30,5 @@ mod pyramid_pool;
 mod resize;
 mod runs;
 mod softmax;
+mod split_sums;
 mod trusted;

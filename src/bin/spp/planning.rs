@@ -26,6 +26,7 @@ enum Pass {
     FuseCascade,
     GroupConvs,
     ConcatSlices,
+    SplitSums,
     ReuseBuffers,
 }
 
@@ -59,6 +60,7 @@ impl Planning {
                 Pass::FuseCascade => &mut options.fuse_cascade,
                 Pass::GroupConvs => &mut options.group_convs,
                 Pass::ConcatSlices => &mut options.concat_slices,
+                Pass::SplitSums => &mut options.split_sums,
                 Pass::ReuseBuffers => &mut options.reuse_buffers,
             } = false;
         }

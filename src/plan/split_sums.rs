@@ -1,0 +1,24 @@
+//! Pass: convolutions whose sum may be split among workgroups, since what reads the result first adds up the parts: the
+//! conversion of a graph output, or a cascade of pools, which keeps its input in workgroup memory. Another convolution
+//! would read the parts over and over. Whether a split pays is for the choice of the kernel.
+
+use super::{DeviceProfile, Slice};
+use crate::graph::{Graph, NodeId, Op};
+use crate::ops::max_pool_cascade;
+
+/// Whether what reads the result of `id` first, and before all others, adds up parts.
+pub(super) fn reader_adds(graph: &Graph, profile: &DeviceProfile, home: &[Slice], id: NodeId) -> bool {
+    let is_output = graph.outputs().iter().any(|(_, output)| *output == id);
+    if is_output {
+        return graph.readers()[id.index()] == 1;
+    }
+    let readers = graph.ids().zip(graph.nodes()).filter(|(_, node)| node.inputs.contains(&id));
+    let (concats, others): (Vec<_>, Vec<_>) = readers.partition(|(_, node)| matches!(node.op, Op::Concat(_)));
+    let [(reader, node)] = others[..] else { return false };
+    let Op::MaxPoolCascade(cascade) = &node.op else { return false };
+    // It also writes its input, which lies beside its results, and what reads that there comes after it.
+    let [x, y] = [id, reader].map(|id| &home[id.index()]);
+    (x.buffer, x.stride) == (y.buffer, y.stride)
+        && concats.iter().all(|(_, concat)| concat.inputs.contains(&reader))
+        && max_pool_cascade::adds_parts(profile, cascade, x)
+}
