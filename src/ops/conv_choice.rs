@@ -120,41 +120,34 @@ fn narrow(jobs: &[Job]) -> bool {
 
 /// What is taken untuned, and why.
 fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (Way, String) {
+    let auto = kernel == ConvKernel::Auto;
     let software = profile.class == DeviceClass::Software;
-    match kernel {
-        ConvKernel::Auto if software && conv_shift_add::pays(profile, jobs) => {
-            return (Way::ShiftAdd, "long sums of few channels".into());
-        }
-        ConvKernel::Auto if software => {}
-        ConvKernel::Subgroup => {}
-        ConvKernel::Auto | ConvKernel::Tiled => {
-            return match tile_by_table(profile, jobs) {
-                // As many times more workgroups as there are taps, where a classifier has too few.
-                Some((Tile::NARROW_SPLIT, why))
-                    if kernel == ConvKernel::Auto && conv_shift_add::pays(profile, jobs) =>
-                {
-                    (Way::ShiftAdd, why)
-                }
-                // A guess: no GPU has measured it. A card has the cores that a small map leaves idle; to others the parts
-                // are more to write and to read.
-                Some((tile @ (Tile::NARROW_SPLIT | Tile::SPLIT_4), why)) if profile.class == DeviceClass::Discrete => {
-                    match in_parts(profile, tile, jobs) {
-                        Some(split) => (Way::Tiled(split), few(tile, jobs)),
-                        None => (Way::Tiled(tile), why),
-                    }
-                }
-                Some((tile, why)) => (Way::Tiled(tile), why),
-                None => (Way::Direct, "no tile fits the device".into()),
-            };
-        }
-        ConvKernel::Direct => return (Way::Direct, "asked for".into()),
+    if kernel == ConvKernel::Direct {
+        return (Way::Direct, "asked for".into());
     }
-    match conv_subgroup::lanes(profile) {
-        Some(lanes) => {
-            let rows = conv_subgroup::rows(jobs, lanes);
-            (Way::Subgroup { rows }, format!("{} pixels a tile suit the maps", rows * lanes))
-        }
-        None => (Way::Direct, "no subgroups of four or eight lanes".into()),
+    if auto && software && conv_shift_add::pays(profile, jobs) {
+        return (Way::ShiftAdd, "long sums of few channels".into());
+    }
+    if kernel == ConvKernel::Subgroup || auto && software {
+        let Some(lanes) = conv_subgroup::lanes(profile) else {
+            return (Way::Direct, "no subgroups of four or eight lanes".into());
+        };
+        let rows = conv_subgroup::rows(jobs, lanes);
+        return (Way::Subgroup { rows }, format!("{} pixels a tile suit the maps", rows * lanes));
+    }
+    let Some((tile, why)) = tile_by_table(profile, jobs) else {
+        return (Way::Direct, "no tile fits the device".into());
+    };
+    // As many times more workgroups as there are taps, where a classifier has too few.
+    if auto && tile == Tile::NARROW_SPLIT && conv_shift_add::pays(profile, jobs) {
+        return (Way::ShiftAdd, why);
+    }
+    // A guess: no GPU has measured it. A card has the cores that a small map leaves idle; to others the parts are more to
+    // write and to read.
+    let small = profile.class == DeviceClass::Discrete && [Tile::NARROW_SPLIT, Tile::SPLIT_4].contains(&tile);
+    match in_parts(profile, tile, jobs).filter(|_| small) {
+        Some(parts) => (Way::Tiled(parts), few(tile, jobs)),
+        None => (Way::Tiled(tile), why),
     }
 }
 

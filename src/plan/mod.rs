@@ -19,6 +19,7 @@ mod reuse_buffers;
 mod shader;
 mod slice;
 mod split_sums;
+mod step;
 mod text;
 mod tuning;
 

@@ -1,0 +1,107 @@
+//! How an operation puts a dispatch together.
+
+use super::{Binding, BufferId, Constant, Cost, Shader, Slice, Step};
+use crate::ops::Padding;
+
+impl Step {
+    /// A dispatch of `shader` without bindings yet.
+    pub(crate) fn new(node: &str, shader: &'static Shader, params: &impl bytemuck::Pod, workgroups: u64) -> Self {
+        Self {
+            node: node.into(),
+            shader,
+            constants: Vec::new(),
+            pieces: Vec::new(),
+            bindings: Vec::new(),
+            params: bytemuck::bytes_of(params).to_vec(),
+            workgroups,
+            iterations: 0,
+            cost: Cost::default(),
+            operands: Vec::new(),
+            results: Vec::new(),
+            choice: None,
+        }
+    }
+
+    /// Compiles `value` in.
+    pub(crate) fn constant(mut self, name: &'static str, value: Constant) -> Self {
+        self.constants.push((name, value));
+        self
+    }
+
+    /// Compiles several values in.
+    pub(crate) fn constants(mut self, constants: impl IntoIterator<Item = (&'static str, Constant)>) -> Self {
+        self.constants.extend(constants);
+        self
+    }
+
+    /// Compiles a window in: what convolution and pooling share.
+    pub(crate) fn window(self, kernel: [u32; 2], stride: [u32; 2], dilation: [u32; 2], padding: Padding) -> Self {
+        let values = [
+            ("KERNEL_H", kernel[0]),
+            ("KERNEL_W", kernel[1]),
+            ("STRIDE_H", stride[0]),
+            ("STRIDE_W", stride[1]),
+            ("DILATION_H", dilation[0]),
+            ("DILATION_W", dilation[1]),
+            ("PAD_TOP", padding.top),
+            ("PAD_LEFT", padding.left),
+        ];
+        self.constants(values.map(|(name, value)| (name, Constant::U32(value))))
+    }
+
+    /// Appends a shared piece.
+    pub(crate) fn piece(mut self, text: &'static str) -> Self {
+        self.pieces.push(text);
+        self
+    }
+
+    /// Binds a slice to be read.
+    pub(crate) fn reads(self, slot: u32, x: &Slice) -> Self {
+        self.binds(slot, x.buffer, false).within(x)
+    }
+
+    /// Binds a slice to be written.
+    pub(crate) fn writes(self, slot: u32, y: &Slice) -> Self {
+        self.binds(slot, y.buffer, true).result(y)
+    }
+
+    /// Binds a constant buffer of `len` 32-bit values.
+    pub(crate) fn table(mut self, slot: u32, buffer: BufferId, len: usize) -> Self {
+        self.bindings.push(Binding { slot, buffer, written: false });
+        self.cost.bytes += len as u64 * 4;
+        self
+    }
+
+    /// Counts the loops of an invocation: outer extents first, each inner loop runs once per iteration around it.
+    pub(crate) fn loops<const N: usize>(mut self, extents: [u32; N]) -> Self {
+        let around = |all: u64, &extent: &u32| u64::from(extent).saturating_mul(all.saturating_add(1));
+        self.iterations += extents.iter().rev().fold(0, around);
+        self
+    }
+
+    /// Counts arithmetic.
+    pub(crate) fn flops(mut self, flops: u64) -> Self {
+        self.cost.flops += flops;
+        self
+    }
+
+    /// Binds a buffer whose slices are counted apart.
+    pub(crate) fn binds(mut self, slot: u32, buffer: BufferId, written: bool) -> Self {
+        self.bindings.push(Binding { slot, buffer, written });
+        self
+    }
+
+    /// Counts a slice that is read, in a buffer that is bound apart.
+    pub(crate) fn within(mut self, slice: &Slice) -> Self {
+        self.cost.bytes += slice.shape.len() * 4;
+        self.operands.push(slice.clone());
+        self
+    }
+
+    /// Counts a slice that is written, in a buffer that is bound apart.
+    pub(crate) fn result(mut self, slice: &Slice) -> Self {
+        self.cost.bytes += slice.shape.len() * 4;
+        self.results.push(slice.clone());
+        self
+    }
+}
