@@ -6,7 +6,7 @@ use serde_json::json;
 use spp_wgpu::reference::{self, Values, compare};
 use spp_wgpu::{Case, PlanOptions, Shape, Weights, blocks};
 
-use crate::harness::{Data, assert_same_bits, options, random, run};
+use crate::harness::{CARD, Data, GPU, assert_same_bits, options, random, run, run_on};
 
 #[test]
 fn every_case_gives_pytorchs_numbers() {
@@ -17,8 +17,9 @@ fn every_case_gives_pytorchs_numbers() {
         let case = Case::open(&path).unwrap();
         let graph = case.graph().unwrap();
         let bounds = reference::run_with_bounds(&graph, std::slice::from_ref(&case.input)).unwrap();
-        for (plan, options) in options() {
-            let got = run(&graph, std::slice::from_ref(&case.input), &options);
+        let here = options().into_iter().map(|(plan, options)| (plan, &*GPU, options));
+        for (plan, gpu, options) in here.chain([("as on a card", &*CARD, PlanOptions::default())]) {
+            let got = run_on(gpu, &graph, std::slice::from_ref(&case.input), &options);
             for (i, (name, _)) in graph.outputs().iter().enumerate() {
                 let (_, _, want) = case.outputs.iter().find(|(key, ..)| key == name).unwrap();
                 let want = Values { bound: bounds[i].bound.clone(), ..Values::exact(want) };

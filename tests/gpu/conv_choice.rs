@@ -7,7 +7,7 @@ use spp_wgpu::plan::{Choice, ConvKernel, Tuning};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
 
 use crate::graphs::same_conv;
-use crate::harness::{Data, GPU, graph, random, run_plan, wrong};
+use crate::harness::{CARD, Data, GPU, graph, random, run_on, wrong};
 
 fn choice(plan: &Plan) -> &Choice {
     plan.steps.iter().find_map(|step| step.choice.as_ref()).unwrap()
@@ -56,16 +56,16 @@ fn every_candidate_agrees_with_the_reference() {
     for graph in graphs() {
         let x = [random(graph.nodes()[0].shape, 5, Data::Uniform)];
         let want = reference::run_with_bounds(&graph, &x).unwrap();
-        for class in [DeviceClass::Discrete, DeviceClass::Software] {
-            let profile = DeviceProfile { class, ..GPU.profile().clone() };
-            let plan = Plan::new(&graph, &profile, &PlanOptions::default()).unwrap();
+        for gpu in [&*CARD, &*GPU] {
+            let plan = Plan::new(&graph, gpu.profile(), &PlanOptions::default()).unwrap();
             let Choice { class, candidates, taken, .. } = choice(&plan);
             assert_eq!(candidates[0], *taken);
             assert!(candidates.len() <= 10, "{candidates:?}");
             for candidate in candidates {
-                let plan = Plan::new(&graph, &profile, &tuned(class, candidate)).unwrap();
+                let options = tuned(class, candidate);
+                let plan = Plan::new(&graph, gpu.profile(), &options).unwrap();
                 assert_eq!((choice(&plan).taken.as_str(), choice(&plan).why.as_str()), (candidate.as_str(), "tuned"));
-                assert_eq!(wrong(&graph, &run_plan(plan, &x), &want), [""; 0], "{class} by {candidate}");
+                assert_eq!(wrong(&graph, &run_on(gpu, &graph, &x, &options), &want), [""; 0], "{class} by {candidate}");
                 seen.push(candidate.clone());
             }
         }

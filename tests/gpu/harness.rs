@@ -5,19 +5,31 @@ use std::sync::LazyLock;
 use spp_wgpu::ops::Activation;
 use spp_wgpu::plan::ConvKernel;
 use spp_wgpu::reference::{self, Values, compare};
+use spp_wgpu::wgpu::{AdapterInfo, DeviceType};
 use spp_wgpu::{Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, gpu};
 
 pub(crate) use crate::graphs::{Data, graph, random};
 
 /// The device under test; `WGPU_ADAPTER_NAME` chooses it. `SPP_CHECKED_SHADERS=1` compiles all kernels with checks.
 pub(crate) static GPU: LazyLock<Gpu> = LazyLock::new(|| {
-    let mut options = GpuOptions::default();
-    options.checked = std::env::var("SPP_CHECKED_SHADERS").is_ok_and(|value| value == "1");
+    let options = gpu_options();
     let gpu = Gpu::new(&options).unwrap_or_else(|error| panic!("{error}"));
     let how = if options.checked { "checked" } else { "as users run them" };
     println!("tests run on {} ({}), kernels {how}", gpu::describe(gpu.info()), gpu.info().driver_info);
     gpu
 });
+
+/// The same device, planned for as if it were a card.
+pub(crate) static CARD: LazyLock<Gpu> = LazyLock::new(|| {
+    let info = AdapterInfo { device_type: DeviceType::DiscreteGpu, ..GPU.info().clone() };
+    Gpu::from_device_with_options(info, GPU.device().clone(), GPU.queue().clone(), &gpu_options()).unwrap()
+});
+
+fn gpu_options() -> GpuOptions {
+    let mut options = GpuOptions::default();
+    options.checked = std::env::var("SPP_CHECKED_SHADERS").is_ok_and(|value| value == "1");
+    options
+}
 
 /// One pixel, one channel, channels around a multiple of four, height other than width, several images.
 pub(crate) const SHAPES: [Shape; 6] = [
@@ -55,7 +67,12 @@ pub(crate) fn stems(plan: &Plan) -> Vec<&'static str> {
 
 /// Runs on the GPU with every result poisoned first.
 pub(crate) fn run(graph: &Graph, inputs: &[Tensor], options: &PlanOptions) -> Vec<Tensor> {
-    poisoned(Program::with_options(&GPU, graph, options).unwrap(), inputs)
+    run_on(&GPU, graph, inputs, options)
+}
+
+/// As [`run`], on a device of choice.
+pub(crate) fn run_on(gpu: &Gpu, graph: &Graph, inputs: &[Tensor], options: &PlanOptions) -> Vec<Tensor> {
+    poisoned(Program::with_options(gpu, graph, options).unwrap(), inputs)
 }
 
 /// As [`run`], with checks: a test may have changed the plan.

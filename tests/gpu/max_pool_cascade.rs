@@ -1,9 +1,9 @@
 //! Chained pools in one dispatch equal the pools one by one, bit for bit.
 
 use spp_wgpu::ops::{MaxPool, MaxPoolCascade};
-use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
+use spp_wgpu::{Graph, Plan, PlanOptions, Shape, reference};
 
-use crate::harness::{Data, GPU, assert_same_bits, check_bits, graph, random, run, run_plan, stems, with_specials};
+use crate::harness::{CARD, Data, assert_same_bits, check_bits, graph, random, run, run_on, stems, with_specials};
 
 const SHAPES: [Shape; 5] = [
     Shape::new(1, 8, 20, 20),
@@ -53,13 +53,12 @@ fn chained_equals_parallel_with_every_special_value() {
 
 /// The kernels of a plan for a GPU, which must yield the reference's bits here, too.
 fn stems_for_a_gpu(graph: &Graph) -> Vec<&'static str> {
-    let profile = DeviceProfile { class: DeviceClass::Discrete, ..GPU.profile().clone() };
-    let plan = Plan::new(graph, &profile, &PlanOptions::default()).unwrap();
-    let stems = stems(&plan);
+    let options = PlanOptions::default();
+    let stems = stems(&Plan::new(graph, CARD.profile(), &options).unwrap());
     let shape = graph.inputs().next().unwrap().1.shape;
     let x = [with_specials(random(shape, 5, Data::WideRange))];
     let want = reference::run(graph, &x).unwrap();
-    assert_same_bits(&format!("{stems:?} on {shape}"), &run_plan(plan, &x)[0], &want[0]);
+    assert_same_bits(&format!("{stems:?} on {shape}"), &run_on(&CARD, graph, &x, &options)[0], &want[0]);
     stems
 }
 

@@ -3,26 +3,24 @@
 
 use spp_wgpu::ops::{Activation, Conv, ConvSum, MaxPoolCascade};
 use spp_wgpu::plan::Tuning;
-use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Program, Shape, Tensor, reference};
+use spp_wgpu::{Graph, Plan, PlanOptions, Program, Shape, Tensor, reference};
 
 use crate::graphs::same_conv;
-use crate::harness::{ACTIVATIONS, Data, GPU, assert_same_bits, graph, random, run_plan, wrong};
+use crate::harness::{ACTIVATIONS, CARD, Data, assert_same_bits, graph, random, run_on, wrong};
 
-fn plan(graph: &Graph, options: &PlanOptions) -> Plan {
-    let profile = DeviceProfile { class: DeviceClass::Discrete, ..GPU.profile().clone() };
-    Plan::new(graph, &profile, options).unwrap()
-}
-
-/// Planned by the table, and with the larger tile.
-fn plans(graph: &Graph) -> [Plan; 2] {
-    let table = plan(graph, &PlanOptions::default());
+/// By the table, and by the larger tile: the options and what they yield.
+fn plans(graph: &Graph) -> [(PlanOptions, Plan); 2] {
+    let plan = |options: PlanOptions| {
+        let plan = Plan::new(graph, CARD.profile(), &options).unwrap();
+        (options, plan)
+    };
+    let table = plan(PlanOptions::default());
     let mut tuning = Tuning::default();
-    for choice in table.steps.iter().filter_map(|step| step.choice.clone()) {
+    for choice in table.1.steps.iter().filter_map(|step| step.choice.clone()) {
         let other = choice.candidates.iter().find(|way| way.contains(" by ") && **way != choice.taken);
         tuning.set(choice.class, other.unwrap_or(&choice.taken));
     }
-    let other = plan(graph, &PlanOptions::default().tuned(tuning));
-    [table, other]
+    [table, plan(PlanOptions::default().tuned(tuning))]
 }
 
 /// The number behind "by" in each convolution's text.
@@ -60,10 +58,10 @@ fn outputs_are_right_in_any_number_of_parts() {
         let input = [random(x, 11, Data::Uniform)];
         let want = reference::run_with_bounds(&graph, &input).unwrap();
         let plans = plans(&graph);
-        assert_eq!(parts(&plans[0]), [count], "{x}");
-        for plan in plans {
-            let text = plan.to_string();
-            assert_eq!(wrong(&graph, &run_plan(plan, &input), &want), [""; 0], "{activation:?} of {x}:\n{text}");
+        assert_eq!(parts(&plans[0].1), [count], "{x}");
+        for (options, plan) in plans {
+            let got = run_on(&CARD, &graph, &input, &options);
+            assert_eq!(wrong(&graph, &got, &want), [""; 0], "{activation:?} of {x}:\n{plan}");
         }
     }
 }
@@ -75,8 +73,8 @@ fn integers_are_exact() {
         let graph = graph(x, |graph, input| graph.conv("conv", input, conv).unwrap());
         let input = [random(x, 11, Data::Integers)];
         let want = reference::run(&graph, &input).unwrap();
-        for plan in plans(&graph) {
-            assert_same_bits(&x.to_string(), &run_plan(plan, &input)[0], &want[0]);
+        for (options, _) in plans(&graph) {
+            assert_same_bits(&x.to_string(), &run_on(&CARD, &graph, &input, &options)[0], &want[0]);
         }
     }
 }
@@ -92,9 +90,9 @@ fn a_part_may_have_nothing_of_a_term() {
     graph.output("y", y).unwrap();
     let inputs = shapes.map(|(x, _)| random(x, 5, Data::Uniform));
     let want = reference::run_with_bounds(&graph, &inputs).unwrap();
-    for plan in plans(&graph) {
+    for (options, plan) in plans(&graph) {
         assert!(parts(&plan)[0] > 3, "a term of 70 channels has three steps:\n{plan}");
-        assert_eq!(wrong(&graph, &run_plan(plan, &inputs), &want), [""; 0]);
+        assert_eq!(wrong(&graph, &run_on(&CARD, &graph, &inputs, &options), &want), [""; 0]);
     }
 }
 
@@ -120,10 +118,10 @@ fn is_a_pyramid(shape: Shape, conv: &Conv, cascade: MaxPoolCascade, x_first: boo
     let graph = pyramid(shape, conv, cascade, x_first);
     let want = reference::run_with_bounds(&graph, std::slice::from_ref(&input)).unwrap();
     let out_c = conv.weight.shape().n;
-    for plan in plans(&graph) {
+    for (options, plan) in plans(&graph) {
         let case = format!("{cascade:?} on {shape}:\n{plan}");
         assert!(parts(&plan)[0] > 1 && plan.dispatches() == 2, "{case}");
-        let got = run_plan(plan, std::slice::from_ref(&input));
+        let got = run_on(&CARD, &graph, std::slice::from_ref(&input), &options);
         assert_eq!(wrong(&graph, &got, &want), [""; 0], "{case}");
         let [of_x, of_pools] = if x_first { [0, out_c] } else { [cascade.times * out_c, 0] };
         let x = channels(&got[0], of_x, out_c);
@@ -177,9 +175,9 @@ fn sppf_is_right_and_the_same_each_time() {
         input.data_mut()[0] = f32::INFINITY;
         let input = [input];
         let want = reference::run_with_bounds(&graph, &input).unwrap();
-        for plan in plans(&graph) {
+        for (options, plan) in plans(&graph) {
             assert_eq!((parts(&plan).len(), plan.dispatches()), (2, 3), "{plan}");
-            let program = Program::from_plan(&GPU, plan).unwrap();
+            let program = Program::with_options(&CARD, &graph, &options).unwrap();
             let runs = [(); 3].map(|()| {
                 program.poison().unwrap();
                 program.run(&input).unwrap()
