@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use spp_wgpu::ops::*;
-use spp_wgpu::{Graph, NodeId, Shape, Tensor};
+use spp_wgpu::plan::Step;
+use spp_wgpu::{Graph, NodeId, Plan, Shape, Tensor};
 
 /// What numbers a test feeds: each regime finds other mistakes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -153,4 +154,15 @@ pub(crate) fn behind_gaps(shape: Shape, consumer: &Consumer) -> Graph {
         let cat = graph.concat("cat", &[x, seven, eight]).unwrap();
         consumer.1(graph, cat)
     })
+}
+
+/// Parts of the sum that a convolution leaves to be added up; `None` for other steps.
+pub(crate) fn parts(step: &Step) -> Option<u32> {
+    let taken = &step.choice.as_ref()?.taken;
+    Some(taken.split_once(" by ").map_or(1, |(_, parts)| parts.parse().unwrap()))
+}
+
+/// Those of each convolution, in order.
+pub(crate) fn all_parts(plan: &Plan) -> Vec<u32> {
+    plan.steps.iter().filter_map(parts).collect()
 }

@@ -1,33 +1,22 @@
 //! Which convolutions leave their sums in parts: where few workgroups would have them whole, and the reader adds them up.
 
-use spp_wgpu::case::canonical;
+use spp_wgpu::case::{canonical, canonical_row};
 use spp_wgpu::ops::*;
-use spp_wgpu::plan::{Role, Step};
+use spp_wgpu::plan::Role;
 use spp_wgpu::{DeviceClass, DeviceProfile, Error, Graph, NodeId, Plan, PlanOptions, Shape};
 
-use crate::graphs::{graph, same_conv, sppf};
+use crate::graphs::{all_parts, graph, parts, same_conv, sppf};
 use crate::plans::{plan, planned};
 
 const SMALL: Shape = Shape::new(1, 256, 6, 5);
 const CASCADE: MaxPoolCascade = MaxPoolCascade { kernel: 3, times: 2 };
-
-fn parts(step: &Step) -> Option<u32> {
-    let taken = &step.choice.as_ref()?.taken;
-    Some(taken.split_once(" by ").map_or(1, |(_, parts)| parts.parse().unwrap()))
-}
-
-/// Parts of each convolution, in order.
-fn all_parts(plan: &Plan) -> Vec<u32> {
-    plan.steps.iter().filter_map(parts).collect()
-}
 
 fn default_parts(graph: &Graph) -> Vec<u32> {
     all_parts(&plan(graph, &PlanOptions::default()))
 }
 
 fn published(name: &str, profile: &DeviceProfile) -> Plan {
-    let row = canonical().unwrap().into_iter().find(|row| row.name == name).unwrap();
-    Plan::new(&row.graph(0).unwrap(), profile, &PlanOptions::default()).unwrap()
+    Plan::new(&canonical_row(name).unwrap().graph(0).unwrap(), profile, &PlanOptions::default()).unwrap()
 }
 
 #[test]

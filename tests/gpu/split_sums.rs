@@ -5,7 +5,7 @@ use spp_wgpu::ops::{Activation, Conv, ConvSum, MaxPoolCascade};
 use spp_wgpu::plan::Tuning;
 use spp_wgpu::{Graph, Plan, PlanOptions, Program, Shape, Tensor, reference};
 
-use crate::graphs::same_conv;
+use crate::graphs::{all_parts, same_conv};
 use crate::harness::{ACTIVATIONS, CARD, Data, assert_same_bits, graph, random, run_on, wrong};
 
 /// By the table, and by the larger tile: the options and what they yield.
@@ -21,12 +21,6 @@ fn plans(graph: &Graph) -> [(PlanOptions, Plan); 2] {
         tuning.set(choice.class, other.unwrap_or(&choice.taken));
     }
     [table, plan(PlanOptions::default().tuned(tuning))]
-}
-
-/// The number behind "by" in each convolution's text.
-fn parts(plan: &Plan) -> Vec<u32> {
-    let taken = plan.steps.iter().filter_map(|step| Some(step.choice.as_ref()?.taken.split_once(" by ")?.1));
-    taken.map(|parts| parts.parse().unwrap()).collect()
 }
 
 fn conv(in_c: u32, out_c: u32, kernel: u32, data: Data, activation: Activation) -> Conv {
@@ -58,7 +52,7 @@ fn outputs_are_right_in_any_number_of_parts() {
         let input = [random(x, 11, Data::Uniform)];
         let want = reference::run_with_bounds(&graph, &input).unwrap();
         let plans = plans(&graph);
-        assert_eq!(parts(&plans[0].1), [count], "{x}");
+        assert_eq!(all_parts(&plans[0].1), [count], "{x}");
         for (options, plan) in plans {
             let got = run_on(&CARD, &graph, &input, &options);
             assert_eq!(wrong(&graph, &got, &want), [""; 0], "{activation:?} of {x}:\n{plan}");
@@ -91,7 +85,7 @@ fn a_part_may_have_nothing_of_a_term() {
     let inputs = shapes.map(|(x, _)| random(x, 5, Data::Uniform));
     let want = reference::run_with_bounds(&graph, &inputs).unwrap();
     for (options, plan) in plans(&graph) {
-        assert!(parts(&plan)[0] > 3, "a term of 70 channels has three steps:\n{plan}");
+        assert!(all_parts(&plan)[0] > 3, "a term of 70 channels has three steps:\n{plan}");
         assert_eq!(wrong(&graph, &run_on(&CARD, &graph, &inputs, &options), &want), [""; 0]);
     }
 }
@@ -120,7 +114,7 @@ fn is_a_pyramid(shape: Shape, conv: &Conv, cascade: MaxPoolCascade, x_first: boo
     let out_c = conv.weight.shape().n;
     for (options, plan) in plans(&graph) {
         let case = format!("{cascade:?} on {shape}:\n{plan}");
-        assert!(parts(&plan)[0] > 1 && plan.dispatches() == 2, "{case}");
+        assert!(all_parts(&plan)[0] > 1 && plan.dispatches() == 2, "{case}");
         let got = run_on(&CARD, &graph, std::slice::from_ref(&input), &options);
         assert_eq!(wrong(&graph, &got, &want), [""; 0], "{case}");
         let [of_x, of_pools] = if x_first { [0, out_c] } else { [cascade.times * out_c, 0] };
@@ -176,7 +170,8 @@ fn sppf_is_right_and_the_same_each_time() {
         let input = [input];
         let want = reference::run_with_bounds(&graph, &input).unwrap();
         for (options, plan) in plans(&graph) {
-            assert_eq!((parts(&plan).len(), plan.dispatches()), (2, 3), "{plan}");
+            let split = all_parts(&plan).into_iter().filter(|&parts| parts > 1).count();
+            assert_eq!((split, plan.dispatches()), (2, 3), "{plan}");
             let program = Program::with_options(&CARD, &graph, &options).unwrap();
             let runs = [(); 3].map(|()| {
                 program.poison().unwrap();
