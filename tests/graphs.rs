@@ -158,8 +158,7 @@ pub(crate) fn behind_gaps(shape: Shape, consumer: &Consumer) -> Graph {
 
 /// Parts of the sum that a convolution leaves to be added up; `None` for other steps.
 pub(crate) fn parts(step: &Step) -> Option<u32> {
-    let taken = &step.choice.as_ref()?.taken;
-    Some(taken.split_once(" by ").map_or(1, |(_, parts)| parts.parse().unwrap()))
+    Some(step.choice.as_ref()?.taken.parts())
 }
 
 /// Those of each convolution, in order.

@@ -55,7 +55,7 @@ fn buffer(gpu: &Gpu, size: u64, usage: BufferUsages) -> Buffer {
 
 /// The steps of a plan whose dispatches all fit one dimension, without this crate's `Program`.
 fn dispatches(gpu: &Gpu, plan: &Plan) -> Vec<Dispatch> {
-    let buffers: Vec<Buffer> = plan.buffers.iter().map(|b| buffer(gpu, b.bytes, STORAGE)).collect();
+    let buffers: Vec<Buffer> = plan.buffers.iter().map(|b| buffer(gpu, b.bytes(), STORAGE)).collect();
     let dispatch = |step: &Step| {
         let source = ShaderSource::Wgsl(step.source().into());
         let module = gpu.device().create_shader_module(ShaderModuleDescriptor { label: None, source });

@@ -8,7 +8,7 @@ use super::step_medians;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program};
 use crate::graph::Graph;
-use crate::plan::{Choice, Plan, PlanOptions, Slice, Tuning};
+use crate::plan::{Choice, ConvVariant, Plan, PlanOptions, Slice, Tuning};
 use crate::tensor::Tensor;
 
 /// A candidate must be faster than the table's by more than this share: what is less may be noise.
@@ -19,7 +19,7 @@ const WORTH: f64 = 0.03;
 /// where nothing is faster than the table's choice by 3 %. Errors: those of [`Program::with_options`] and
 /// [`Program::run`]; [`Error::Unsupported`] where the device has no timestamps.
 pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize) -> Result<Tuning> {
-    let mut classes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut classes: BTreeMap<String, Vec<ConvVariant>> = BTreeMap::new();
     for Choice { class, candidates, .. } in choices(&Plan::new(graph, gpu.profile(), &PlanOptions::default())?) {
         classes.insert(class.clone(), candidates.clone());
     }
@@ -31,7 +31,7 @@ pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize) -> Result<Tun
         let mut trial = Tuning::default();
         for (class, candidates) in &classes {
             if let Some(candidate) = candidates.get(nth) {
-                trial.set(class, candidate);
+                trial.set(class, *candidate);
             }
         }
         let times = match class_times(gpu, graph, input, &trial, runs) {
@@ -132,15 +132,16 @@ mod tests {
         let plan = |options: &PlanOptions| {
             Plan::new(&graph, &DeviceProfile::portable(DeviceClass::Discrete), options).unwrap()
         };
+        let in_parts = |variant: &ConvVariant| variant.parts() > 1;
         let split = plan(&PlanOptions::default());
-        let taken = |plan: &Plan| choices(plan).map(|choice| choice.taken.clone()).collect::<Vec<_>>();
-        assert!(taken(&split).iter().all(|way| way.contains(" by ")), "{split}");
+        let taken = |plan: &Plan| choices(plan).map(|choice| choice.taken).collect::<Vec<_>>();
+        assert!(taken(&split).iter().all(in_parts), "{split}");
         let mut whole = Tuning::default();
         for Choice { class, candidates, .. } in choices(&split) {
-            whole.set(class, candidates.iter().find(|way| !way.contains(" by ")).unwrap());
+            whole.set(class, *candidates.iter().find(|variant| !in_parts(variant)).unwrap());
         }
         let whole = plan(&PlanOptions::default().tuned(whole));
-        assert!(!taken(&whole).iter().any(|way| way.contains(" by ")), "{whole}");
+        assert!(!taken(&whole).iter().any(in_parts), "{whole}");
         for plan in [&split, &whole] {
             // The input's conversion, cv1, cascade, cv2, the output's conversion.
             let times = by_class(plan, &[1.0, 2.0, 4.0, 8.0, 16.0]);

@@ -85,9 +85,9 @@ impl Program {
     fn build(gpu: &Gpu, plan: Plan, checks: Checks) -> Result<Self> {
         let buffers = plan.buffers.iter().map(|buffer| match &buffer.role {
             Role::Input(_) | Role::Output(_) => Ok(None),
-            Role::Scratch => create(gpu, &buffer.label, buffer.bytes).map(Some),
+            Role::Scratch => create(gpu, &buffer.label, buffer.bytes()).map(Some),
             Role::Constant(values) => {
-                let created = create(gpu, &buffer.label, buffer.bytes)?;
+                let created = create(gpu, &buffer.label, buffer.bytes())?;
                 gpu.scoped(|_| gpu.queue().write_buffer(&created, 0, bytemuck::cast_slice(values)))?;
                 Ok(Some(created))
             }
@@ -110,10 +110,10 @@ impl Program {
             dispatches.push(Dispatch { kernel, bind_group, workgroups: folded(step.workgroups, max) });
         }
         let ports = |ports: &[Port]| -> Result<Vec<wgpu::Buffer>> {
-            ports.iter().map(|port| create(gpu, &port.name, port.shape.len() * 4)).collect()
+            ports.iter().map(|port| create(gpu, &port.name, port.bytes())).collect()
         };
         let (inputs, outputs) = (ports(&plan.inputs)?, ports(&plan.outputs)?);
-        let bytes = plan.outputs.iter().map(|port| port.shape.len() * 4).sum();
+        let bytes = plan.outputs.iter().map(Port::bytes).sum();
         let bindings = Bindings { bind_groups: Vec::new() };
         let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
         let mut program = Self { gpu: gpu.clone(), plan, buffers, params, params_offsets: offsets, dispatches, own };
@@ -177,8 +177,8 @@ impl Program {
                 let index = binding.buffer.index();
                 match (&self.buffers[index], &self.plan.buffers[index].role) {
                     (Some(buffer), _) => buffer.as_entire_buffer_binding(),
-                    (None, Role::Output(position)) => sized(&outputs[*position], self.plan.buffers[index].bytes),
-                    (None, Role::Input(position)) => sized(&inputs[*position], self.plan.buffers[index].bytes),
+                    (None, Role::Output(position)) => sized(&outputs[*position], self.plan.buffers[index].bytes()),
+                    (None, Role::Input(position)) => sized(&inputs[*position], self.plan.buffers[index].bytes()),
                     (None, _) => self.params.as_entire_buffer_binding(),
                 }
             });
@@ -216,7 +216,7 @@ impl Program {
     pub fn poison(&self) -> Result<()> {
         let scratch = self.plan.buffers.iter().zip(&self.buffers).filter(|(buffer, _)| buffer.role == Role::Scratch);
         for buffer in scratch.filter_map(|(_, buffer)| buffer.as_ref()).chain(&self.own.outputs) {
-            let poison = vec![f32::NAN; buffer.size() as usize / 4];
+            let poison = vec![f32::NAN; buffer.size() as usize / size_of::<f32>()];
             self.gpu.scoped(|_| self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&poison)))?;
         }
         Ok(())
@@ -238,7 +238,7 @@ impl Program {
             self.record(&mut encoder, &self.own.bindings)?;
             let mut offset = 0;
             for (buffer, port) in self.own.outputs.iter().zip(&self.plan.outputs) {
-                let bytes = port.shape.len() * 4;
+                let bytes = port.bytes();
                 encoder.copy_buffer_to_buffer(buffer, 0, &staging, offset, bytes);
                 offset += bytes;
             }
@@ -251,7 +251,8 @@ impl Program {
     fn unpack(&self, bytes: &[u8]) -> Result<Vec<Tensor>> {
         let mut rest = bytes;
         let outputs = self.plan.outputs.iter().map(|port| {
-            let (data, after) = rest.split_at_checked(port.shape.len() as usize * 4).unwrap_or((&[], &[]));
+            let outputs = rest.split_at_checked(port.bytes() as usize);
+            let (data, after) = outputs.expect("what is read back is as long as all outputs");
             rest = after;
             Tensor::new(port.shape, bytemuck::pod_collect_to_vec(data))
         });
@@ -351,7 +352,7 @@ fn check_ports(kind: &str, gpu: &Gpu, ports: &[Port], bindings: &[BufferBinding]
     }
     let alignment = u64::from(gpu.device().limits().min_storage_buffer_offset_alignment);
     for (port, BufferBinding { buffer, offset, size }) in ports.iter().zip(bindings) {
-        let needed = port.shape.len() * 4;
+        let needed = port.bytes();
         let room = size.map_or_else(|| buffer.size().saturating_sub(*offset), |size| size.get());
         let problem = if !buffer.usage().contains(BufferUsages::STORAGE) {
             "its buffer lacks the usage STORAGE".into()

@@ -1,6 +1,10 @@
 //! What a graph costs whoever computes it: the yardstick of a roofline.
 
-use super::{Graph, Node, Op};
+use super::Graph;
+use crate::ops::{View, Work};
+
+/// Bytes of a value in `f32`.
+const VALUE: u64 = size_of::<f32>() as u64;
 
 /// Work and traffic that no implementation of a graph can do without, algorithms such as Winograd's aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,39 +27,21 @@ impl Graph {
         let mut cost = GraphCost::default();
         let mut seen: Vec<Seen> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
-            let (parameters, flops) = work(node);
+            let Some(operation) = node.op.operation() else {
+                cost.min_bytes += node.shape.len() * VALUE;
+                seen.push(Seen::ITSELF);
+                continue;
+            };
+            let Work { parameters, flops } = operation.work(node.shape);
             cost.parameters += parameters;
             cost.flops += flops;
-            if matches!(node.op, Op::Input) {
-                cost.min_bytes += node.shape.len() * 4;
-            }
             let operands = node.inputs.iter().map(|id| seen[id.index()]);
-            let widest = operands.reduce(Seen::union).unwrap_or(Seen { field: Some([1, 1]), step: [1, 1] });
-            seen.push(widest.through(&node.op));
+            seen.push(operands.reduce(Seen::union).expect("an operation has operands").through(operation.view()));
         }
         let outputs = || self.outputs.iter().map(|(_, id)| id.index());
-        cost.min_bytes += cost.parameters * 4 + outputs().map(|id| self.nodes[id].shape.len() * 4).sum::<u64>();
+        cost.min_bytes += cost.parameters * VALUE + outputs().map(|id| self.nodes[id].shape.len() * VALUE).sum::<u64>();
         cost.receptive_field = outputs().map(|id| seen[id]).reduce(Seen::union).and_then(|seen| seen.field);
         cost
-    }
-}
-
-/// Parameters and FLOPs of one node.
-fn work(node: &Node) -> (u64, u64) {
-    let of = |weight: crate::Shape, bias: bool| {
-        let per_output = u64::from(weight.c) * u64::from(weight.h) * u64::from(weight.w);
-        let parameters = weight.len() + if bias { u64::from(weight.n) } else { 0 };
-        (parameters, 2 * per_output * node.shape.len())
-    };
-    match &node.op {
-        Op::Conv(conv) => of(conv.weight.shape(), conv.bias.is_some()),
-        Op::ConvSum(sum) => {
-            let terms = sum.terms.iter().map(|term| of(term.weight.shape(), term.bias.is_some()));
-            terms.fold((0, 0), |all, term| (all.0 + term.0, all.1 + term.1))
-        }
-        Op::Linear(linear) => of(linear.weight.shape(), linear.bias.is_some()),
-        Op::AffineActivation(affine) if !affine.is_bare_activation() => (2 * affine.scale.len() as u64, 0),
-        _ => (0, 0),
     }
 }
 
@@ -67,23 +53,20 @@ struct Seen {
 }
 
 impl Seen {
+    const ITSELF: Self = Self { field: Some([1, 1]), step: [1, 1] };
+
     fn union(self, other: Self) -> Self {
         let larger = |a: [u64; 2], b: [u64; 2]| [a[0].max(b[0]), a[1].max(b[1])];
         let field = self.field.zip(other.field).map(|(a, b)| larger(a, b));
         Self { field, step: larger(self.step, other.step) }
     }
 
-    fn through(self, op: &Op) -> Self {
-        let (kernel, stride, dilation) = match op {
-            Op::Conv(conv) => (conv.kernel(), conv.stride, conv.dilation),
-            Op::MaxPool(pool) => (pool.kernel, pool.stride, pool.dilation),
-            Op::MaxPoolCascade(cascade) => ([cascade.times * (cascade.kernel - 1) + 1; 2], [1, 1], [1, 1]),
-            Op::Linear(_) | Op::GlobalPool(_) | Op::PyramidPool(_) => return Self { field: None, ..self },
-            _ => return self,
-        };
-        let grown = |i: usize| (u64::from(kernel[i]) - 1) * u64::from(dilation[i]) * self.step[i];
+    /// What a pixel sees through an operation behind this.
+    fn through(self, view: View) -> Self {
+        let View::Window { extent, stride } = view else { return Self { field: None, ..self } };
+        let grown = |i: usize| (extent[i] - 1) * self.step[i];
         let field = self.field.map(|field| [field[0] + grown(0), field[1] + grown(1)]);
-        Self { field, step: [self.step[0] * u64::from(stride[0]), self.step[1] * u64::from(stride[1])] }
+        Self { field, step: [self.step[0] * stride[0], self.step[1] * stride[1]] }
     }
 }
 

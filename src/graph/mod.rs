@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::error::{Error, Result};
 use crate::ops::{
     Activation, Add, AffineActivation, Concat, Conv, ConvSum, GlobalPool, Layout, Linear, MaxPool, MaxPoolCascade,
-    PyramidPool, Resize, Softmax,
+    Operand, PyramidPool, Resize, Softmax, operations,
 };
 use crate::tensor::Shape;
 
 mod cost;
-mod describe;
 pub(crate) mod draw;
 
+pub use crate::ops::Op;
 pub use cost::GraphCost;
 
 /// The most nodes a graph holds.
@@ -30,49 +30,6 @@ impl NodeId {
     /// Position among the nodes of its graph.
     pub const fn index(self) -> usize {
         self.index as usize
-    }
-}
-
-/// What a node computes.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "each variant is documented at the type it holds")]
-pub enum Op {
-    Input,
-    Conv(Conv),
-    ConvSum(ConvSum),
-    MaxPool(MaxPool),
-    MaxPoolCascade(MaxPoolCascade),
-    PyramidPool(PyramidPool),
-    Concat(Concat),
-    AffineActivation(AffineActivation),
-    Add(Add),
-    Linear(Linear),
-    Softmax(Softmax),
-    GlobalPool(GlobalPool),
-    Resize(Resize),
-    Layout(Layout),
-}
-
-impl Op {
-    /// The operation's one name: shader, module, reference, tests and benches are called the same.
-    pub const fn stem(&self) -> &'static str {
-        match self {
-            Self::Input => "input",
-            Self::Conv(_) => "conv",
-            Self::ConvSum(_) => "conv_sum",
-            Self::MaxPool(_) => "max_pool",
-            Self::MaxPoolCascade(_) => "max_pool_cascade",
-            Self::PyramidPool(_) => "pyramid_pool",
-            Self::Concat(_) => "concat",
-            Self::AffineActivation(_) => "affine_activation",
-            Self::Add(_) => "add",
-            Self::Linear(_) => "linear",
-            Self::Softmax(_) => "softmax",
-            Self::GlobalPool(_) => "global_pool",
-            Self::Resize(_) => "resize",
-            Self::Layout(_) => "layout",
-        }
     }
 }
 
@@ -169,7 +126,9 @@ impl Graph {
 
     /// Declares a tensor that every run is given, NCHW.
     pub fn input(&mut self, name: impl Into<String>, shape: Shape) -> Result<NodeId> {
-        self.push(name.into(), Op::Input, &[], |op| shape.check(op))
+        let name = name.into();
+        let shape = shape.check(&format!("input '{name}'"));
+        self.push(name, Op::Input, &[], shape)
     }
 
     /// Declares a result under a name of its own. Errors: a foreign handle, a name already given to an output.
@@ -183,116 +142,29 @@ impl Graph {
         Ok(())
     }
 
-    /// See [`Conv`].
-    pub fn conv(&mut self, name: impl Into<String>, x: NodeId, conv: Conv) -> Result<NodeId> {
-        let shape = self.shape(x)?;
-        let source = self.node(x)?.name.clone();
-        let rule = conv.clone();
-        self.push(name.into(), Op::Conv(conv), &[x], |op| rule.output_shape(op, shape).map_err(|e| from(e, &source)))
-    }
-
-    /// `act(scale * conv(x) + residual)`: see [`Conv`]. The residual is of the output's shape, or one pixel an image,
-    /// `[n, out_c, 1, 1]`, that all pixels of the image get. Errors: a residual of another shape.
-    pub fn conv_add(&mut self, name: impl Into<String>, x: NodeId, residual: NodeId, conv: Conv) -> Result<NodeId> {
-        let source = self.node(x)?.clone();
-        let added = self.node(residual)?.clone();
-        let rule = conv.clone();
-        self.push(name.into(), Op::Conv(conv), &[x, residual], |op| {
-            let out = rule.output_shape(op, source.shape).map_err(|e| from(e, &source.name))?;
-            let pixel = Shape { h: 1, w: 1, ..out };
-            if ![out, pixel].contains(&added.shape) {
-                let (shape, name) = (added.shape, &added.name);
-                let detail = format!("residual {shape} from '{name}' is neither the output's {out} nor {pixel}");
-                return Err(Error::mismatch(op, detail));
-            }
-            Ok(out)
-        })
-    }
-
-    /// See [`ConvSum`]: one input a term.
-    pub fn conv_sum(&mut self, name: impl Into<String>, inputs: &[NodeId], sum: ConvSum) -> Result<NodeId> {
+    /// Adds what `op` makes of `inputs`; the methods that are called like the operations do the same. Errors: a name that
+    /// is taken, a foreign handle, operands that the operation refuses.
+    pub fn apply(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
+        let op = op.into();
+        let Some(operation) = op.operation() else {
+            return Err(Error::Graph("an input is declared by Graph::input".into()));
+        };
         let nodes = inputs.iter().map(|&id| self.node(id)).collect::<Result<Vec<_>>>()?;
-        let shapes = nodes.iter().map(|node| (node.name.clone(), node.shape)).collect::<Vec<_>>();
-        let rule = sum.clone();
-        self.push(name.into(), Op::ConvSum(sum), inputs, |op| rule.output_shape(op, &shapes))
+        let operands: Vec<_> = nodes.iter().map(|node| Operand { name: &node.name, shape: node.shape }).collect();
+        let name = name.into();
+        let shape = operation.shape(&format!("{} '{name}'", op.stem()), &operands);
+        self.push(name, op, inputs, shape)
     }
 
-    /// See [`MaxPool`].
-    pub fn max_pool(&mut self, name: impl Into<String>, x: NodeId, pool: MaxPool) -> Result<NodeId> {
-        let shape = self.shape(x)?;
-        self.push(name.into(), Op::MaxPool(pool), &[x], |op| pool.output_shape(op, shape))
-    }
-
-    /// See [`MaxPoolCascade`].
-    pub fn max_pool_cascade(&mut self, name: impl Into<String>, x: NodeId, cascade: MaxPoolCascade) -> Result<NodeId> {
-        let shape = self.shape(x)?;
-        self.push(name.into(), Op::MaxPoolCascade(cascade), &[x], |op| cascade.output_shape(op, shape))
-    }
-
-    /// See [`PyramidPool`].
-    pub fn pyramid_pool(&mut self, name: impl Into<String>, x: NodeId, pool: PyramidPool) -> Result<NodeId> {
-        let shape = self.shape(x)?;
-        let rule = pool.clone();
-        self.push(name.into(), Op::PyramidPool(pool), &[x], |op| rule.output_shape(op, shape))
+    /// `act(scale * conv(x) + residual)`: see [`Conv`]. The residual has the output's shape, or one pixel per image,
+    /// `[n, out_c, 1, 1]`, which all pixels of the image get. Errors: a residual of another shape.
+    pub fn conv_add(&mut self, name: impl Into<String>, x: NodeId, residual: NodeId, conv: Conv) -> Result<NodeId> {
+        self.apply(name, conv, &[x, residual])
     }
 
     /// See [`Concat`].
     pub fn concat(&mut self, name: impl Into<String>, inputs: &[NodeId]) -> Result<NodeId> {
-        let nodes = inputs.iter().map(|&id| self.node(id)).collect::<Result<Vec<_>>>()?;
-        let shapes = nodes.iter().map(|node| (node.name.clone(), node.shape)).collect::<Vec<_>>();
-        self.push(name.into(), Op::Concat(Concat), inputs, |op| Concat.output_shape(op, &shapes))
-    }
-
-    /// See [`AffineActivation`].
-    pub fn affine_activation(&mut self, name: impl Into<String>, x: NodeId, op: AffineActivation) -> Result<NodeId> {
-        let shape = self.shape(x)?;
-        let source = self.node(x)?.name.clone();
-        let rule = op.clone();
-        self.push(name.into(), Op::AffineActivation(op), &[x], |op| {
-            rule.output_shape(op, shape).map_err(|e| from(e, &source))
-        })
-    }
-
-    /// See [`Add`]: `act(scale * a + b)`.
-    pub fn add(&mut self, name: impl Into<String>, a: NodeId, b: NodeId, add: Add) -> Result<NodeId> {
-        let [na, nb] = [self.node(a)?.clone(), self.node(b)?.clone()];
-        self.push(name.into(), Op::Add(add), &[a, b], |op| {
-            add.output_shape(op, [(&na.name, na.shape), (&nb.name, nb.shape)])
-        })
-    }
-
-    /// See [`Linear`].
-    pub fn linear(&mut self, name: impl Into<String>, x: NodeId, linear: Linear) -> Result<NodeId> {
-        let shape = self.shape(x)?;
-        let source = self.node(x)?.name.clone();
-        let rule = linear.clone();
-        self.push(name.into(), Op::Linear(linear), &[x], |op| {
-            rule.output_shape(op, shape).map_err(|e| from(e, &source))
-        })
-    }
-
-    /// See [`Softmax`].
-    pub fn softmax(&mut self, name: impl Into<String>, x: NodeId, softmax: Softmax) -> Result<NodeId> {
-        let shape = self.shape(x)?;
-        self.push(name.into(), Op::Softmax(softmax), &[x], |op| softmax.output_shape(op, shape))
-    }
-
-    /// See [`GlobalPool`].
-    pub fn global_pool(&mut self, name: impl Into<String>, x: NodeId, pool: GlobalPool) -> Result<NodeId> {
-        let shape = self.shape(x)?;
-        self.push(name.into(), Op::GlobalPool(pool), &[x], |op| pool.output_shape(op, shape))
-    }
-
-    /// See [`Resize`].
-    pub fn resize(&mut self, name: impl Into<String>, x: NodeId, resize: Resize) -> Result<NodeId> {
-        let shape = self.shape(x)?;
-        self.push(name.into(), Op::Resize(resize), &[x], |op| resize.output_shape(op, shape))
-    }
-
-    /// See [`Layout`].
-    pub fn layout(&mut self, name: impl Into<String>, x: NodeId, layout: Layout) -> Result<NodeId> {
-        let shape = self.shape(x)?;
-        self.push(name.into(), Op::Layout(layout), &[x], |op| layout.output_shape(op, shape))
+        self.apply(name, Concat, inputs)
     }
 
     /// Checks what only the whole graph can tell: there is an output, and every node leads to one.
@@ -352,7 +224,7 @@ impl Graph {
 
     /// Adds a copy of another graph's node; the operands are this graph's.
     pub(crate) fn copy(&mut self, node: &Node, inputs: &[NodeId]) -> Result<NodeId> {
-        self.push(node.name.clone(), node.op.clone(), inputs, |_| Ok(node.shape))
+        self.push(node.name.clone(), node.op.clone(), inputs, Ok(node.shape))
     }
 
     /// Adds a copy of another graph's node, its operands looked up among those already copied.
@@ -361,35 +233,46 @@ impl Graph {
         self.copy(node, &inputs)
     }
 
-    fn push(
-        &mut self,
-        name: String,
-        op: Op,
-        inputs: &[NodeId],
-        shape: impl FnOnce(&str) -> Result<Shape>,
-    ) -> Result<NodeId> {
-        if name.is_empty() || !self.names.insert(name.clone()) {
+    fn push(&mut self, name: String, op: Op, inputs: &[NodeId], shape: Result<Shape>) -> Result<NodeId> {
+        if name.is_empty() || self.names.contains(&name) {
             return Err(Error::Graph(format!("a node name must be given once and not be empty: '{name}'")));
         }
         if self.nodes.len() >= MAX_NODES {
             return Err(Error::Graph(format!("more than {MAX_NODES} nodes")));
         }
-        let shape = shape(&format!("{} '{name}'", op.stem())).inspect_err(|_| {
-            self.names.remove(&name);
-        })?;
+        let shape = shape?;
         let id = NodeId { graph: self.id, index: self.nodes.len() as u32 };
+        self.names.insert(name.clone());
         self.nodes.push(Node { name, op, inputs: inputs.to_vec(), shape });
         Ok(id)
     }
 }
 
-/// Adds where the operand came from to a mismatch.
-fn from(error: Error, source: &str) -> Error {
-    match error {
-        Error::ShapeMismatch { op, detail } => Error::ShapeMismatch { op, detail: format!("{detail} from '{source}'") },
-        other => other,
-    }
+/// A builder method for each operation; [`Concat`] has no attributes, so that its method is written out above.
+macro_rules! builder {
+    ($stem:ident $Op:ident ()) => {};
+    ($stem:ident $Op:ident ($($x:ident),*)) => {
+        #[doc = concat!("Adds a node: see [`", stringify!($Op), "`]. Errors: those of [`Graph::apply`].")]
+        pub fn $stem(&mut self, name: impl Into<String>, $($x: NodeId,)* op: $Op) -> Result<NodeId> {
+            self.apply(name, op, &[$($x),*])
+        }
+    };
+    ($stem:ident $Op:ident [$inputs:ident]) => {
+        #[doc = concat!("Adds a node: see [`", stringify!($Op), "`]. Errors: those of [`Graph::apply`].")]
+        pub fn $stem(&mut self, name: impl Into<String>, $inputs: &[NodeId], op: $Op) -> Result<NodeId> {
+            self.apply(name, op, $inputs)
+        }
+    };
 }
+
+macro_rules! builders {
+    ($($stem:ident: $Op:ident $operands:tt),* $(,)?) => {
+        impl Graph {
+            $(builder!($stem $Op $operands);)*
+        }
+    };
+}
+operations!(builders);
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,9 @@
-//! Scaled addition: `y = act(scale * a + b)`. Shader: `add`; truth: `reference::add`.
+//! Scaled addition: `y = act(scale * a + b)`.
 
-use super::{Activation, WG_SIZE, workgroups};
+use std::fmt;
+
+use super::{Activation, Operand, Operation, View, Work, operands};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, Planner, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 /// `act(scale * a + b)` of two tensors of one shape.
@@ -28,44 +29,24 @@ impl Add {
     }
 }
 
-params! {
-    len: u32,
-    channels: u32,
-    channels4: u32,
-    a_offset: u32,
-    a_stride: u32,
-    b_offset: u32,
-    b_stride: u32,
-    y_offset: u32,
-    y_stride: u32,
-    scale: f32,
-}
+impl Operation for Add {
+    fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape> {
+        let [a, b] = operands(op, xs)?;
+        self.output_shape(op, [(a.name, a.shape), (b.name, b.shape)])
+    }
 
-pub(crate) static SHADER: Shader = Shader {
-    stem: "add",
-    text: shader!("add"),
-    pieces: &[piece!("index"), piece!("activation"), piece!("lanes")],
-    params_binding: 3,
-    params: Params::FIELDS,
-    tables: &[],
-};
+    fn work(&self, _: Shape) -> Work {
+        Work::NONE
+    }
 
-/// One dispatch: reads slices `a` and `b`, writes slice `y`, all of the same runs of channels.
-pub(crate) fn plan(planner: &mut Planner, node: &str, add: &Add, a: &Slice, b: &Slice, y: &Slice) {
-    let len = y.pixels() * y.channels4();
-    let params = Params {
-        len,
-        channels: y.lanes_to_keep(),
-        channels4: y.channels4(),
-        a_offset: a.offset4(),
-        a_stride: a.stride4(),
-        b_offset: b.offset4(),
-        b_stride: b.stride4(),
-        y_offset: y.offset4(),
-        y_stride: y.stride4(),
-        scale: add.scale,
-    };
-    let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, a).reads(1, b).writes(2, y);
-    let step = step.flops(2 * y.shape.len()).constant("WG_SIZE", Constant::U32(WG_SIZE));
-    planner.push(step.constants(add.activation.constants()));
+    fn view(&self) -> View {
+        View::PIXEL
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.scale != 1.0 {
+            write!(f, ", scale {}", self.scale)?;
+        }
+        self.activation.describe(f)
+    }
 }

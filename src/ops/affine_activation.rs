@@ -1,11 +1,10 @@
 //! BN-fused activation on its own: `y = act(scale[c] * x + shift[c])`.
-//! Shader: `affine_activation`; truth: `reference::affine_activation`.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::{Activation, WG_SIZE, workgroups};
+use super::{Activation, Operand, Operation, View, Work, operands};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, Planner, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 /// A per-channel scale and shift with an activation. Kept in `f64` so that folding into a convolution rounds once.
@@ -69,43 +68,25 @@ impl AffineActivation {
     }
 }
 
-params! {
-    len: u32,
-    channels: u32,
-    channels4: u32,
-    x_offset: u32,
-    x_stride: u32,
-    y_offset: u32,
-    y_stride: u32,
-}
+impl Operation for AffineActivation {
+    fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape> {
+        let [x] = operands(op, xs)?;
+        self.output_shape(op, x.shape).map_err(|error| x.named_in(error))
+    }
 
-pub(crate) static SHADER: Shader = Shader {
-    stem: "affine_activation",
-    text: shader!("affine_activation"),
-    pieces: &[piece!("index"), piece!("activation"), piece!("lanes")],
-    params_binding: 4,
-    params: Params::FIELDS,
-    tables: &[],
-};
+    fn work(&self, _: Shape) -> Work {
+        let parameters = if self.is_bare_activation() { 0 } else { 2 * self.scale.len() as u64 };
+        Work { parameters, flops: 0 }
+    }
 
-/// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels.
-pub(crate) fn plan(planner: &mut Planner, node: &str, affine: &AffineActivation, x: &Slice, y: &Slice) {
-    let len = y.pixels() * y.channels4();
-    let params = Params {
-        len,
-        channels: y.lanes_to_keep(),
-        channels4: y.channels4(),
-        x_offset: x.offset4(),
-        x_stride: x.stride4(),
-        y_offset: y.offset4(),
-        y_stride: y.stride4(),
-    };
-    let map = x.channel_map();
-    let packed =
-        |values: &[f64]| -> Vec<f32> { map.iter().map(|c| c.map_or(0.0, |c| values[c as usize] as f32)).collect() };
-    let scale = planner.weights(format!("scale of '{node}'"), &packed(&affine.scale));
-    let shift = planner.weights(format!("shift of '{node}'"), &packed(&affine.shift));
-    let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x);
-    let step = step.table(1, scale, map.len()).table(2, shift, map.len()).writes(3, y).flops(2 * y.shape.len());
-    planner.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constants(affine.activation.constants()));
+    fn view(&self) -> View {
+        View::PIXEL
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_bare_activation() {
+            f.write_str(", no scale")?;
+        }
+        self.activation.describe(f)
+    }
 }

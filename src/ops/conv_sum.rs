@@ -1,7 +1,10 @@
 //! The sum of convolutions: `y = act(Σ_t conv_t(x_t))`, one pass of the convolution kernels. It is all of ASPP v2, and the
-//! tail of RFB: `relu(scale * linear(cat) + shortcut(x))`. Truth: `reference::conv_sum`.
+//! tail of RFB: `relu(scale * linear(cat) + shortcut(x))`.
 
-use super::{Activation, Conv};
+use std::fmt;
+
+use super::window::by;
+use super::{Activation, Conv, Operand, Operation, View, Work};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
@@ -40,5 +43,26 @@ impl ConvSum {
             return Err(Error::mismatch(op, format!("the terms must agree: {}", all.join(", "))));
         }
         Ok(shapes[0].1)
+    }
+}
+
+impl Operation for ConvSum {
+    fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape> {
+        let inputs: Vec<_> = xs.iter().map(|x| (x.name.to_owned(), x.shape)).collect();
+        self.output_shape(op, &inputs)
+    }
+
+    fn work(&self, y: Shape) -> Work {
+        self.terms.iter().fold(Work::NONE, |sum, term| sum + term.work(y))
+    }
+
+    fn view(&self) -> View {
+        self.terms.iter().fold(View::PIXEL, |view, term| view.union(term.view()))
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let terms: Vec<String> = self.terms.iter().map(|term| by(term.kernel())).collect();
+        write!(f, " of {}", terms.join(", "))?;
+        self.activation.describe(f)
     }
 }

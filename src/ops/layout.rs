@@ -1,10 +1,10 @@
 //! Reordering between NCHW and NHWC. The planner puts it at the borders of a graph; as a node it turns a map of
-//! scores into rows. Shader: `layout`; truth: `reference::layout`.
+//! scores into rows.
 
-use super::conv_parts::Parts;
-use super::{WG_SIZE, workgroups};
+use std::fmt;
+
+use super::{Operand, Operation, View, Work, operands};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, Order, Planner, Shader, Slice, Step, padded, params, piece, shader};
 use crate::tensor::Shape;
 
 /// Channels last, cut into rows: `x.permute(0, 2, 3, 1).reshape(n, -1, width)` as `[n, rows, 1, width]`.
@@ -31,129 +31,21 @@ impl Layout {
     }
 }
 
-params! {
-    len: u32,
-    blocks_a: u32,
-    valid_a: u32,
-    extent_b: u32,
-    x_offset: u32,
-    x_a: u32,
-    x_b: u32,
-    x_n: u32,
-    y_offset: u32,
-    y_b: u32,
-    y_n: u32,
-}
-
-pub(crate) static SHADER: Shader = Shader {
-    stem: "layout",
-    text: shader!("layout"),
-    pieces: &[piece!("index")],
-    params_binding: 2,
-    params: Params::FIELDS,
-    tables: &[],
-};
-
-/// NCHW `x` to NHWC `y`, padding and gaps zeroed: a dispatch for each run of channels.
-pub(crate) fn plan_to_nhwc(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
-    let pixels = y.shape.h * y.shape.w;
-    for (logical, physical, channels) in y.runs() {
-        let params = Params {
-            valid_a: channels,
-            extent_b: pixels,
-            x_offset: x.offset + logical * pixels,
-            x_a: pixels,
-            x_b: 1,
-            x_n: x.stride,
-            y_offset: y.offset + physical,
-            y_b: y.stride,
-            y_n: y.stride * pixels,
-            ..Params::default()
-        };
-        push(planner, node, params, x, None, y);
+impl Operation for Layout {
+    fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape> {
+        let [x] = operands(op, xs)?;
+        self.output_shape(op, x.shape)
     }
-}
 
-/// NHWC `x`, which may be in parts, to NCHW `y`: a dispatch for each run of channels.
-pub(crate) fn plan_to_nchw(planner: &mut Planner, node: &str, x: &Slice, parts: Option<&Parts>, y: &Slice) {
-    let x = &parts.map_or_else(|| x.clone(), Parts::first);
-    let pixels = x.shape.h * x.shape.w;
-    for (logical, physical, channels) in x.runs() {
-        let params = Params {
-            valid_a: pixels,
-            extent_b: channels,
-            x_offset: x.offset + physical,
-            x_a: x.stride,
-            x_b: 1,
-            x_n: x.stride * pixels,
-            y_offset: y.offset + logical * pixels,
-            y_b: pixels,
-            y_n: y.stride,
-            ..Params::default()
-        };
-        push(planner, node, params, x, parts, y);
+    fn work(&self, _: Shape) -> Work {
+        Work::NONE
     }
-}
 
-/// NHWC `x` to rows `y`: channels last, padding left out. A dispatch for each run of channels.
-pub(crate) fn plan_rows(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
-    let pixels = x.shape.h * x.shape.w;
-    for (logical, physical, channels) in x.runs() {
-        let params = Params {
-            valid_a: channels,
-            extent_b: pixels,
-            x_offset: x.offset + physical,
-            x_a: 1,
-            x_b: x.stride,
-            x_n: x.stride * pixels,
-            y_offset: y.offset + logical,
-            y_b: x.shape.c,
-            y_n: y.stride,
-            ..Params::default()
-        };
-        push(planner, node, params, x, None, y);
+    fn view(&self) -> View {
+        View::PIXEL
     }
-}
 
-/// NCHW `x` to NCHW `y`, image by image.
-pub(crate) fn plan_copy(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
-    let values = x.shape.c * x.shape.h * x.shape.w;
-    let params = Params {
-        valid_a: values,
-        extent_b: 1,
-        x_offset: x.offset,
-        x_a: 1,
-        x_b: 0,
-        x_n: x.stride,
-        y_offset: y.offset,
-        y_b: 0,
-        y_n: y.stride,
-        ..Params::default()
-    };
-    push(planner, node, params, x, None, y);
-}
-
-/// Counts blocks, and takes four values at once wherever they lie so that it can.
-fn push(planner: &mut Planner, node: &str, params: Params, x: &Slice, parts: Option<&Parts>, y: &Slice) {
-    let Params { valid_a, extent_b, x_offset, x_a, x_b, x_n, y_offset, y_b, y_n, .. } = params;
-    let blocks_a = valid_a.div_ceil(4);
-    let len = blocks_a * extent_b.div_ceil(4) * x.shape.n;
-    let turn = x_b == 1;
-    let by_four = |values: &[u32]| values.iter().all(|value| value.is_multiple_of(4));
-    let from = if by_four(&[x_offset, if turn { x_a } else { x_b }, x_n]) {
-        piece!("x4_aligned")
-    } else if by_four(&[x_n * x.shape.n]) {
-        piece!("x4_shifted")
-    } else {
-        piece!("x4_scalar") // the buffer's last values make no vec4
-    };
-    let room = if y.order == Order::Nhwc { padded(valid_a) } else { valid_a };
-    let to = if by_four(&[room, y_offset, y_b, y_n]) { piece!("y4_aligned") } else { piece!("y4_scalar") };
-    let step = Step::new(node, &SHADER, &Params { len, blocks_a, ..params }, workgroups(len));
-    let step = match parts {
-        Some(parts) => parts.read_by(step, 0).piece(piece!("x4_parts")).loops([4 * parts.count()]),
-        None => step.reads(0, x).piece(from),
-    };
-    let step = step.writes(1, y).constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));
-    planner.push(step.piece(to));
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ", rows of {}", self.width)
+    }
 }

@@ -1,8 +1,10 @@
 //! Max pooling. Shader: `shaders/max_pool.wgsl`; truth: `reference::max_pool`.
 
-use super::{Padding, WG_SIZE, axes, window_output, workgroups};
+use std::fmt;
+
+use super::window::{axes, by, describe_window, window_output};
+use super::{Operand, Operation, Padding, View, Work, operands};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, Planner, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 /// What a window does along height and width, as `torch.nn.MaxPool2d`. Padding never wins, `NaN` always does.
@@ -46,56 +48,23 @@ impl MaxPool {
     }
 }
 
-params! {
-    len: u32,
-    channels: u32,
-    channels4: u32,
-    in_h: u32,
-    in_w: u32,
-    out_h: u32,
-    out_w: u32,
-    x_offset: u32,
-    x_stride: u32,
-    y_offset: u32,
-    y_stride: u32,
-}
+impl Operation for MaxPool {
+    fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape> {
+        let [x] = operands(op, xs)?;
+        self.output_shape(op, x.shape)
+    }
 
-pub(crate) static SHADER: Shader = Shader {
-    stem: "max_pool",
-    text: shader!("max_pool"),
-    pieces: &[piece!("index"), piece!("window"), piece!("ordered"), piece!("lanes")],
-    params_binding: 1,
-    params: Params::FIELDS,
-    tables: &[],
-};
+    fn work(&self, _: Shape) -> Work {
+        Work::NONE
+    }
 
-/// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels, which may lie in the same buffer.
-pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &MaxPool, x: &Slice, y: &Slice) {
-    let len = y.pixels() * y.channels4();
-    let params = Params {
-        len,
-        channels: y.lanes_to_keep(),
-        channels4: y.channels4(),
-        in_h: x.shape.h,
-        in_w: x.shape.w,
-        out_h: y.shape.h,
-        out_w: y.shape.w,
-        x_offset: x.offset4(),
-        x_stride: x.stride4(),
-        y_offset: y.offset4(),
-        y_stride: y.stride4(),
-    };
-    let step = bound(Step::new(node, &SHADER, &params, workgroups(len)), x, y);
-    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE));
-    planner.push(step.loops(pool.kernel).window(pool.kernel, pool.stride, pool.dilation, pool.padding));
-}
+    fn view(&self) -> View {
+        View::window(self.kernel, self.stride, self.dilation)
+    }
 
-/// Binds `y` to be written and `x` to be read, once where both lie in one buffer.
-pub(super) fn bound(step: Step, x: &Slice, y: &Slice) -> Step {
-    let step = if x.buffer == y.buffer {
-        step.within(x).piece(piece!("source_within"))
-    } else {
-        step.reads(2, x).piece(piece!("source_apart"))
-    };
-    step.writes(0, y)
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {}", by(self.kernel))?;
+        describe_window(f, self.stride, self.padding, self.dilation)?;
+        if self.ceil_mode { f.write_str(", ceil") } else { Ok(()) }
+    }
 }

@@ -1,11 +1,10 @@
 //! Chained stride-1 max pools of one odd kernel, each result kept: the heart of SPPF, and of SPP(5, 9, 13) too.
-//! Shader: `max_pool_cascade`, in workgroup memory; truth: `reference::max_pool_cascade`.
 
-use super::conv_parts::Parts;
-use super::max_pool::{self, MaxPool};
-use super::max_pool_cascade_strip;
+use std::fmt;
+
+use super::window::by;
+use super::{Operand, Operation, View, Work, operands};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, DeviceProfile, Planner, Shader, Slice, Step, padded, params, piece, shader};
 use crate::tensor::Shape;
 
 /// `p1 = pool(x), p2 = pool(p1), …`, concatenated along channels: `[n, times * c, h, w]`.
@@ -39,150 +38,21 @@ impl MaxPoolCascade {
     }
 }
 
-params! {
-    len: u32,
-    channels4: u32,
-    height: u32,
-    width: u32,
-    x_offset: u32,
-    x_stride: u32,
-    y_offset: u32,
-    y_stride: u32,
-}
-
-impl Params {
-    pub(super) fn new(len: u32, x: &Slice, y: &Slice) -> Self {
-        Self {
-            len,
-            channels4: x.channels4(),
-            height: x.shape.h,
-            width: x.shape.w,
-            x_offset: x.offset4(),
-            x_stride: x.stride4(),
-            y_offset: y.offset4(),
-            y_stride: y.stride4(),
-        }
-    }
-}
-
-pub(crate) static SHADER: Shader = Shader {
-    stem: "max_pool_cascade",
-    text: shader!("max_pool_cascade"),
-    pieces: &[piece!("index"), piece!("ordered")],
-    params_binding: 1,
-    params: Params::FIELDS,
-    tables: &[],
-};
-
-/// What a workgroup makes along one axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tile {
-    /// Pixels of each result.
-    inner: u32,
-    /// Pixels in workgroup memory, a multiple of four: those, and a margin wherever another tile is beside this one.
-    whole: u32,
-}
-
-impl Tile {
-    /// Most pixels in workgroup memory, down and across: 224 invocations, 14 784 bytes, within every adapter's limits.
-    const MOST: [u32; 2] = [28, 32];
-
-    /// The fewest tiles, all of one size; `None` where the margins alone fill one.
-    fn choose(extent: u32, reach: u32, most: u32) -> Option<Self> {
-        let margins = [(1, 0), (2, reach), (u32::MAX, reach.saturating_mul(2))];
-        let fit = margins.into_iter().find_map(|(tiles, margin)| {
-            let inner = most.checked_sub(margin).filter(|&inner| inner > 0)?;
-            (extent.div_ceil(inner) <= tiles).then_some((inner, margin))
-        });
-        let (inner, margin) = fit?;
-        let inner = extent.div_ceil(extent.div_ceil(inner));
-        Some(Self { inner, whole: padded(inner + margin) })
+impl Operation for MaxPoolCascade {
+    fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape> {
+        let [x] = operands(op, xs)?;
+        self.output_shape(op, x.shape)
     }
 
-    /// Down and across.
-    fn both(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: Shape) -> Option<[Self; 2]> {
-        let reach = (cascade.kernel / 2).saturating_mul(cascade.times);
-        let [h, w] = Self::MOST;
-        let [down, across] = [Self::choose(x.h, reach, h)?, Self::choose(x.w, reach, w)?];
-        let bytes = down.whole * (across.whole + 1) * 16;
-        let fits = bytes <= profile.workgroup_memory && down.whole * across.whole / 4 <= profile.max_invocations;
-        fits.then_some([down, across])
+    fn work(&self, _: Shape) -> Work {
+        Work::NONE
     }
-}
 
-/// Whether the kernel is one that adds up an input in parts.
-pub(crate) fn adds_parts(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
-    !max_pool_cascade_strip::takes(profile, cascade, x) && Tile::both(profile, cascade, x.shape).is_some()
-}
-
-/// One dispatch, or one a pool where they reach beyond a tile: reads slice `x`, writes slice `y`, which may lie in the
-/// same buffer. Where `x` is still in `parts`, it reads those, and writes both slices, of one buffer.
-pub(crate) fn plan(
-    planner: &mut Planner,
-    node: &str,
-    cascade: &MaxPoolCascade,
-    x: &Slice,
-    parts: Option<&Parts>,
-    y: &Slice,
-) {
-    if max_pool_cascade_strip::takes(planner.profile, cascade, x) {
-        return max_pool_cascade_strip::plan(planner, node, x, y);
+    fn view(&self) -> View {
+        View::window([self.times * (self.kernel - 1) + 1; 2], [1, 1], [1, 1])
     }
-    let Some([down, across]) = Tile::both(planner.profile, cascade, x.shape) else {
-        return one_by_one(planner, node, cascade, x, y);
-    };
-    let len = x.shape.n * x.shape.h.div_ceil(down.inner) * x.shape.w.div_ceil(across.inner) * x.channels4();
-    let sizes = [
-        ("RADIUS", cascade.kernel / 2),
-        ("TIMES", cascade.times),
-        ("TILE_H", down.whole),
-        ("TILE_W", across.whole),
-        ("INNER_H", down.inner),
-        ("INNER_W", across.inner),
-    ];
-    let source = parts.map_or_else(|| x.clone(), Parts::first);
-    let step = Step::new(node, &SHADER, &Params::new(len, &source, y), u64::from(len));
-    let step = match parts {
-        Some(parts) => {
-            let step = parts.read_by(step, 2).piece(piece!("source_parts")).piece(piece!("lanes"));
-            step.constant("CHANNELS", Constant::U32(x.lanes_to_keep())).writes(0, y).result(x)
-        }
-        None => max_pool::bound(step, x, y),
-    };
-    let step = step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))));
-    let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some()));
-    let step = step.constant("X_OFFSET", Constant::U32(parts.map_or(0, |_| x.offset4())));
-    let loads = 4 * parts.map_or(1, Parts::count);
-    planner.push(step.loops([loads]).loops([cascade.times, 2 * (cascade.kernel + 3) + 4]));
-}
 
-fn one_by_one(planner: &mut Planner, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
-    let pool = MaxPool::same(cascade.kernel);
-    let mut from = x.clone();
-    for i in 0..cascade.times {
-        let offset = y.offset + i * x.physical_c();
-        let result = Slice { offset, shape: x.shape, segments: x.segments.clone(), ..y.clone() };
-        max_pool::plan(planner, node, &pool, &from, &result);
-        from = result;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tiles_are_few_and_even() {
-        let tile = |extent, reach| Tile::choose(extent, reach, 32).map(|tile| (tile.inner, tile.whole));
-        assert_eq!(tile(1, 6), Some((1, 4)));
-        assert_eq!(tile(20, 6), Some((20, 20)));
-        assert_eq!(tile(32, 99), Some((32, 32)), "a map in one tile needs no margin");
-        // Two tiles have one margin each.
-        assert_eq!(tile(38, 6), Some((19, 28)));
-        assert_eq!(tile(52, 6), Some((26, 32)));
-        assert_eq!(tile(53, 6), Some((18, 32)));
-        assert_eq!(tile(1000, 6), Some((20, 32)));
-        assert_eq!(tile(1000, 15), Some((2, 32)));
-        assert_eq!(tile(1000, 16), None);
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {} times {}", self.times, by([self.kernel; 2]))
     }
 }

@@ -1,32 +1,29 @@
-//! The operations: one file each, top to bottom: what it computes, its attributes, its shape rule, the shader's
-//! parameters, and how it becomes a dispatch.
+//! What operations are: attributes, the shape rule, what they cost and see; one file each. How they are computed is for
+//! `reference` on the host and for `kernels` on a device.
+
+use std::fmt;
+use std::ops::Add as Plus;
 
 use crate::error::{Error, Result};
-use crate::plan::{Constant, Shader};
 use crate::tensor::Shape;
 
-pub(crate) mod add;
-pub(crate) mod affine_activation;
-pub(crate) mod concat;
-pub(crate) mod conv;
-mod conv_choice;
-pub(crate) mod conv_direct;
-pub(crate) mod conv_grouped;
-pub(crate) mod conv_jobs;
-pub(crate) mod conv_parts;
-pub(crate) mod conv_shift_add;
-pub(crate) mod conv_subgroup;
+mod activation;
+mod add;
+mod affine_activation;
+mod concat;
+mod conv;
 mod conv_sum;
-pub(crate) mod global_pool;
-pub(crate) mod layout;
-pub(crate) mod linear;
-pub(crate) mod max_pool;
-pub(crate) mod max_pool_cascade;
-pub(crate) mod max_pool_cascade_strip;
-pub(crate) mod pyramid_pool;
-pub(crate) mod resize;
-pub(crate) mod softmax;
+mod global_pool;
+mod layout;
+mod linear;
+mod max_pool;
+mod max_pool_cascade;
+mod pyramid_pool;
+mod resize;
+mod softmax;
+mod window;
 
+pub use activation::Activation;
 pub use add::Add;
 pub use affine_activation::AffineActivation;
 pub use concat::Concat;
@@ -40,170 +37,193 @@ pub use max_pool_cascade::MaxPoolCascade;
 pub use pyramid_pool::{PyramidMode, PyramidPool};
 pub use resize::{Resize, ResizeMode};
 pub use softmax::{Softmax, SoftmaxAxis};
+pub use window::Padding;
 
-/// What happens to a value before it is stored. `NaN` stays `NaN` in all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub enum Activation {
-    /// `x`
-    #[default]
-    None,
-    /// `max(x, 0)`
-    Relu,
-    /// `x` where positive, else `slope * x`
-    LeakyRelu(f32),
-    /// `x / (1 + exp(-x))`
-    Silu,
-    /// `1 / (1 + exp(-x))`
-    Sigmoid,
-}
-
-impl Activation {
-    /// What `shaders/shared/activation.wgsl` calls it, and its slope.
-    pub(crate) fn number(self) -> (u32, f32) {
-        match self {
-            Self::None => (0, 0.0),
-            Self::Relu => (1, 0.0),
-            Self::LeakyRelu(slope) => (2, slope),
-            Self::Silu => (3, 0.0),
-            Self::Sigmoid => (4, 0.0),
+/// Every operation: its stem, its attributes, and the operands of its builder method. [`Op`] and the methods of
+/// [`Graph`](crate::Graph) are made from this list.
+macro_rules! operations {
+    ($make:ident) => {
+        $make! {
+            add: Add(a, b),
+            affine_activation: AffineActivation(x),
+            concat: Concat(),
+            conv: Conv(x),
+            conv_sum: ConvSum[inputs],
+            global_pool: GlobalPool(x),
+            layout: Layout(x),
+            linear: Linear(x),
+            max_pool: MaxPool(x),
+            max_pool_cascade: MaxPoolCascade(x),
+            pyramid_pool: PyramidPool(x),
+            resize: Resize(x),
+            softmax: Softmax(x),
         }
-    }
-
-    /// The same, compiled into a kernel.
-    pub(crate) fn constants(self) -> [(&'static str, Constant); 2] {
-        let (number, slope) = self.number();
-        [("ACTIVATION", Constant::U32(number)), ("SLOPE", Constant::F32(slope))]
-    }
-
-    pub(crate) fn check(self, op: &str) -> Result<()> {
-        match self {
-            Self::LeakyRelu(slope) if !slope.is_finite() => {
-                Err(Error::param(op, "slope", slope, "the slope of LeakyReLU must be finite"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Rows and columns around an image; zeros to a convolution, never chosen by a maximum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Padding {
-    /// Rows above.
-    pub top: u32,
-    /// Columns to the left.
-    pub left: u32,
-    /// Rows below.
-    pub bottom: u32,
-    /// Columns to the right.
-    pub right: u32,
-}
-
-impl Padding {
-    /// `h` rows above and below, `w` columns left and right, as PyTorch's `padding=(h, w)`.
-    pub const fn symmetric(h: u32, w: u32) -> Self {
-        Self { top: h, left: w, bottom: h, right: w }
-    }
-}
-
-/// A window's way along one axis.
-struct Axis {
-    extent: u32,
-    kernel: u32,
-    stride: u32,
-    dilation: u32,
-    before: u32,
-    after: u32,
-}
-
-impl Axis {
-    /// Extent of the window, dilation included. Saturates: two 32-bit attributes multiply beyond 63 bits.
-    fn window(&self) -> i64 {
-        (i64::from(self.kernel) - 1).saturating_mul(self.dilation.into()).saturating_add(1)
-    }
-
-    /// Above every coordinate the shaders form on this axis.
-    fn reach(&self) -> i64 {
-        [self.extent, self.before, self.after].iter().fold(self.window(), |sum, &x| sum.saturating_add(x.into()))
-    }
-
-    /// Output extent; zero or below where the window does not fit. Ceil mode drops a last window that would
-    /// start in the padding behind the image, as PyTorch does.
-    fn out(&self, ceil_mode: bool) -> i64 {
-        let stride = i64::from(self.stride);
-        let room = i64::from(self.extent) + i64::from(self.before) + i64::from(self.after) - self.window();
-        if room < 0 && !ceil_mode {
-            return 0;
-        }
-        let steps = if ceil_mode { (room + stride - 1).div_euclid(stride) } else { room / stride };
-        let starts_behind_image = steps * stride >= i64::from(self.extent) + i64::from(self.before);
-        if ceil_mode && starts_behind_image { steps } else { steps + 1 }
-    }
-}
-
-/// The output of sliding a window over `x`, with the checks that convolution and pooling share.
-fn window_output(op: &str, x: Shape, axes: [Axis; 2], channels: u32, ceil_mode: bool) -> Result<Shape> {
-    for axis in &axes {
-        for (param, value) in [("kernel", axis.kernel), ("stride", axis.stride), ("dilation", axis.dilation)] {
-            if value == 0 {
-                return Err(Error::param(op, param, 0, "must be at least 1"));
-            }
-        }
-        let (stride, dilation) = (i64::from(axis.stride), i64::from(axis.dilation));
-        for (what, value) in [("window plus padded input", axis.reach()), ("stride", stride), ("dilation", dilation)] {
-            if value > i64::from(i32::MAX) {
-                let (value, max) = (value as u64, i32::MAX as u64);
-                return Err(Error::TooLarge { op: op.into(), what, value, max });
-            }
-        }
-    }
-    let [out_h, out_w] = [axes[0].out(ceil_mode), axes[1].out(ceil_mode)];
-    if out_h < 1 || out_w < 1 {
-        let window = format!("{}x{}", axes[0].window(), axes[1].window());
-        return Err(Error::EmptyOutput { op: op.into(), input: x, window, out_h, out_w });
-    }
-    Shape::new(x.n, channels, out_h as u32, out_w as u32).check(op)
-}
-
-fn axes(x: Shape, kernel: [u32; 2], stride: [u32; 2], dilation: [u32; 2], padding: Padding) -> [Axis; 2] {
-    let axis = |extent, i: usize, before, after| Axis {
-        extent,
-        kernel: kernel[i],
-        stride: stride[i],
-        dilation: dilation[i],
-        before,
-        after,
     };
-    [axis(x.h, 0, padding.top, padding.bottom), axis(x.w, 1, padding.left, padding.right)]
+}
+pub(crate) use operations;
+
+macro_rules! make_op {
+    ($($stem:ident: $Op:ident $operands:tt),* $(,)?) => {
+        /// What a node computes.
+        #[derive(Clone, Debug)]
+        #[non_exhaustive]
+        #[expect(missing_docs, reason = "each variant is documented at the type it holds")]
+        pub enum Op {
+            Input,
+            $($Op($Op)),*
+        }
+
+        impl Op {
+            /// The stems of all operations.
+            pub const STEMS: &[&str] = &[$(stringify!($stem)),*];
+
+            /// The operation's one name: module, reference, tests and benches are called the same.
+            pub const fn stem(&self) -> &'static str {
+                match self {
+                    Self::Input => "input",
+                    $(Self::$Op(_) => stringify!($stem)),*
+                }
+            }
+
+            /// `None` for an input, which computes nothing.
+            pub(crate) fn operation(&self) -> Option<&dyn Operation> {
+                match self {
+                    Self::Input => None,
+                    $(Self::$Op(op) => Some(op)),*
+                }
+            }
+        }
+
+        $(impl From<$Op> for Op {
+            fn from(op: $Op) -> Self {
+                Self::$Op(op)
+            }
+        })*
+    };
+}
+operations!(make_op);
+
+/// What a graph must know of an operation, whatever computes it.
+pub(crate) trait Operation {
+    /// The result's shape. Errors: another number of operands, and those of the type's `output_shape`.
+    fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape>;
+
+    /// What it costs to compute `y`.
+    fn work(&self, y: Shape) -> Work;
+
+    /// What a value of the result sees of the operands.
+    fn view(&self) -> View;
+
+    /// The attributes that are not the usual ones, for people, each behind a comma or a space.
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-/// Invocations of a workgroup in kernels that make one value each; every adapter takes it.
-pub(crate) const WG_SIZE: u32 = 64;
-
-/// The workgroups of a dispatch of `len` invocations.
-pub(crate) fn workgroups(len: u32) -> u64 {
-    u64::from(len.div_ceil(WG_SIZE))
+/// What an operation is applied to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operand<'a> {
+    /// Of the node it comes from.
+    pub(crate) name: &'a str,
+    pub(crate) shape: Shape,
 }
 
-/// Every kernel there is.
-pub fn shaders() -> [&'static Shader; 17] {
-    [
-        &add::SHADER,
-        &affine_activation::SHADER,
-        &concat::SHADER,
-        &conv::SHADER,
-        &conv_direct::SHADER,
-        &conv_grouped::SHADER,
-        &conv_subgroup::SHADER,
-        &global_pool::SHADER,
-        &layout::SHADER,
-        &linear::SHADER,
-        &max_pool::SHADER,
-        &max_pool_cascade::SHADER,
-        &max_pool_cascade_strip::SHADER,
-        &pyramid_pool::SHADER,
-        &resize::SHADER,
-        &conv_shift_add::SHADER,
-        &softmax::SHADER,
-    ]
+impl Operand<'_> {
+    /// Says in a mismatch where the operand came from.
+    fn named_in(&self, error: Error) -> Error {
+        match error {
+            Error::ShapeMismatch { op, detail } => Error::mismatch(op, format!("{detail} from '{}'", self.name)),
+            other => other,
+        }
+    }
+}
+
+/// So many operands. Errors: another number.
+fn operands<'a, const N: usize>(op: &str, xs: &[Operand<'a>]) -> Result<[Operand<'a>; N]> {
+    let count = || Error::Graph(format!("{op} takes {N} operands, got {}", xs.len()));
+    xs.try_into().map_err(|_| count())
+}
+
+/// What an operation costs whoever computes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Weights and biases.
+    pub(crate) parameters: u64,
+    /// Twice the multiply-adds.
+    pub(crate) flops: u64,
+}
+
+impl Work {
+    /// Of operations without weights: activations, sums and maxima are not counted.
+    pub(crate) const NONE: Self = Self { parameters: 0, flops: 0 };
+
+    /// Of a weight `[out, in, h, w]` whose every value is used once for each output.
+    fn of(weight: Shape, has_bias: bool, y: Shape) -> Self {
+        let per_output = u64::from(weight.c) * u64::from(weight.h) * u64::from(weight.w);
+        let parameters = weight.len() + if has_bias { u64::from(weight.n) } else { 0 };
+        Self { parameters, flops: 2 * per_output * y.len() }
+    }
+}
+
+impl Plus for Work {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { parameters: self.parameters + other.parameters, flops: self.flops + other.flops }
+    }
+}
+
+/// What a value of the result sees of the operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// A window of so many rows and columns, dilation included, and how far the next one is from it.
+    Window { extent: [u64; 2], stride: [u64; 2] },
+    /// All of the map.
+    Whole,
+}
+
+impl View {
+    /// The pixel at the same place.
+    pub(crate) const PIXEL: Self = Self::Window { extent: [1, 1], stride: [1, 1] };
+
+    fn window(kernel: [u32; 2], stride: [u32; 2], dilation: [u32; 2]) -> Self {
+        let extent = [0, 1].map(|i| (u64::from(kernel[i]) - 1) * u64::from(dilation[i]) + 1);
+        Self::Window { extent, stride: stride.map(u64::from) }
+    }
+
+    /// What covers both.
+    fn union(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Window { extent: a, stride: s }, Self::Window { extent: b, stride: t }) => {
+                let larger = |a: [u64; 2], b: [u64; 2]| [a[0].max(b[0]), a[1].max(b[1])];
+                Self::Window { extent: larger(a, b), stride: larger(s, t) }
+            }
+            (Self::Whole, _) | (_, Self::Whole) => Self::Whole,
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.stem())?;
+        self.operation().map_or(Ok(()), |operation| operation.describe(f))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn only_unusual_attributes_are_told() {
+        let weight = Tensor::filled(Shape::new(8, 4, 3, 1), 1.0).unwrap();
+        let conv = Conv {
+            stride: [2, 2],
+            groups: 2,
+            padding: Padding::symmetric(1, 0),
+            activation: Activation::Silu,
+            ..Conv::new(weight)
+        };
+        assert_eq!(Op::Conv(conv).to_string(), "conv 3x1, stride 2x2, padding 1x0, groups 2, silu");
+        assert_eq!(Op::MaxPool(MaxPool::same(5)).to_string(), "max_pool 5x5, padding 2x2");
+    }
 }

@@ -1,9 +1,9 @@
 //! Spatial pyramid pooling of He et al. (arXiv 1406.4729): any map becomes one vector.
-//! Shader: `pyramid_pool`; truth: `reference::pyramid_pool`.
 
-use super::{WG_SIZE, workgroups};
+use std::fmt;
+
+use super::{Operand, Operation, View, Work, operands};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, Planner, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 /// How a level's bins cover the map.
@@ -77,92 +77,27 @@ fn padded_fits(op: &str, bins: u32, axis: &str, extent: u32) -> Result<()> {
     Err(Error::param(op, "levels", bins, &reason))
 }
 
-params! {
-    len: u32,
-    bins: u32,
-    channels: u32,
-    channels4: u32,
-    in_h: u32,
-    in_w: u32,
-    x_offset: u32,
-    x_stride: u32,
-    y_offset: u32,
-    y_stride: u32,
-    y_len: u32,
-    y_padded: u32,
-}
+impl Operation for PyramidPool {
+    fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape> {
+        let [x] = operands(op, xs)?;
+        self.output_shape(op, x.shape)
+    }
 
-pub(crate) static SHADER: Shader = Shader {
-    stem: "pyramid_pool",
-    text: shader!("pyramid_pool"),
-    pieces: &[piece!("index"), piece!("ordered")],
-    params_binding: 3,
-    params: Params::FIELDS,
-    tables: &[],
-};
+    fn work(&self, _: Shape) -> Work {
+        Work::NONE
+    }
 
-impl PyramidPool {
-    /// First and one past the last index of bin `i` of `bins` along an axis of `extent`.
-    fn range(&self, i: u32, bins: u32, extent: u32) -> [u32; 2] {
-        let [i, n, size] = [u64::from(i), u64::from(bins), u64::from(extent)];
-        let [begin, end] = match self.mode {
-            PyramidMode::Adaptive => [i * size / n, ((i + 1) * size).div_ceil(n)],
-            PyramidMode::Padded => {
-                let (window, pad) = Self::padded_window(extent, bins);
-                let [window, pad] = [u64::from(window), u64::from(pad)];
-                [(i * window).saturating_sub(pad), ((i + 1) * window).saturating_sub(pad).min(size)]
-            }
+    fn view(&self) -> View {
+        View::Whole
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match self.mode {
+            PyramidMode::Padded => "padded",
+            PyramidMode::Adaptive => "adaptive",
         };
-        [begin as u32, end as u32]
+        write!(f, " {:?}, {mode}", self.levels)
     }
-
-    /// The table of bins that the shader reads: rows, columns, first output and distance from channel to channel.
-    fn table(&self, x: Shape) -> Vec<u32> {
-        let mut table = Vec::new();
-        let mut level_base = 0;
-        for &bins in &self.levels {
-            for (by, bx) in (0..bins).flat_map(|by| (0..bins).map(move |bx| (by, bx))) {
-                table.extend(self.range(by, bins, x.h));
-                table.extend(self.range(bx, bins, x.w));
-                table.extend([level_base + by * bins + bx, bins * bins]);
-            }
-            level_base += x.c * bins * bins;
-        }
-        table
-    }
-}
-
-/// One dispatch for all bins of all levels: reads slice `x`, writes the vectors `y`.
-pub(crate) fn plan(planner: &mut Planner, node: &str, pool: &PyramidPool, x: &Slice, y: &Slice) -> Result<()> {
-    let bins = pool.bins();
-    let len = u64::from(x.shape.n) * bins * u64::from(x.channels4());
-    let max = crate::tensor::MAX_ELEMENTS;
-    if len > max || bins * 6 > max {
-        let op = format!("pyramid_pool '{node}'");
-        return Err(Error::TooLarge { op, what: "bins times channels", value: len, max });
-    }
-    let params = Params {
-        len: len as u32,
-        bins: bins as u32,
-        channels: x.shape.c,
-        channels4: x.channels4(),
-        in_h: x.shape.h,
-        in_w: x.shape.w,
-        x_offset: x.offset4(),
-        x_stride: x.stride4(),
-        y_offset: y.offset,
-        y_stride: y.stride,
-        y_len: y.shape.c,
-        y_padded: y.physical_c(),
-    };
-    let table = pool.table(x.shape);
-    let largest = |from: usize| table.chunks_exact(6).map(|bin| bin[from + 1] - bin[from]).max().unwrap_or(0);
-    let (rows, columns) = (largest(0), largest(2));
-    let table_len = table.len();
-    let table = planner.constant(format!("bins of '{node}'"), table);
-    let step = Step::new(node, &SHADER, &params, workgroups(len as u32)).reads(0, x).table(1, table, table_len);
-    planner.push(step.loops([rows, columns]).writes(2, y).constant("WG_SIZE", Constant::U32(WG_SIZE)));
-    Ok(())
 }
 
 #[cfg(test)]

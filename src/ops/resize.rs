@@ -1,8 +1,9 @@
-//! Resizing, as `torch.nn.functional.interpolate`. Shader: `resize`; truth: `reference::resize`.
+//! Resizing, as `torch.nn.functional.interpolate`.
 
-use super::{WG_SIZE, workgroups};
+use std::fmt;
+
+use super::{Operand, Operation, View, Work, operands};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, Planner, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 /// How a value between pixels is found.
@@ -46,45 +47,21 @@ impl Resize {
     }
 }
 
-params! {
-    len: u32,
-    channels4: u32,
-    in_h: u32,
-    in_w: u32,
-    out_h: u32,
-    out_w: u32,
-    x_offset: u32,
-    x_stride: u32,
-    y_offset: u32,
-    y_stride: u32,
-}
+impl Operation for Resize {
+    fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape> {
+        let [x] = operands(op, xs)?;
+        self.output_shape(op, x.shape)
+    }
 
-pub(crate) static SHADER: Shader = Shader {
-    stem: "resize",
-    text: shader!("resize"),
-    pieces: &[piece!("index")],
-    params_binding: 2,
-    params: Params::FIELDS,
-    tables: &[],
-};
+    fn work(&self, _: Shape) -> Work {
+        Work::NONE
+    }
 
-/// One dispatch: reads slice `x`, writes slice `y`.
-pub(crate) fn plan(planner: &mut Planner, node: &str, resize: &Resize, x: &Slice, y: &Slice) {
-    let len = y.pixels() * y.channels4();
-    let params = Params {
-        len,
-        channels4: y.channels4(),
-        in_h: x.shape.h,
-        in_w: x.shape.w,
-        out_h: y.shape.h,
-        out_w: y.shape.w,
-        x_offset: x.offset4(),
-        x_stride: x.stride4(),
-        y_offset: y.offset4(),
-        y_stride: y.stride4(),
-    };
-    let bilinear = resize.mode == ResizeMode::Bilinear;
-    let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
-    let step = step.flops(if bilinear { 9 * y.shape.len() } else { 0 });
-    planner.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("BILINEAR", Constant::Bool(bilinear)));
+    fn view(&self) -> View {
+        View::PIXEL
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {:?}", self.mode)
+    }
 }

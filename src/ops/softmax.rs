@@ -1,8 +1,9 @@
-//! Softmax over channels, or over the columns of score rows. Shader: `softmax`; truth: `reference::softmax`.
+//! Softmax over channels, or over the columns of score rows.
 
-use super::{WG_SIZE, workgroups};
+use std::fmt;
+
+use super::{Operand, Operation, View, Work, operands};
 use crate::error::{Error, Result};
-use crate::plan::{Constant, Planner, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 /// The axis whose values sum to one.
@@ -31,61 +32,25 @@ impl Softmax {
     }
 }
 
-params! {
-    rows: u32,
-    width: u32,
-    padded: u32,
-    rows_per_image: u32,
-    x_offset: u32,
-    x_stride: u32,
-    x_image: u32,
-    y_offset: u32,
-    y_stride: u32,
-    y_image: u32,
-}
+impl Operation for Softmax {
+    fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape> {
+        let [x] = operands(op, xs)?;
+        self.output_shape(op, x.shape)
+    }
 
-pub(crate) static SHADER: Shader = Shader {
-    stem: "softmax",
-    text: shader!("softmax"),
-    pieces: &[piece!("index")],
-    params_binding: 2,
-    params: Params::FIELDS,
-    tables: &[],
-};
+    fn work(&self, _: Shape) -> Work {
+        Work::NONE
+    }
 
-/// One dispatch: reads slice `x`, writes slice `y`; NHWC for channels, NCHW for columns.
-pub(crate) fn plan(planner: &mut Planner, node: &str, softmax: &Softmax, x: &Slice, y: &Slice) {
-    let Shape { n, c, h, w } = y.shape;
-    let params = match softmax.axis {
-        SoftmaxAxis::Channels => Params {
-            rows: n * h * w,
-            width: c,
-            padded: y.physical_c(),
-            rows_per_image: h * w,
-            x_offset: x.offset,
-            x_stride: x.stride,
-            x_image: x.stride * h * w,
-            y_offset: y.offset,
-            y_stride: y.stride,
-            y_image: y.stride * h * w,
-        },
-        SoftmaxAxis::Columns => Params {
-            rows: n * c,
-            width: w,
-            padded: w,
-            rows_per_image: c,
-            x_offset: x.offset,
-            x_stride: w,
-            x_image: x.stride,
-            y_offset: y.offset,
-            y_stride: w,
-            y_image: y.stride,
-        },
-    };
-    let step = Step::new(node, &SHADER, &params, workgroups(params.rows)).reads(0, x).writes(1, y);
-    planner.push(
-        step.loops([params.width.saturating_mul(3)])
-            .flops(3 * y.shape.len())
-            .constant("WG_SIZE", Constant::U32(WG_SIZE)),
-    );
+    // Along channels, or along the columns of rows that each come from one pixel.
+    fn view(&self) -> View {
+        View::PIXEL
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.axis {
+            SoftmaxAxis::Channels => " over channels",
+            SoftmaxAxis::Columns => " over columns",
+        })
+    }
 }

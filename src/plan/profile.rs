@@ -59,4 +59,9 @@ impl DeviceProfile {
             max_iterations: class.max_iterations(),
         }
     }
+
+    /// Bytes that one buffer, bound whole, may have.
+    pub(crate) fn max_slice(&self) -> u64 {
+        self.max_binding.min(self.max_buffer)
+    }
 }

@@ -1,16 +1,19 @@
 //! A kernel's WGSL, put together from its file, the constants of a step and the shared pieces it names.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A file of `shaders/` and what it needs.
 #[derive(Debug)]
 pub struct Shader {
-    /// The file's stem; also the operation's name and the label in captures.
+    /// The file's path below `shaders/`, joined by `_`; also the entry point's name and the label in captures.
     pub stem: &'static str,
     /// The file.
     pub text: &'static str,
-    /// Files of `shaders/shared/` that are appended: module scope has no order, and line numbers stay the file's.
-    pub pieces: &'static [&'static str],
+    /// What the file itself needs beyond WGSL's core.
+    pub extensions: &'static [Extension],
+    /// What is appended to every module of it: module scope has no order, and line numbers stay the file's.
+    pub pieces: &'static [&'static Piece],
     /// Binding number of the parameters.
     pub params_binding: u32,
     /// The fields of its `Params`.
@@ -19,18 +22,53 @@ pub struct Shader {
     pub tables: &'static [(&'static str, Fields)],
 }
 
+/// A file of `shaders/shared/`, appended to the shaders that name it.
+#[derive(Debug)]
+pub struct Piece {
+    /// The file's stem.
+    pub stem: &'static str,
+    /// The file.
+    pub text: &'static str,
+    /// What it needs beyond WGSL's core.
+    pub extensions: &'static [Extension],
+}
+
+/// A part of WGSL that must be asked for: of the language by a directive, of the device by a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extension {
+    /// Half precision: `SHADER_F16`.
+    F16,
+    /// Matrix products of a whole subgroup: `EXPERIMENTAL_COOPERATIVE_MATRIX`.
+    CooperativeMatrix,
+}
+
+impl Extension {
+    /// Its name in WGSL.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::CooperativeMatrix => "wgpu_cooperative_matrix",
+        }
+    }
+}
+
 /// Name and WGSL type of each field, in order.
 pub type Fields = &'static [(&'static str, &'static str)];
 
-/// The text of a shared piece, by stem.
+/// A shared piece by its stem, and the extensions it needs.
 macro_rules! piece {
-    ($stem:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/", $stem, ".wgsl"))
-    };
+    ($stem:literal $(, $extension:ident)*) => {{
+        static PIECE: $crate::plan::Piece = $crate::plan::Piece {
+            stem: $stem,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/", $stem, ".wgsl")),
+            extensions: &[$($crate::plan::Extension::$extension),*],
+        };
+        &PIECE
+    }};
 }
 pub(crate) use piece;
 
-/// The text of a kernel, by stem.
+/// The text of a kernel, by its path.
 macro_rules! shader {
     ($stem:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl"))
@@ -44,12 +82,12 @@ macro_rules! params {
     ($name:ident { $($field:ident: $type:ident),* $(,)? }) => {
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
-        pub(super) struct $name {
+        pub(crate) struct $name {
             $($field: $type),*
         }
 
         impl $name {
-            pub(super) const FIELDS: $crate::plan::Fields = &[$((stringify!($field), stringify!($type))),*];
+            pub(crate) const FIELDS: $crate::plan::Fields = &[$((stringify!($field), stringify!($type))),*];
         }
 
         const _: () = assert!(size_of::<$name>() == 4 * $name::FIELDS.len());
@@ -80,15 +118,12 @@ impl fmt::Display for Constant {
 }
 
 impl Shader {
-    /// The module's text: constants on the first line, then the file, the shader's pieces and the step's own. Where a
-    /// piece names `f16` or matrices, the directives for them come before anything else.
-    pub fn source(&self, constants: &[(&'static str, Constant)], extra: &[&'static str]) -> String {
-        let mut text = String::new();
-        for (word, directive) in [("f16", "enable f16; "), ("coop_mat", "enable wgpu_cooperative_matrix; ")] {
-            if extra.iter().any(|piece| piece.contains(word)) {
-                text += directive;
-            }
-        }
+    /// The module's text: the extensions of all its parts and the constants on the first line, then the file, the
+    /// shader's pieces and the step's own.
+    pub fn source(&self, constants: &[(&'static str, Constant)], extra: &[&'static Piece]) -> String {
+        let pieces = || self.pieces.iter().chain(extra);
+        let extensions: BTreeSet<_> = pieces().flat_map(|piece| piece.extensions).chain(self.extensions).collect();
+        let mut text: String = extensions.iter().map(|extension| format!("enable {}; ", extension.name())).collect();
         for (name, value) in constants {
             let (wgsl_type, suffix) = match value {
                 Constant::U32(_) => ("u32", "u"),
@@ -98,7 +133,7 @@ impl Shader {
             text += &format!("const {name}: {wgsl_type} = {value}{suffix}; ");
         }
         text.push('\n');
-        for part in [self.text].iter().chain(self.pieces).chain(extra) {
+        for part in [self.text].into_iter().chain(pieces().map(|piece| piece.text)) {
             text += part;
             text.push('\n');
         }

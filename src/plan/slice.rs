@@ -14,7 +14,7 @@ impl BufferId {
 }
 
 /// The order of values in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// Pixels of channels, padded to a multiple of four: what kernels work on.
     Nhwc,
@@ -22,11 +22,36 @@ pub enum Order {
     Nchw,
 }
 
+/// What one value is in memory. Bytes come from here alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// A 32-bit float.
+    F32,
+    /// A 32-bit number of a table: an offset, an extent.
+    U32,
+}
+
+impl Element {
+    /// Bytes of one value.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Self::F32 | Self::U32 => 4,
+        }
+    }
+
+    /// Bytes of `len` values, saturating.
+    pub const fn bytes_of(self, len: u64) -> u64 {
+        len.saturating_mul(self.bytes())
+    }
+}
+
 /// A tensor's place in a buffer. A concatenation's operands are slices of one buffer, side by side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// The buffer.
     pub buffer: BufferId,
+    /// What one value is.
+    pub element: Element,
     /// Logical extents.
     pub shape: Shape,
     /// The order of values.
@@ -61,7 +86,34 @@ pub(crate) fn physical(segments: &[u32]) -> u32 {
     segments.iter().map(|&c| padded(c)).sum()
 }
 
+/// Values of one image.
+pub(crate) const fn image_len(shape: Shape) -> u32 {
+    shape.c * shape.h * shape.w
+}
+
 impl Slice {
+    /// All of a buffer, pixel by pixel, with channels in these runs.
+    pub(crate) fn nhwc(buffer: BufferId, element: Element, shape: Shape, segments: Vec<u32>) -> Self {
+        let stride = physical(&segments);
+        Self { buffer, element, shape, order: Order::Nhwc, offset: 0, stride, segments }
+    }
+
+    /// All of a buffer, in the host's order.
+    pub(crate) fn nchw(buffer: BufferId, element: Element, shape: Shape) -> Self {
+        let (stride, segments) = (image_len(shape), vec![shape.c]);
+        Self { buffer, element, shape, order: Order::Nchw, offset: 0, stride, segments }
+    }
+
+    /// Bytes of the values, padding not counted.
+    pub const fn bytes(&self) -> u64 {
+        self.element.bytes_of(self.shape.len())
+    }
+
+    /// Bytes of the values in memory, padding included.
+    pub(crate) fn physical_bytes(&self) -> u64 {
+        self.element.bytes_of(u64::from(self.pixels()) * u64::from(self.physical_c()))
+    }
+
     /// Channels in memory, padding included.
     pub fn physical_c(&self) -> u32 {
         physical(&self.segments)
@@ -122,8 +174,7 @@ mod tests {
         assert_eq!(joined([9, 9, 9, 9]), [9, 9, 9, 9]);
         assert_eq!(physical(&[9, 9]), 24);
         let shape = Shape::new(1, 5, 1, 1);
-        let slice =
-            Slice { buffer: BufferId(0), shape, order: Order::Nhwc, offset: 0, stride: 8, segments: vec![3, 2] };
+        let slice = Slice::nhwc(BufferId(0), Element::F32, shape, vec![3, 2]);
         let map = [Some(0), Some(1), Some(2), None, Some(3), Some(4), None, None];
         assert_eq!(slice.channel_map(), map);
     }

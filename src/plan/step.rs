@@ -1,6 +1,6 @@
-//! How an operation puts a dispatch together.
+//! How a kernel puts a dispatch together.
 
-use super::{Binding, BufferId, Constant, Cost, Shader, Slice, Step};
+use super::{Binding, BufferId, Constant, Cost, Piece, Shader, Slice, Step, Table};
 use crate::ops::Padding;
 
 impl Step {
@@ -50,8 +50,8 @@ impl Step {
     }
 
     /// Appends a shared piece.
-    pub(crate) fn piece(mut self, text: &'static str) -> Self {
-        self.pieces.push(text);
+    pub(crate) fn piece(mut self, piece: &'static Piece) -> Self {
+        self.pieces.push(piece);
         self
     }
 
@@ -65,10 +65,10 @@ impl Step {
         self.binds(slot, y.buffer, true).result(y)
     }
 
-    /// Binds a constant buffer of `len` 32-bit values.
-    pub(crate) fn table(mut self, slot: u32, buffer: BufferId, len: usize) -> Self {
-        self.bindings.push(Binding { slot, buffer, written: false });
-        self.cost.bytes += len as u64 * 4;
+    /// Binds weights, biases or another table.
+    pub(crate) fn table(mut self, slot: u32, table: Table) -> Self {
+        self.bindings.push(Binding { slot, buffer: table.buffer, written: false });
+        self.cost.bytes += table.bytes;
         self
     }
 
@@ -93,14 +93,14 @@ impl Step {
 
     /// Counts a slice that is read, in a buffer that is bound apart.
     pub(crate) fn within(mut self, slice: &Slice) -> Self {
-        self.cost.bytes += slice.shape.len() * 4;
+        self.cost.bytes += slice.bytes();
         self.operands.push(slice.clone());
         self
     }
 
     /// Counts a slice that is written, in a buffer that is bound apart.
     pub(crate) fn result(mut self, slice: &Slice) -> Self {
-        self.cost.bytes += slice.shape.len() * 4;
+        self.cost.bytes += slice.bytes();
         self.results.push(slice.clone());
         self
     }

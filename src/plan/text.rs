@@ -81,7 +81,7 @@ impl fmt::Display for Plan {
                 Role::Constant(_) => "constant",
                 Role::Scratch => "scratch",
             };
-            writeln!(f, "  b{i:<3} {:>12} bytes  {role:<8}  {}", buffer.bytes, buffer.label)?;
+            writeln!(f, "  b{i:<3} {:>12} bytes  {role:<8}  {}", buffer.bytes(), buffer.label)?;
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ fn most_alive(plan: &Plan) -> u64 {
 }
 
 fn scratch(plan: &Plan) -> u64 {
-    plan.buffers.iter().filter(|buffer| buffer.role == Role::Scratch).map(|buffer| buffer.bytes).sum()
+    plan.buffers.iter().filter(|buffer| buffer.role == Role::Scratch).map(|buffer| buffer.bytes()).sum()
 }
 
 #[test]

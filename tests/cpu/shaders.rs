@@ -9,11 +9,11 @@ use naga::back::{hlsl, msl, spv};
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, TypeInner};
-use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool};
 use spp_wgpu::plan::{ConvKernel, Fields, Shader, Step};
-use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape};
+use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Op, Plan, PlanOptions, Shape};
+use spp_wgpu::{bench, kernels};
 
 use crate::graphs::{CONSUMERS, behind_gaps, graph, same_conv, sppf};
 
@@ -92,6 +92,18 @@ fn files(folder: &str) -> Vec<(String, String)> {
     wgsl.map(|path| (path.file_stem().unwrap().to_string_lossy().into(), fs::read_to_string(&path).unwrap())).collect()
 }
 
+/// The shaders that compute: a folder's name comes before its files' stems.
+fn computing() -> Vec<(String, String)> {
+    let convs = files("shaders/conv").into_iter().map(|(stem, text)| (format!("conv_{stem}"), text));
+    files("shaders").into_iter().chain(convs).collect()
+}
+
+/// What a folder holds, without endings.
+fn names(folder: &str) -> BTreeSet<String> {
+    let paths = fs::read_dir(at(folder)).unwrap().map(|entry| entry.unwrap().path());
+    paths.map(|path| path.file_stem().unwrap().to_string_lossy().into()).collect()
+}
+
 fn has_matrices(source: &str) -> bool {
     source.contains("enable wgpu_cooperative_matrix;")
 }
@@ -113,7 +125,7 @@ fn of_each_shader() -> Vec<(&'static Shader, &'static String)> {
     for (source, step) in STEPS.iter() {
         found.entry(step.shader.stem).or_insert((step.shader, source));
     }
-    for shader in ops::shaders() {
+    for shader in kernels::shaders() {
         assert!(found.contains_key(shader.stem), "no graph here uses '{}'", shader.stem);
     }
     found.into_values().collect()
@@ -233,7 +245,7 @@ fn there_is_one_entry_point_called_like_the_file() {
 
 #[test]
 fn a_file_starts_with_what_it_computes_and_how_it_is_dispatched() {
-    for (stem, text) in files("shaders").into_iter().chain(files("shaders/peak")) {
+    for (stem, text) in computing().into_iter().chain(files("shaders/peak")) {
         let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
         assert!(header.len() >= 3, "{stem}: {header:?}");
         let says = |what: &str| header.iter().any(|line| line.contains(what));
@@ -246,34 +258,46 @@ fn a_file_starts_with_what_it_computes_and_how_it_is_dispatched() {
     }
 }
 
+/// The names in one folder and not in the other are these.
+fn assert_alike(a: &str, b: &str, only: &[&str]) {
+    let (a, b) = (names(a), names(b));
+    let differing: BTreeSet<&str> = a.symmetric_difference(&b).map(String::as_str).collect();
+    assert_eq!(differing, only.iter().copied().collect());
+}
+
 #[test]
-fn every_shader_has_its_twins() {
-    let files = files("shaders");
+fn folders_read_alike() {
+    // Pieces, and what measures devices, are no kernels.
+    assert_alike("src/kernels", "shaders", &["mod", "peak", "shared"]);
+    assert_alike("src/kernels/conv", "shaders/conv", &["mod", "choice", "jobs", "parts", "tile"]);
+    assert_alike("src/ops", "src/reference", &["window", "compare"]);
+}
+
+#[test]
+fn every_shader_and_every_operation_has_its_twins() {
+    let files = computing();
     let stems: BTreeSet<&str> = files.iter().map(|(stem, _)| stem.as_str()).collect();
-    let listed = ops::shaders();
-    assert_eq!(stems, listed.iter().map(|shader| shader.stem).collect(), "ops::shaders");
+    let listed = kernels::shaders();
+    assert_eq!(stems, listed.iter().map(|shader| shader.stem).collect(), "kernels::shaders");
     assert_eq!(listed.len(), stems.len(), "a shader is listed twice");
     for (stem, text) in &files {
         assert!(listed.iter().any(|shader| shader.stem == stem && shader.text == text), "{stem} includes another file");
-        // Kernels of one operation compute the same; one is a step of an operation.
-        let stem = if stem == "shift_add" { "conv_shift_add" } else { stem };
-        let truth = match stem {
-            "conv_direct" | "conv_grouped" | "conv_subgroup" | "conv_shift_add" => "conv",
+    }
+    let benches = fs::read_to_string(at("benches/ops.rs")).unwrap();
+    let main = fs::read_to_string(at("tests/gpu/main.rs")).unwrap();
+    let all: BTreeSet<&str> = stems.iter().chain(Op::STEMS).copied().collect();
+    for stem in all {
+        let twin = format!("tests/gpu/{stem}.rs");
+        let tested = fs::read_to_string(at(&twin)).unwrap_or_else(|e| panic!("{twin}: {e}"));
+        assert!(tested.contains("#[test]"), "{twin} tests nothing");
+        assert!(main.contains(&format!("\nmod {stem};")), "tests/gpu/main.rs does not declare {stem}");
+        // The adapter decides which of its kernels make the rows of an operation.
+        let row = match stem {
+            "conv_subgroup" | "conv_shift_add" | "conv_sum" => "conv",
             "max_pool_cascade_strip" => "max_pool_cascade",
             stem => stem,
         };
-        for twin in [format!("src/ops/{stem}.rs"), format!("src/reference/{truth}.rs"), format!("tests/gpu/{stem}.rs")]
-        {
-            let tested = fs::read_to_string(at(&twin)).unwrap_or_else(|e| panic!("{twin}: {e}"));
-            assert!(!twin.starts_with("tests") || tested.contains("#[test]"), "{twin} tests nothing");
-        }
-        let benches = fs::read_to_string(at("benches/ops.rs")).unwrap();
-        // The adapter decides which of these makes the rows of `conv` and of the cascade.
-        let others = ["conv_subgroup", "conv_shift_add", "max_pool_cascade_strip"];
-        let row = if others.contains(&stem) { truth } else { stem };
         assert!(benches.contains(&format!("(\"{row} ")), "benches/ops.rs has no row for {row}");
-        let main = fs::read_to_string(at("tests/gpu/main.rs")).unwrap();
-        assert!(main.contains(&format!("\nmod {stem};")), "tests/gpu/main.rs does not declare {stem}");
     }
 }
 
@@ -287,18 +311,19 @@ fn every_shader_that_measures_is_measured_with() {
 
 #[test]
 fn no_shared_piece_is_unused() {
-    let used: BTreeSet<&str> =
-        STEPS.values().flat_map(|step| step.shader.pieces.iter().chain(&step.pieces)).copied().collect();
+    let used: BTreeMap<&str, &str> = STEPS
+        .values()
+        .flat_map(|step| step.shader.pieces.iter().chain(&step.pieces))
+        .map(|piece| (piece.stem, piece.text))
+        .collect();
     let shared = files("shaders/shared");
-    for (stem, text) in &shared {
-        assert!(used.contains(text.as_str()), "{stem} is used by no step");
-    }
-    assert_eq!(used.len(), shared.len());
+    let there: BTreeMap<&str, &str> = shared.iter().map(|(stem, text)| (stem.as_str(), text.as_str())).collect();
+    assert_eq!(used, there);
 }
 
 #[test]
 fn files_keep_to_the_rules() {
-    for (stem, text) in ["shaders", "shaders/peak", "shaders/shared"].into_iter().flat_map(files) {
+    for (stem, text) in ["shaders", "shaders/conv", "shaders/peak", "shaders/shared"].into_iter().flat_map(files) {
         for banned in ["\t", "atomic", "override ", "enable "] {
             assert!(!text.contains(banned), "{stem}: {banned:?}");
         }

@@ -4,7 +4,7 @@ use spp_wgpu::ops::{Activation, Add, MaxPool};
 use spp_wgpu::{Graph, Shape};
 
 use crate::graphs::same_conv;
-use crate::harness::{ACTIVATIONS, Data, SHAPES, check, check_bits, graph, random, with_specials};
+use crate::harness::{Data, SHAPES, check, check_bits, graph, random, with_specials};
 
 fn sum(shape: Shape, add: Add) -> Graph {
     let mut graph = Graph::new();
@@ -17,7 +17,7 @@ fn sum(shape: Shape, add: Add) -> Graph {
 #[test]
 fn agrees_with_the_reference_within_its_bound() {
     for shape in SHAPES {
-        for activation in ACTIVATIONS {
+        for activation in Activation::ALL {
             for (scale, data) in [(1.0, Data::WideRange), (-0.3, Data::Uniform), (0.0, Data::Uniform)] {
                 let inputs = [random(shape, 1, data), random(shape, 2, data)];
                 let case = format!("{activation:?} of {scale} times {shape}");

@@ -4,12 +4,12 @@ use spp_wgpu::Shape;
 use spp_wgpu::ops::{Activation, AffineActivation};
 
 use crate::graphs::{affine, same_conv, vector};
-use crate::harness::{ACTIVATIONS, Data, SHAPES, check, check_bits, graph, random, with_specials};
+use crate::harness::{Data, SHAPES, check, check_bits, graph, random, with_specials};
 
 #[test]
 fn agrees_with_the_reference_within_its_bound() {
     for shape in SHAPES {
-        for activation in ACTIVATIONS {
+        for activation in Activation::ALL {
             for data in [Data::Uniform, Data::WideRange] {
                 let graph =
                     graph(shape, |graph, x| graph.affine_activation("y", x, affine(shape.c, activation)).unwrap());
@@ -22,7 +22,7 @@ fn agrees_with_the_reference_within_its_bound() {
 #[test]
 fn an_activation_may_stand_alone() {
     for shape in SHAPES {
-        for activation in ACTIVATIONS {
+        for activation in Activation::ALL {
             let graph = graph(shape, |graph, x| {
                 graph.affine_activation("y", x, AffineActivation::activation(shape.c, activation)).unwrap()
             });

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use spp_wgpu::ops::{Activation, Add, Conv, GlobalPool, GlobalPoolKind, Padding};
-use spp_wgpu::plan::{Choice, ConvKernel, Tuning};
-use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
+use spp_wgpu::plan::{Choice, ConvKernel, ConvVariant, DeviceProfile, Tile, Tuning};
+use spp_wgpu::{DeviceClass, Graph, Plan, PlanOptions, Shape, reference};
 
 use crate::graphs::same_conv;
 use crate::harness::{CARD, Data, GPU, graph, random, run_on, wrong};
@@ -13,11 +13,11 @@ fn choice(plan: &Plan) -> &Choice {
     plan.steps.iter().find_map(|step| step.choice.as_ref()).unwrap()
 }
 
-fn taken(graph: &Graph, profile: &DeviceProfile) -> String {
-    choice(&Plan::new(graph, profile, &PlanOptions::default()).unwrap()).taken.clone()
+fn taken(graph: &Graph, profile: &DeviceProfile) -> ConvVariant {
+    choice(&Plan::new(graph, profile, &PlanOptions::default()).unwrap()).taken
 }
 
-fn tuned(class: &str, kernel: &str) -> PlanOptions {
+fn tuned(class: &str, kernel: ConvVariant) -> PlanOptions {
     let mut tuning = Tuning::default();
     tuning.set(class, kernel);
     let mut options = PlanOptions::default();
@@ -62,16 +62,16 @@ fn every_candidate_agrees_with_the_reference() {
             assert_eq!(candidates[0], *taken);
             assert!(candidates.len() <= 10, "{candidates:?}");
             for candidate in candidates {
-                let options = tuned(class, candidate);
+                let options = tuned(class, *candidate);
                 let plan = Plan::new(&graph, gpu.profile(), &options).unwrap();
-                assert_eq!((choice(&plan).taken.as_str(), choice(&plan).why.as_str()), (candidate.as_str(), "tuned"));
+                assert_eq!((choice(&plan).taken, choice(&plan).why.as_str()), (*candidate, "tuned"));
                 assert_eq!(wrong(&graph, &run_on(gpu, &graph, &x, &options), &want), [""; 0], "{class} by {candidate}");
-                seen.push(candidate.clone());
+                seen.push(*candidate);
             }
         }
     }
-    for kernel in ["conv 128x128x16", "conv 64x64x16", "conv 128x32x16", "conv 32x32x64 in 8", "conv 32x64x32 in 2"] {
-        assert!(seen.iter().any(|candidate| candidate == kernel), "{kernel} was not tried");
+    for tile in Tile::ALL {
+        assert!(seen.contains(&ConvVariant::Tiled(tile)), "{tile} was not tried");
     }
 }
 
@@ -82,18 +82,18 @@ fn the_table_goes_by_class_and_by_how_much_there_is_to_do() {
     };
     let portable = DeviceProfile::portable;
     let [discrete, integrated] = [DeviceClass::Discrete, DeviceClass::Integrated].map(portable);
-    assert_eq!(taken(&conv(128 * 64, 512), &discrete), "conv 128x128x16");
-    assert_eq!(taken(&conv(128 * 63, 512), &discrete), "conv 64x64x16");
-    assert_eq!(taken(&conv(400, 512), &discrete), "conv 32x64x32 in 4");
-    assert_eq!(taken(&conv(400, 512), &integrated), "conv 64x64x16");
-    assert_eq!(taken(&conv(400, 1024), &integrated), "conv 128x128x16");
-    assert_eq!(taken(&conv(128 * 128, 21), &discrete), "conv 128x32x16");
-    assert_eq!(taken(&conv(1681, 21), &discrete), "conv 32x32x64 in 8");
+    assert_eq!(taken(&conv(128 * 64, 512), &discrete), ConvVariant::Tiled(Tile::LARGE));
+    assert_eq!(taken(&conv(128 * 63, 512), &discrete), ConvVariant::Tiled(Tile::MEDIUM));
+    assert_eq!(taken(&conv(400, 512), &discrete), ConvVariant::Tiled(Tile::SPLIT_4));
+    assert_eq!(taken(&conv(400, 512), &integrated), ConvVariant::Tiled(Tile::MEDIUM));
+    assert_eq!(taken(&conv(400, 1024), &integrated), ConvVariant::Tiled(Tile::LARGE));
+    assert_eq!(taken(&conv(128 * 128, 21), &discrete), ConvVariant::Tiled(Tile::NARROW));
+    assert_eq!(taken(&conv(1681, 21), &discrete), ConvVariant::Tiled(Tile::NARROW_SPLIT));
     let small = DeviceProfile { max_invocations: 128, ..discrete.clone() };
-    assert_eq!(taken(&conv(128 * 64, 512), &small), "conv 64x64x16");
-    assert_eq!(taken(&conv(400, 512), &small), "conv 64x64x16");
+    assert_eq!(taken(&conv(128 * 64, 512), &small), ConvVariant::Tiled(Tile::MEDIUM));
+    assert_eq!(taken(&conv(400, 512), &small), ConvVariant::Tiled(Tile::MEDIUM));
     let smaller = DeviceProfile { workgroup_memory: 4096, ..discrete };
-    assert_eq!(taken(&conv(400, 512), &smaller), "conv_direct");
+    assert_eq!(taken(&conv(400, 512), &smaller), ConvVariant::Direct);
 }
 
 #[test]
@@ -101,15 +101,15 @@ fn a_tuning_for_other_devices_or_other_work_is_passed_over() {
     let graph = graph(Shape::new(1, 8, 3, 3), |graph, x| graph.conv("conv", x, same_conv(8, 8, 1)).unwrap());
     let profile = DeviceProfile::portable(DeviceClass::Discrete);
     let table = taken(&graph, &profile);
-    for (class, kernel) in
-        [("1x1x8 to 9x8", "conv_subgroup of 4"), ("1x1x8 to 9x8", "nonsense"), ("other", "conv_direct")]
-    {
+    let class = "1x1x8 to 9x8";
+    let no_subgroups = ConvVariant::Subgroup { rows: 4 };
+    for (class, kernel) in [(class, no_subgroups), ("other", ConvVariant::Direct)] {
         let plan = Plan::new(&graph, &profile, &tuned(class, kernel)).unwrap();
         assert_eq!(choice(&plan).taken, table, "{class}: {kernel}");
     }
-    let plan = Plan::new(&graph, &profile, &tuned("1x1x8 to 9x8", "conv_direct")).unwrap();
-    assert_eq!(choice(&plan).taken, "conv_direct");
-    let mut options = tuned("1x1x8 to 9x8", "conv_direct");
+    let plan = Plan::new(&graph, &profile, &tuned(class, ConvVariant::Direct)).unwrap();
+    assert_eq!(choice(&plan).taken, ConvVariant::Direct);
+    let mut options = tuned(class, ConvVariant::Direct);
     options.conv_kernel = ConvKernel::Tiled;
     let plan = Plan::new(&graph, &profile, &options).unwrap();
     assert_eq!(choice(&plan).taken, table, "a kernel that was asked for");

@@ -1,7 +1,7 @@
 //! Convolutions made tap by tap: which ones, the edges, terms of different kernels.
 
 use spp_wgpu::ops::{Activation, Conv, ConvSum, Padding};
-use spp_wgpu::plan::Tuning;
+use spp_wgpu::plan::{ConvVariant, Tuning};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
 
 use crate::graphs::same_conv;
@@ -12,7 +12,7 @@ fn planned(graph: &Graph) -> Plan {
     let mut tuning = Tuning::default();
     for step in Plan::new(graph, GPU.profile(), &PlanOptions::default()).unwrap().steps {
         if let Some(choice) = step.choice {
-            tuning.set(choice.class, "conv_shift_add");
+            tuning.set(choice.class, ConvVariant::ShiftAdd);
         }
     }
     Plan::new(graph, GPU.profile(), &PlanOptions::default().tuned(tuning)).unwrap()
@@ -34,14 +34,14 @@ fn check(case: &str, graph: &Graph) {
     let x = [random(graph.nodes()[0].shape, 9, Data::Uniform)];
     let want = reference::run_with_bounds(graph, &x).unwrap();
     let plan = planned(graph);
-    assert!(stems(&plan).contains(&"shift_add"), "{case}: {plan}");
+    assert!(stems(&plan).contains(&"conv_shift_add"), "{case}: {plan}");
     assert_eq!(wrong(graph, &run_plan(plan, &x), &want), [""; 0], "{case}");
 }
 
 #[test]
 fn few_channels_of_many_taps_are_its_own() {
     let shape = Shape::new(1, 8, 9, 9);
-    let shifts = |graph: &Graph| stems(&planned(graph)).contains(&"shift_add");
+    let shifts = |graph: &Graph| stems(&planned(graph)).contains(&"conv_shift_add");
     let takes = |conv: Conv| shifts(&graph(shape, |graph, x| graph.conv("conv", x, conv).unwrap()));
     assert!(shifts(&sum(shape, vec![dilated(21, 8, 6), dilated(21, 8, 12)])));
     assert!(takes(same_conv(32, 8, 3)));

@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use spp_wgpu::ops::Activation;
 use spp_wgpu::plan::ConvKernel;
 use spp_wgpu::reference::{self, Values, compare};
 use spp_wgpu::wgpu::{AdapterInfo, DeviceType};
@@ -40,10 +39,6 @@ pub(crate) const SHAPES: [Shape; 6] = [
     Shape::new(1, 8, 5, 11),
     Shape::new(2, 9, 7, 5),
 ];
-
-/// All of them.
-pub(crate) const ACTIVATIONS: [Activation; 5] =
-    [Activation::None, Activation::Relu, Activation::LeakyRelu(0.2), Activation::Silu, Activation::Sigmoid];
 
 /// The ways to plan that must agree.
 pub(crate) fn options() -> Vec<(&'static str, PlanOptions)> {

@@ -4,7 +4,7 @@ use spp_wgpu::ops::{Activation, Linear};
 use spp_wgpu::{DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
 
 use crate::graphs::vector;
-use crate::harness::{ACTIVATIONS, Data, GPU, check, check_bits, graph, random, run_plan, stems, wrong};
+use crate::harness::{Data, GPU, check, check_bits, graph, random, run_plan, stems, wrong};
 
 fn linear(x: Shape, outputs: u32, activation: Activation, data: Data) -> Graph {
     let weight = random(Shape::new(outputs, x.c * x.h * x.w, 1, 1), 2, data).into();
@@ -33,7 +33,7 @@ fn agrees_with_the_reference_within_its_bound() {
             let graph = linear(x, outputs, Activation::Relu, Data::Integers);
             check_bits(&format!("{x} to {outputs}"), &graph, &[random(x, 1, Data::Integers)]);
         }
-        for activation in ACTIVATIONS {
+        for activation in Activation::ALL {
             check(
                 &format!("{activation:?} of {x}"),
                 &linear(x, 7, activation, Data::Uniform),

@@ -6,7 +6,7 @@ use spp_wgpu::plan::Tuning;
 use spp_wgpu::{Graph, Plan, PlanOptions, Program, Shape, Tensor, reference};
 
 use crate::graphs::{all_parts, same_conv};
-use crate::harness::{ACTIVATIONS, CARD, Data, assert_same_bits, graph, random, run_on, wrong};
+use crate::harness::{CARD, Data, assert_same_bits, graph, random, run_on, wrong};
 
 /// By the table, and by the larger tile: the options and what they yield.
 fn plans(graph: &Graph) -> [(PlanOptions, Plan); 2] {
@@ -17,8 +17,8 @@ fn plans(graph: &Graph) -> [(PlanOptions, Plan); 2] {
     let table = plan(PlanOptions::default());
     let mut tuning = Tuning::default();
     for choice in table.1.steps.iter().filter_map(|step| step.choice.clone()) {
-        let other = choice.candidates.iter().find(|way| way.contains(" by ") && **way != choice.taken);
-        tuning.set(choice.class, other.unwrap_or(&choice.taken));
+        let other = choice.candidates.iter().find(|variant| variant.parts() > 1 && **variant != choice.taken);
+        tuning.set(choice.class, *other.unwrap_or(&choice.taken));
     }
     [table, plan(PlanOptions::default().tuned(tuning))]
 }
@@ -46,7 +46,7 @@ fn shapes() -> Vec<(Shape, u32, u32, u32)> {
 #[test]
 fn outputs_are_right_in_any_number_of_parts() {
     for (i, (x, out_c, kernel, count)) in shapes().into_iter().enumerate() {
-        let activation = ACTIVATIONS[i % ACTIVATIONS.len()];
+        let activation = Activation::ALL[i % Activation::ALL.len()];
         let graph =
             graph(x, |g, input| g.conv("conv", input, conv(x.c, out_c, kernel, Data::Uniform, activation)).unwrap());
         let input = [random(x, 11, Data::Uniform)];
@@ -133,7 +133,7 @@ fn a_cascade_adds_up_what_it_pools_and_keeps_it() {
         let shape = Shape::new(n, in_c, h, w);
         for (kernel, times) in [(5, 3), (3, 2)] {
             for out_c in [8, 9 + i as u32] {
-                let activation = ACTIVATIONS[(i + times as usize) % ACTIVATIONS.len()];
+                let activation = Activation::ALL[(i + times as usize) % Activation::ALL.len()];
                 let conv = conv(in_c, out_c, conv_kernel, Data::Uniform, activation);
                 let cascade = MaxPoolCascade { kernel, times };
                 is_a_pyramid(shape, &conv, cascade, i % 2 == 0, random(shape, 9, Data::Uniform));

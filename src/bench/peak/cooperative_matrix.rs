@@ -5,7 +5,7 @@ use wgpu::{CooperativeMatrixProperties, CooperativeScalarType};
 
 use super::plan_of;
 use crate::error::{Error, Result};
-use crate::plan::{Binding, Buffer, BufferId, Constant, DeviceProfile, Plan, Role, Shader, Step};
+use crate::plan::{Binding, Buffer, BufferId, Constant, DeviceProfile, Element, Extension, Plan, Role, Shader, Step};
 use crate::plan::{params, piece, shader};
 
 /// What one plan computes: matrices of `size` rows and columns, with sums in `f32`.
@@ -43,6 +43,7 @@ params! {
 static SHADER: Shader = Shader {
     stem: "cooperative_matrix",
     text: shader!("peak/cooperative_matrix"),
+    extensions: &[Extension::CooperativeMatrix],
     pieces: &[],
     params_binding: 2,
     params: Params::FIELDS,
@@ -82,12 +83,16 @@ impl CooperativeMatrix {
             Step { bindings: bindings.to_vec(), ..Step::new("peak", &SHADER, &Params { rounds }, workgroups.into()) };
         let constants = [("WG_SIZE", WG_SIZE), ("SIZE", size), ("SUBGROUPS", subgroups)];
         let step = step.constants(constants.map(|(name, value)| (name, Constant::U32(value)))).loops([rounds]);
-        let step = step.piece(if half { piece!("factor_f16") } else { piece!("factor_f32") });
-        let step = step.piece(if size == 8 { piece!("matrices_8") } else { piece!("matrices_16") });
-        let y = u64::from(workgroups * subgroups * size * size) * 4;
-        let factors =
-            Buffer { label: "factors".into(), bytes: factors.len() as u64 * 4, role: Role::Constant(factors.into()) };
-        plan_of(profile, vec![step], vec![factors, Buffer { label: "y".into(), bytes: y, role: Role::Output(0) }])
+        let step = step.piece(if half { piece!("factor_f16", F16) } else { piece!("factor_f32") });
+        let step = step.piece(if size == 8 {
+            piece!("matrices_8", CooperativeMatrix)
+        } else {
+            piece!("matrices_16", CooperativeMatrix)
+        });
+        let len = u64::from(workgroups * subgroups * size * size);
+        let buffer = |label: &str, element, len, role| Buffer { label: label.into(), element, len, role };
+        let x = buffer("factors", Element::U32, factors.len() as u64, Role::Constant(factors.into()));
+        plan_of(profile, vec![step], vec![x, buffer("y", Element::F32, len, Role::Output(0))])
     }
 
     /// A, then the second factor of each chain: zeros and ones, by rows; no matrix is its transpose.

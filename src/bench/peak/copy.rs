@@ -1,7 +1,7 @@
 //! Memory traffic without arithmetic. Shader: `peak/copy`.
 
 use super::plan_of;
-use crate::plan::{Binding, Buffer, BufferId, Constant, DeviceProfile, Plan, Role, Shader, Step};
+use crate::plan::{Binding, Buffer, BufferId, Constant, DeviceProfile, Element, Plan, Role, Shader, Step};
 use crate::plan::{params, piece, shader};
 
 params! {
@@ -11,6 +11,7 @@ params! {
 static SHADER: Shader = Shader {
     stem: "copy",
     text: shader!("peak/copy"),
+    extensions: &[],
     pieces: &[piece!("index")],
     params_binding: 2,
     params: Params::FIELDS,
@@ -27,6 +28,8 @@ pub(super) fn plan(profile: &DeviceProfile, wg_size: u32, bytes: u64, roles: [Ro
         ..Step::new("peak", &SHADER, &Params { len }, u64::from(len.div_ceil(wg_size)))
     };
     let steps = vec![step.constant("WG_SIZE", Constant::U32(wg_size)); times];
-    let buffers = roles.into_iter().zip(["x", "y"]).map(|(role, label)| Buffer { label: label.into(), bytes, role });
+    let (element, values) = (Element::F32, bytes / Element::F32.bytes());
+    let buffer = |(role, label): (_, &str)| Buffer { label: label.into(), element, len: values, role };
+    let buffers = roles.into_iter().zip(["x", "y"]).map(buffer);
     plan_of(profile, steps, buffers.collect())
 }

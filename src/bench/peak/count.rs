@@ -1,7 +1,7 @@
 //! Dispatches that do next to nothing, each waiting for the one before. Shader: `peak/count`.
 
 use super::plan_of;
-use crate::plan::{Binding, Buffer, BufferId, DeviceProfile, Plan, Role, Shader, Step};
+use crate::plan::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Role, Shader, Step};
 use crate::plan::{params, shader};
 
 params! {
@@ -11,6 +11,7 @@ params! {
 static SHADER: Shader = Shader {
     stem: "count",
     text: shader!("peak/count"),
+    extensions: &[],
     pieces: &[],
     params_binding: 1,
     params: Params::FIELDS,
@@ -23,6 +24,6 @@ pub(super) fn plan(profile: &DeviceProfile, dispatches: usize) -> Plan {
         bindings: vec![Binding { slot: 0, buffer: BufferId(0), written: true }],
         ..Step::new("peak", &SHADER, &Params { step: 1.0 }, 1)
     };
-    let y = Buffer { label: "y".into(), bytes: 4, role: Role::Output(0) };
+    let y = Buffer { label: "y".into(), element: Element::F32, len: 1, role: Role::Output(0) };
     plan_of(profile, vec![step; dispatches], vec![y])
 }

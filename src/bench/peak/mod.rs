@@ -77,11 +77,11 @@ pub fn peak_plans(profile: &DeviceProfile) -> [Plan; 8] {
 /// program without outputs does not run.
 fn plan_of(profile: &DeviceProfile, steps: Vec<Step>, mut buffers: Vec<Buffer>) -> Plan {
     if !buffers.iter().any(|buffer| matches!(buffer.role, Role::Output(_))) {
-        buffers.push(Buffer { label: "unwritten".into(), bytes: 4, role: Role::Output(0) });
+        buffers.push(Buffer { label: "unwritten".into(), element: Port::ELEMENT, len: 1, role: Role::Output(0) });
     }
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-    for (i, Buffer { label, bytes, role }) in (0..).zip(&buffers) {
-        let shape = Shape::new(1, 1, 1, (bytes / 4) as u32);
+    for (i, Buffer { label, len, role, .. }) in (0..).zip(&buffers) {
+        let shape = Shape::new(1, 1, 1, *len as u32);
         let port = Port { name: label.clone(), shape, buffer: BufferId(i) };
         match role {
             Role::Input(_) => inputs.push(port),
@@ -166,7 +166,13 @@ fn copy_gbps(gpu: &Gpu) -> Result<f64> {
 fn check_copy(gpu: &Gpu, wg_size: u32) -> Result<()> {
     let values: Vec<f32> = (0..1 << 18).map(|i| i as f32).collect();
     let x = Tensor::new(Shape::new(1, 1, 1, values.len() as u32), values)?;
-    let plan = copy::plan(gpu.profile(), wg_size, x.shape().len() * 4, [Role::Input(0), Role::Output(0)], 1);
+    let plan = copy::plan(
+        gpu.profile(),
+        wg_size,
+        Port::ELEMENT.bytes_of(x.shape().len()),
+        [Role::Input(0), Role::Output(0)],
+        1,
+    );
     let program = Program::from_own_plan(gpu, plan)?;
     if program.run(std::slice::from_ref(&x))?.first() == Some(&x) {
         return Ok(());

@@ -2,7 +2,7 @@
 
 use super::plan_of;
 use crate::error::{Error, Result};
-use crate::plan::{Binding, Buffer, BufferId, Constant, DeviceProfile, Plan, Role, Shader, Step};
+use crate::plan::{Binding, Buffer, BufferId, Constant, DeviceProfile, Element, Plan, Role, Shader, Step};
 use crate::plan::{params, piece, shader};
 
 /// What one plan computes.
@@ -33,6 +33,7 @@ params! {
 static SHADER: Shader = Shader {
     stem: "multiply_add",
     text: shader!("peak/multiply_add"),
+    extensions: &[],
     pieces: &[piece!("index")],
     params_binding: 1,
     params: Params::FIELDS,
@@ -64,12 +65,9 @@ impl MultiplyAdd {
             ..Step::new("peak", &SHADER, &params, u64::from(len.div_ceil(wg_size)))
         };
         let step = step.constant("WG_SIZE", Constant::U32(wg_size)).flops(self.flops());
-        let step = step.loops([rounds]).piece(if half { piece!("vec4_f16") } else { piece!("vec4_f32") });
-        plan_of(
-            profile,
-            vec![step],
-            vec![Buffer { label: "y".into(), bytes: u64::from(len) * 4, role: Role::Output(0) }],
-        )
+        let step = step.loops([rounds]).piece(if half { piece!("vec4_f16", F16) } else { piece!("vec4_f32") });
+        let y = Buffer { label: "y".into(), element: Element::F32, len: len.into(), role: Role::Output(0) };
+        plan_of(profile, vec![step], vec![y])
     }
 
     /// Errors: any value that is not what so many multiplications and additions of integers make, exactly.

@@ -128,11 +128,11 @@ fn plan_json(plan: &Plan) -> Value {
             "results": texts(&step.results),
             "bytes": step.cost.bytes,
             "flops": step.cost.flops,
-            "kernel": step.choice.as_ref().map(|choice| &choice.taken),
+            "kernel": step.choice.as_ref().map(|choice| choice.taken.to_string()),
             "why": step.choice.as_ref().map(|choice| &choice.why),
         })
     });
-    let buffers = plan.buffers.iter().map(|buffer| json!({ "label": buffer.label, "bytes": buffer.bytes }));
+    let buffers = plan.buffers.iter().map(|buffer| json!({ "label": buffer.label, "bytes": buffer.bytes() }));
     json!({
         "dispatches": plan.dispatches(),
         "steps": steps.collect::<Vec<_>>(),

@@ -1,17 +1,18 @@
 //! Convolution without workgroup memory or barriers: the form that software adapters run fastest, and the one for
-//! groups of whole vec4s. Attributes and truth are [`super::Conv`]'s; shader: `conv_direct`.
+//! groups of whole vec4s. Attributes and truth are [`crate::ops::Conv`]'s; shader: `conv_direct`.
 
-use super::conv_jobs::{self, Job, Kernel, Tiling};
+use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
-use crate::plan::{Constant, Planner, Shader, piece, shader};
+use crate::plan::{Builder, Constant, Shader, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv_direct",
-    text: shader!("conv_direct"),
+    text: shader!("conv/direct"),
+    extensions: &[],
     pieces: &[piece!("index"), piece!("jobs"), piece!("window"), piece!("activation"), piece!("lanes")],
     params_binding: 0,
     params: &[],
-    tables: conv_jobs::TABLES,
+    tables: jobs::TABLES,
 };
 
 /// Pixels of an invocation, as the shader is written.
@@ -20,7 +21,7 @@ const PIXELS: u32 = 8;
 /// Invocations of a workgroup, side by side along output channels: one SIMD register of a software adapter.
 const LANES: u32 = 8;
 
-pub(super) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
+pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {
     let padded = jobs.iter().flat_map(|job| &job.terms).any(|term| term.pads());
     let kernel = Kernel {
         shader: &SHADER,
@@ -32,5 +33,5 @@ pub(super) fn plan(planner: &mut Planner, jobs: Vec<Job>) -> Result<()> {
         loop_c: [4, 0],
         constants: vec![("LANES", Constant::U32(LANES)), ("PADDED", Constant::Bool(padded))],
     };
-    conv_jobs::plan(planner, &kernel, jobs)
+    jobs::plan(builder, &kernel, jobs)
 }

@@ -1,18 +1,18 @@
 //! Convolution on software adapters with subgroups: lanes read different pixels and hand them to each other, which costs
-//! those adapters far less than reading. Attributes and truth are [`super::Conv`]'s; shader: `conv_subgroup`.
+//! those adapters far less than reading. Attributes and truth are [`crate::ops::Conv`]'s; shader: `conv_subgroup`.
 
-use super::conv_direct;
-use super::conv_jobs::{self, Job, Kernel, Tiling};
+use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
-use crate::plan::{Constant, DeviceProfile, Planner, Shader, piece, shader};
+use crate::plan::{Builder, Constant, DeviceProfile, Shader, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv_subgroup",
-    text: shader!("conv_subgroup"),
+    text: shader!("conv/subgroup"),
+    extensions: &[],
     pieces: &[piece!("index"), piece!("jobs"), piece!("place"), piece!("activation"), piece!("lanes")],
     params_binding: 0,
     params: &[],
-    tables: conv_jobs::TABLES,
+    tables: jobs::TABLES,
 };
 
 /// Rows of pixels that the shader can give an invocation.
@@ -31,14 +31,12 @@ pub(super) fn rows(jobs: &[Job], lanes: u32) -> u32 {
         let tiles = jobs.iter().map(|job| u64::from(job.y.pixels().div_ceil(lanes * rows)));
         tiles.sum::<u64>() * u64::from(3 + 2 * rows)
     };
-    (1..MAX_ROWS).min_by_key(time).unwrap_or(1)
+    (1..MAX_ROWS).min_by_key(time).expect("there is a number below the most rows")
 }
 
-/// For jobs of one group, on a device that has [`lanes`]; by `conv_direct` where it has none.
-pub(super) fn plan(planner: &mut Planner, jobs: Vec<Job>, rows: u32) -> Result<()> {
-    let Some(lanes) = lanes(planner.profile) else {
-        return conv_direct::plan(planner, jobs);
-    };
+/// For jobs of one group, on a device that has [`lanes`].
+pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>, rows: u32) -> Result<()> {
+    let lanes = lanes(builder.profile).expect("only chosen where there are lanes: see choice");
     let padded = jobs.iter().flat_map(|job| &job.terms).any(|term| term.pads());
     let sizes = [("LANES", lanes), ("ROWS", rows)].map(|(name, size)| (name, Constant::U32(size)));
     let kernel = Kernel {
@@ -51,5 +49,5 @@ pub(super) fn plan(planner: &mut Planner, jobs: Vec<Job>, rows: u32) -> Result<(
         loop_c: [4, 0],
         constants: [&sizes[..], &[("PADDED", Constant::Bool(padded))]].concat(),
     };
-    conv_jobs::plan(planner, &kernel, jobs)
+    jobs::plan(builder, &kernel, jobs)
 }

@@ -1,9 +1,11 @@
 //! What the convolution kernels have in common: one dispatch makes several jobs, each a sum of terms, and all they need
 //! to know of each other is which buffers they share. Shader side: `shaders/shared/jobs.wgsl`.
 
-use super::{Activation, Conv, Padding};
 use crate::error::Result;
-use crate::plan::{Constant, DeviceClass, Fields, Planner, Shader, Slice, Step, params, piece};
+use crate::ops::{Activation, Conv, Padding};
+use crate::plan::{
+    BufferId, Builder, Constant, DeviceClass, Element, Fields, Piece, Shader, Slice, Step, params, piece,
+};
 
 /// One input under one kernel.
 #[derive(Clone, Debug)]
@@ -13,7 +15,7 @@ pub(crate) struct Term {
     pub(crate) x: Slice,
 }
 
-/// `y = act(Σ terms + residual)`, the residual of `y`'s shape or one pixel an image.
+/// `y = act(Σ terms + residual)`, the residual of `y`'s shape or one pixel per image.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) node: String,
@@ -24,6 +26,22 @@ pub(crate) struct Job {
     pub(crate) y: Slice,
     /// Whether what reads `y` first can add up parts of it.
     pub(crate) reader_adds: bool,
+}
+
+impl Job {
+    /// Of as many terms as there are convolutions, each with an operand; one operand more is a residual.
+    pub(crate) fn new(
+        node: &str,
+        convs: &[Conv],
+        activation: Activation,
+        xs: Vec<Slice>,
+        y: Slice,
+        reader_adds: bool,
+    ) -> Self {
+        let mut xs = xs.into_iter();
+        let terms = convs.iter().cloned().zip(&mut xs).map(|(conv, x)| Term { conv, x }).collect();
+        Self { node: node.into(), terms, residual: xs.next(), activation, y, reader_adds }
+    }
 }
 
 /// Buffers that one dispatch reads and writes, beside weights, biases and a residual.
@@ -75,7 +93,7 @@ params! { Operand {
 pub(super) struct Kernel {
     pub(super) shader: &'static Shader,
     /// What the shader is completed by.
-    pub(super) piece: Option<&'static str>,
+    pub(super) piece: Option<&'static Piece>,
     pub(super) tiling: Tiling,
     /// What it splits the sum into, each dealt out by itself; 1 but for a single job without activation and residual.
     pub(super) parts: u32,
@@ -141,39 +159,64 @@ impl Kernel {
 }
 
 /// As few dispatches as the bindings allow. Jobs must not depend on each other.
-pub(super) fn plan(planner: &mut Planner, kernel: &Kernel, jobs: Vec<Job>) -> Result<()> {
+pub(super) fn plan(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()> {
     let mut batch: Vec<Job> = Vec::new();
     for job in jobs {
         batch.push(job);
-        if !fits(planner, kernel, &batch) {
+        if !fits(builder, kernel, &batch) {
             let last = batch.split_off(batch.len() - 1);
             if !batch.is_empty() {
-                dispatch(planner, kernel, &batch)?;
+                dispatch(builder, kernel, &batch)?;
             }
             batch = last;
         }
     }
-    if batch.is_empty() { Ok(()) } else { dispatch(planner, kernel, &batch) }
+    if batch.is_empty() { Ok(()) } else { dispatch(builder, kernel, &batch) }
 }
 
 /// Whether one dispatch can bind all that these jobs touch.
-fn fits(planner: &Planner, kernel: &Kernel, jobs: &[Job]) -> bool {
-    let (sources, targets, max) = (sources(jobs), targets(jobs), planner.profile.max_workgroups);
-    let rounds = rounds(planner, jobs);
+fn fits(builder: &Builder, kernel: &Kernel, jobs: &[Job]) -> bool {
+    let (Bound { sources, targets }, max) = (Bound::of(jobs), builder.profile.max_workgroups);
+    let rounds = rounds(builder, jobs);
     let residuals = jobs.iter().filter(|job| job.residual.is_some()).count();
-    let weights: u64 = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term) * 4).sum();
+    let weights: u64 = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term)).sum();
     sources.len() <= MAX_SOURCES
         && targets.len() <= MAX_TARGETS
         && !targets.iter().any(|target| sources.contains(target))
         && (residuals == 0 || jobs.len() == 1)
-        && weights <= planner.profile.max_binding.min(planner.profile.max_buffer)
+        && Element::F32.bytes_of(weights) <= builder.profile.max_slice()
         && jobs.iter().map(|job| kernel.workgroups(&job.y).div_ceil(rounds) * rounds).sum::<u64>()
             <= u64::from(max) * u64::from(max)
 }
 
-type Buffers = Vec<crate::plan::BufferId>;
+/// Software adapters give each of their threads one stretch of the workgroups: every stretch shall have of every job.
+fn rounds(builder: &Builder, jobs: &[Job]) -> u64 {
+    let stretches = builder.profile.class == DeviceClass::Software && jobs.len() > 1;
+    if stretches { 32 } else { 1 }
+}
 
-fn distinct(buffers: impl Iterator<Item = crate::plan::BufferId>) -> Buffers {
+/// The buffers that jobs read and write, each once, in the order of their slots.
+struct Bound {
+    sources: Vec<BufferId>,
+    targets: Vec<BufferId>,
+}
+
+impl Bound {
+    fn of(jobs: &[Job]) -> Self {
+        let sources = distinct(jobs.iter().flat_map(|job| &job.terms).map(|term| term.x.buffer));
+        Self { sources, targets: distinct(jobs.iter().map(|job| job.y.buffer)) }
+    }
+
+    fn source(&self, x: &Slice) -> u32 {
+        slot(&self.sources, x)
+    }
+
+    fn target(&self, y: &Slice) -> u32 {
+        slot(&self.targets, y)
+    }
+}
+
+fn distinct(buffers: impl Iterator<Item = BufferId>) -> Vec<BufferId> {
     buffers.fold(Vec::new(), |mut all, buffer| {
         if !all.contains(&buffer) {
             all.push(buffer);
@@ -182,64 +225,100 @@ fn distinct(buffers: impl Iterator<Item = crate::plan::BufferId>) -> Buffers {
     })
 }
 
-fn sources(jobs: &[Job]) -> Buffers {
-    distinct(jobs.iter().flat_map(|job| &job.terms).map(|term| term.x.buffer))
+fn slot(buffers: &[BufferId], slice: &Slice) -> u32 {
+    buffers.iter().position(|&buffer| buffer == slice.buffer).expect("Bound::of has the buffer of every job") as u32
 }
 
-fn targets(jobs: &[Job]) -> Buffers {
-    distinct(jobs.iter().map(|job| job.y.buffer))
-}
-
-/// Software adapters give each of their threads one stretch of the workgroups: every stretch shall have of every job.
-fn rounds(planner: &Planner, jobs: &[Job]) -> u64 {
-    let stretches = planner.profile.class == DeviceClass::Software && jobs.len() > 1;
-    if stretches { 32 } else { 1 }
-}
-
-fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> {
-    let (sources, targets) = (sources(jobs), targets(jobs));
+/// One dispatch for all of them.
+fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: &[Job]) -> Result<()> {
     let node = jobs.iter().map(|job| job.node.as_str()).collect::<Vec<_>>().join(" + ");
-    let len = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term)).sum();
-    let mut packed = planner.room(&node, len)?;
-    let (mut bias, mut entries, mut operands, mut round) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    let rounds = rounds(planner, jobs);
-    let slot = |all: &Buffers, slice: &Slice| all.iter().position(|&b| b == slice.buffer).unwrap_or_default() as u32;
-    for job in jobs {
+    let packed = Packed::new(builder, kernel, &node, jobs)?;
+    let rounds = rounds(builder, jobs);
+    let bound = Bound::of(jobs);
+    let (entries, operands) = tables(kernel, jobs, &packed, &bound, rounds);
+    let workgroups = entries.last().map_or(0, |last| u64::from(last.round_end)) * rounds;
+
+    let weights = builder.weights(format!("weights of '{node}'"), &packed.weights);
+    let biases = builder.weights(format!("bias of '{node}'"), &packed.bias);
+    let mut step = Step::new(&node, kernel.shader, &[0u32; 0], workgroups)
+        .table(1, weights)
+        .table(2, biases)
+        .constant("ROUNDS", Constant::U32(rounds as u32))
+        .constant("JOBS", Constant::U32(entries.len() as u32))
+        .constant("TERMS", Constant::U32(operands.len() as u32))
+        .constants(kernel.constants.iter().copied());
+    step.params = [bytemuck::cast_slice::<_, u8>(&entries), bytemuck::cast_slice(&operands)].concat();
+    builder.push(bind(step, kernel, jobs, &bound));
+    Ok(())
+}
+
+/// The weights and biases of several jobs, one behind the other, and where each one's begin, in vec4s.
+struct Packed {
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    /// By job and term.
+    weights_at: Vec<Vec<u32>>,
+    /// By job.
+    bias_at: Vec<u32>,
+}
+
+impl Packed {
+    /// Errors: more weights than a binding holds.
+    fn new(builder: &Builder, kernel: &Kernel, node: &str, jobs: &[Job]) -> Result<Self> {
+        let len = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term)).sum();
+        let mut weights = builder.room(node, len)?;
+        let (mut bias, mut weights_at, mut bias_at) = (Vec::new(), Vec::new(), Vec::new());
+        for job in jobs {
+            bias_at.push(bias.len() as u32 / 4);
+            bias.extend(summed_bias(job, job.y.shape.c.next_multiple_of(kernel.block_c)));
+            let terms = job.terms.iter().map(|term| {
+                let at = weights.len() as u32 / 4;
+                kernel.pack(term, &mut weights);
+                at
+            });
+            weights_at.push(terms.collect());
+        }
+        Ok(Self { weights, bias, weights_at, bias_at })
+    }
+}
+
+/// What the shader's `Params` holds: an entry for each job and an operand for each term.
+fn tables(kernel: &Kernel, jobs: &[Job], packed: &Packed, bound: &Bound, rounds: u64) -> (Vec<Entry>, Vec<Operand>) {
+    let (mut entries, mut operands, mut round_end) = (Vec::new(), Vec::new(), 0);
+    for (number, job) in jobs.iter().enumerate() {
         let y = &job.y;
         let workgroups = kernel.workgroups(y);
-        round += workgroups.div_ceil(rounds);
-        let (activation, slope) = job.activation.number();
+        round_end += workgroups.div_ceil(rounds);
         entries.push(Entry {
             workgroups: workgroups as u32,
-            round_end: round as u32,
+            round_end: round_end as u32,
             pixels: kernel.pixels(y),
             out_h: y.shape.h,
             out_w: y.shape.w,
             out_c: y.shape.c,
             term_begin: operands.len() as u32,
             term_end: (operands.len() + job.terms.len()) as u32,
-            bias: bias.len() as u32 / 4,
-            y_slot: slot(&targets, y),
+            bias: packed.bias_at[number],
+            y_slot: bound.target(y),
             y_offset: y.offset4(),
             y_stride: y.stride4(),
             r_offset: job.residual.as_ref().map_or(0, Slice::offset4),
             r_stride: job.residual.as_ref().map_or(0, Slice::stride4),
-            activation,
-            slope,
+            activation: job.activation.number(),
+            slope: job.activation.slope(),
         });
-        bias.extend(summed_bias(job, y.shape.c.next_multiple_of(kernel.block_c)));
-        for term in &job.terms {
-            let Conv { stride, padding, dilation, groups, .. } = term.conv;
-            let [kernel_h, kernel_w] = term.conv.kernel();
+        for (Term { conv, x }, &weights) in job.terms.iter().zip(&packed.weights_at[number]) {
+            let Conv { stride, padding, dilation, groups, .. } = *conv;
+            let [kernel_h, kernel_w] = conv.kernel();
             operands.push(Operand {
-                x_slot: slot(&sources, &term.x),
-                x_offset: term.x.offset4(),
-                x_stride: term.x.stride4(),
-                in_h: term.x.shape.h,
-                in_w: term.x.shape.w,
-                group_in_c: if groups == 1 { term.x.physical_c() } else { term.x.shape.c / groups },
+                x_slot: bound.source(x),
+                x_offset: x.offset4(),
+                x_stride: x.stride4(),
+                in_h: x.shape.h,
+                in_w: x.shape.w,
+                group_in_c: if groups == 1 { x.physical_c() } else { x.shape.c / groups },
                 group_out_c: if groups == 1 { y.physical_c() } else { y.shape.c / groups },
-                weights: packed.len() as u32 / 4,
+                weights,
                 kernel_h,
                 kernel_w,
                 stride_h: stride[0],
@@ -249,40 +328,35 @@ fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
                 pad_top: padding.top,
                 pad_left: padding.left,
             });
-            kernel.pack(term, &mut packed);
         }
     }
-    let weights = planner.weights(format!("weights of '{node}'"), &packed);
-    let biases = planner.weights(format!("bias of '{node}'"), &bias);
-    let mut step = Step::new(&node, kernel.shader, &[0u32; 0], round * rounds)
-        .table(1, weights, packed.len())
-        .table(2, biases, bias.len())
-        .constant("ROUNDS", Constant::U32(rounds as u32))
-        .constant("JOBS", Constant::U32(entries.len() as u32))
-        .constant("TERMS", Constant::U32(operands.len() as u32))
-        .constants(kernel.constants.iter().copied());
-    step.params = [bytemuck::cast_slice::<_, u8>(&entries), bytemuck::cast_slice(&operands)].concat();
-    let mut residual = piece!("epilogue_plain");
+    (entries, operands)
+}
+
+/// Binds what the jobs read and write, and counts their work.
+fn bind(mut step: Step, kernel: &Kernel, jobs: &[Job], bound: &Bound) -> Step {
+    let mut epilogue = piece!("epilogue_plain");
     for job in jobs {
-        let mut longest = 0;
+        let mut iterations = 0;
         for term in &job.terms {
             let per_output = u64::from(term.x.shape.c / term.conv.groups) * term.conv.taps_len();
             step = step.flops(2 * per_output * job.y.shape.len() / u64::from(kernel.parts));
             if !step.operands.contains(&term.x) {
                 step = step.within(&term.x);
             }
-            longest += kernel.iterations(term);
+            iterations += kernel.iterations(term);
         }
         if let Some(slice) = &job.residual {
             let whole = slice.shape == job.y.shape;
-            residual = if whole { piece!("epilogue_residual") } else { piece!("epilogue_image") };
+            epilogue = if whole { piece!("epilogue_residual") } else { piece!("epilogue_image") };
             step = step.reads(3, slice);
         }
-        step.iterations = step.iterations.max(longest);
+        step.iterations = step.iterations.max(iterations);
     }
     for job in jobs {
         step = step.result(&job.y);
     }
+    let Bound { sources, targets } = bound;
     for (slot, &buffer) in sources.iter().enumerate() {
         step = step.binds(4 + slot as u32, buffer, false);
     }
@@ -291,9 +365,7 @@ fn dispatch(planner: &mut Planner, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
     }
     let sources = [piece!("sources_1"), piece!("sources_2"), piece!("sources_3")][sources.len() - 1];
     let targets = [piece!("targets_1"), piece!("targets_2"), piece!("targets_3")][targets.len() - 1];
-    let pieces = kernel.piece.into_iter().chain([residual, sources, targets]);
-    planner.push(pieces.fold(step, Step::piece));
-    Ok(())
+    kernel.piece.into_iter().chain([epilogue, sources, targets]).fold(step, Step::piece)
 }
 
 /// The terms' biases, each times its scale, with zeros up to `len` channels.
@@ -338,12 +410,5 @@ impl Term {
     /// Whether a tap can lie outside the image.
     pub(super) fn pads(&self) -> bool {
         self.conv.padding != Padding::default()
-    }
-}
-
-impl Conv {
-    /// Taps of the kernel.
-    pub(super) fn taps_len(&self) -> u64 {
-        self.kernel().map(u64::from).iter().product()
     }
 }

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use super::{BufferId, Plan, Role};
+use crate::plan::{BufferId, Plan, Role};
 
 pub(super) fn run(plan: &mut Plan) {
     let mut lives: BTreeMap<BufferId, [usize; 2]> = BTreeMap::new();
@@ -18,7 +18,7 @@ pub(super) fn run(plan: &mut Plan) {
     }
     lives.retain(|id, _| plan.buffers[id.index()].role == Role::Scratch);
     let mut by_size: Vec<(BufferId, [usize; 2])> = lives.into_iter().collect();
-    by_size.sort_by_key(|(id, _)| Reverse(plan.buffers[id.index()].bytes));
+    by_size.sort_by_key(|(id, _)| Reverse(plan.buffers[id.index()].bytes()));
     // From large to small, each buffer named after the first and largest of its tensors.
     let mut shared: Vec<(BufferId, Vec<[usize; 2]>)> = Vec::new();
     let mut stands_for: HashMap<BufferId, BufferId> = HashMap::new();

@@ -1,13 +1,14 @@
 //! Three chained pools of 5x5 on llvmpipe: no workgroup memory, and no loop but the one over rows. Attributes and truth
-//! are [`super::MaxPoolCascade`]'s; shader: `max_pool_cascade_strip`.
+//! are [`MaxPoolCascade`]'s; shader: `max_pool_cascade_strip`.
 
-use super::max_pool;
-use super::max_pool_cascade::{MaxPoolCascade, Params};
-use crate::plan::{Constant, DeviceClass, DeviceProfile, Planner, Shader, Slice, Step, piece, shader};
+use super::max_pool_cascade::{Params, bound};
+use crate::ops::MaxPoolCascade;
+use crate::plan::{Builder, Constant, DeviceClass, DeviceProfile, Shader, Slice, Step, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "max_pool_cascade_strip",
     text: shader!("max_pool_cascade_strip"),
+    extensions: &[],
     pieces: &[piece!("index"), piece!("ordered")],
     params_binding: 1,
     params: Params::FIELDS,
@@ -25,16 +26,16 @@ const BEHIND: u32 = 6;
 
 /// Whether the shader is written for it, and the device is one that it suits: SwiftShader, of four lanes, takes minutes
 /// to compile so much straight-line code.
-pub(super) fn takes(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
+pub(super) fn supports(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
     let rows = u64::from(x.shape.h) + u64::from(BEHIND);
     let suits = profile.class == DeviceClass::Software && profile.subgroup_size == Some(LANES);
     suits && *cascade == MaxPoolCascade { kernel: 5, times: 3 } && rows <= profile.max_iterations
 }
 
 /// One dispatch: reads slice `x`, writes slice `y`, which may lie in the same buffer.
-pub(super) fn plan(planner: &mut Planner, node: &str, x: &Slice, y: &Slice) {
+pub(super) fn plan(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
     let len = x.shape.n * x.shape.w.div_ceil(COLUMNS) * x.channels4();
     let step = Step::new(node, &SHADER, &Params::new(len, x, y), u64::from(len.div_ceil(LANES)));
-    let step = max_pool::bound(step, x, y).loops([x.shape.h + BEHIND]);
-    planner.push(step.constant("WG_SIZE", Constant::U32(LANES)));
+    let step = bound(step, x, y).loops([x.shape.h + BEHIND]);
+    builder.push(step.constant("WG_SIZE", Constant::U32(LANES)));
 }

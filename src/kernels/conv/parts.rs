@@ -2,9 +2,10 @@
 //! part each, over some of the input channels, and what reads the result first adds them up: no dispatch is added, and
 //! nothing is split whose reader cannot do that. Shader side: `conv`, and `shaders/shared/parts.wgsl` for readers.
 
-use super::Activation;
-use super::conv_jobs::Job;
-use crate::plan::{Constant, Planner, Slice, Step, piece};
+use super::jobs::Job;
+use crate::kernels::activation;
+use crate::ops::Activation;
+use crate::plan::{Builder, Constant, Slice, Step, piece};
 use crate::tensor::Shape;
 
 /// What is left to be added up.
@@ -18,31 +19,30 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// The job that makes `count` parts of `job`, which are noted for what reads it.
-    pub(super) fn of(planner: &mut Planner, job: Job, count: u32) -> Job {
+    /// The job that makes `count` parts of `job`, and those parts.
+    pub(super) fn of(builder: &mut Builder, job: Job, count: u32) -> (Job, Self) {
         let shape = Shape { n: job.y.shape.n * count, ..job.y.shape };
-        let maps = planner.scratch(format!("parts of '{}'", job.node), shape, vec![shape.c]);
+        let maps = builder.scratch(format!("parts of '{}'", job.node), shape, vec![shape.c]);
         let parts = Self { maps: maps.clone(), count, activation: job.activation };
-        planner.parts.insert(job.node.clone(), parts);
-        Job { y: maps, activation: Activation::None, ..job }
+        (Job { y: maps, activation: Activation::None, ..job }, parts)
     }
 
-    pub(super) fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
     /// The first part.
-    pub(super) fn first(&self) -> Slice {
+    pub(crate) fn first(&self) -> Slice {
         let shape = Shape { n: self.maps.shape.n / self.count, ..self.maps.shape };
         Slice { shape, ..self.maps.clone() }
     }
 
     /// Binds them to be read by a shader that a piece, naming them `x`, completes.
-    pub(super) fn read_by(&self, step: Step, slot: u32) -> Step {
+    pub(crate) fn read_by(&self, step: Step, slot: u32) -> Step {
         let first = self.first();
         let sizes = [("PARTS", self.count), ("PART_LEN", first.pixels() * first.channels4())];
         let step = step.reads(slot, &self.maps).flops(u64::from(self.count - 1) * first.shape.len());
-        let step = step.piece(piece!("parts")).piece(piece!("activation")).constants(self.activation.constants());
+        let step = step.piece(piece!("parts")).piece(piece!("activation")).constants(activation(self.activation));
         step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))))
     }
 }

@@ -2,12 +2,12 @@
 //! conversion of a graph output, or a cascade of pools, which keeps its input in workgroup memory. Another convolution
 //! would read the parts over and over. Whether a split pays is for the choice of the kernel.
 
-use super::{DeviceProfile, Slice};
 use crate::graph::{Graph, NodeId, Op};
-use crate::ops::max_pool_cascade;
+use crate::kernels::max_pool_cascade;
+use crate::plan::{DeviceProfile, Slice};
 
 /// Whether what reads the result of `id` first, and before all others, adds up parts.
-pub(super) fn reader_adds(graph: &Graph, profile: &DeviceProfile, home: &[Slice], id: NodeId) -> bool {
+pub(super) fn reader_adds(graph: &Graph, profile: &DeviceProfile, places: &[Slice], id: NodeId) -> bool {
     let is_output = graph.outputs().iter().any(|(_, output)| *output == id);
     if is_output {
         return graph.readers()[id.index()] == 1;
@@ -17,7 +17,7 @@ pub(super) fn reader_adds(graph: &Graph, profile: &DeviceProfile, home: &[Slice]
     let [(reader, node)] = others[..] else { return false };
     let Op::MaxPoolCascade(cascade) = &node.op else { return false };
     // It also writes its input, which lies beside its results, and what reads that there comes after it.
-    let [x, y] = [id, reader].map(|id| &home[id.index()]);
+    let [x, y] = [id, reader].map(|id| &places[id.index()]);
     (x.buffer, x.stride) == (y.buffer, y.stride)
         && concats.iter().all(|(_, concat)| concat.inputs.contains(&reader))
         && max_pool_cascade::adds_parts(profile, cascade, x)

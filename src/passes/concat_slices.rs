@@ -3,35 +3,53 @@
 
 use std::collections::BTreeMap;
 
-use super::{BufferId, Order, Planner, Role, Slice, joined, physical};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
-use crate::ops::{Activation, Add, AffineActivation, SoftmaxAxis};
+use crate::kernels::{Contract, Form, contract};
+use crate::plan::{BufferId, Builder, Element, Order, Role, Slice, image_len, padded, physical};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
+/// The contract of memory of each node.
+pub(super) fn contracts(graph: &Graph) -> Vec<Contract> {
+    let nodes = graph.nodes();
+    let mut contracts: Vec<Contract> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let operand = |id: &NodeId| (&contracts[id.index()].result, nodes[id.index()].shape);
+        let operands: Vec<_> = node.inputs.iter().map(operand).collect();
+        contracts.push(contract(&node.op, &operands, node.shape));
+    }
+    contracts
+}
+
 /// The place of each node's result. A graph input's is its NHWC copy.
-pub(super) fn run(planner: &mut Planner, graph: &Graph, batches: &[Vec<NodeId>], enabled: bool) -> Result<Vec<Slice>> {
-    let forms = forms(graph);
+pub(super) fn run(
+    builder: &mut Builder,
+    graph: &Graph,
+    contracts: &[Contract],
+    batches: &[Vec<NodeId>],
+    enabled: bool,
+) -> Result<Vec<Slice>> {
+    let forms: Vec<&Form> = contracts.iter().map(|contract| &contract.result).collect();
     let mut places: Vec<Option<Slice>> = vec![None; graph.nodes().len()];
     for id in graph.ids().rev() {
         if enabled && matches!(graph.node(id)?.op, Op::Concat(_)) {
             let place = match places[id.index()].clone() {
                 Some(place) => place,
-                None => own_place(planner, graph, id, &forms[id.index()])?,
+                None => own_place(builder, graph, id, forms[id.index()])?,
             };
             place_operands(graph, id, &place, &forms, &mut places)?;
             places[id.index()] = Some(place);
         }
     }
-    if planner.options.reuse_buffers {
-        lend(graph, batches, &forms, &mut places);
+    if builder.options.reuse_buffers {
+        share_idle_slices(graph, batches, &forms, &mut places);
     }
     for batch in batches.iter().filter(|batch| batch.len() > 1) {
-        share(planner, graph, batch, &forms, &mut places);
+        place_together(builder, graph, batch, &forms, &mut places);
     }
     for id in graph.ids() {
         if places[id.index()].is_none() {
-            places[id.index()] = Some(own_place(planner, graph, id, &forms[id.index()])?);
+            places[id.index()] = Some(own_place(builder, graph, id, forms[id.index()])?);
         }
     }
     Ok(places.into_iter().flatten().collect())
@@ -39,19 +57,19 @@ pub(super) fn run(planner: &mut Planner, graph: &Graph, batches: &[Vec<NodeId>],
 
 /// Puts a result into a concatenation that its dispatch writes to anyway, where another will lie once this was read: in
 /// the CSP blocks cv1 lies where cv6 will. That part of the buffer would hold nothing for most of its life.
-fn lend(graph: &Graph, batches: &[Vec<NodeId>], forms: &[Form], places: &mut [Option<Slice>]) {
+fn share_idle_slices(graph: &Graph, batches: &[Vec<NodeId>], forms: &[&Form], places: &mut [Option<Slice>]) {
     let mut turns = vec![0; places.len()];
     for (turn, batch) in batches.iter().enumerate() {
         batch.iter().for_each(|id| turns[id.index()] = turn);
     }
     let is_concat = |id: NodeId| matches!(graph.nodes()[id.index()].op, Op::Concat(_));
     let is_output = |id: NodeId| graph.outputs().iter().any(|(_, output)| *output == id);
-    let mut lent: Vec<NodeId> = Vec::new();
+    let mut shared: Vec<NodeId> = Vec::new();
     for id in batches.iter().flatten().copied() {
         if places[id.index()].is_some() || is_output(id) {
             continue;
         }
-        let (shape, (order, segments)) = (graph.nodes()[id.index()].shape, &forms[id.index()]);
+        let (shape, Form { order, segments }) = (graph.nodes()[id.index()].shape, forms[id.index()]);
         let readers = graph.ids().zip(graph.nodes()).filter(|(_, node)| node.inputs.contains(&id));
         let reads: Vec<usize> = readers.map(|(reader, _)| turns[reader.index()]).collect();
         let writes = |turn: usize, buffer: BufferId| {
@@ -66,11 +84,11 @@ fn lend(graph: &Graph, batches: &[Vec<NodeId>], forms: &[Form], places: &mut [Op
         };
         let later = graph.ids().find(|later| {
             let after = reads.iter().all(|&turn| turn < turns[later.index()]);
-            let free = after && !is_concat(*later) && !lent.contains(later);
+            let free = after && !is_concat(*later) && !shared.contains(later);
             free && places[later.index()].as_ref().is_some_and(fits)
         });
         if let Some(later) = later {
-            lent.push(later);
+            shared.push(later);
             let place = places[later.index()].clone();
             places[id.index()] = place.map(|place| Slice { shape, segments: segments.clone(), ..place });
         }
@@ -78,106 +96,67 @@ fn lend(graph: &Graph, batches: &[Vec<NodeId>], forms: &[Form], places: &mut [Op
 }
 
 /// Puts the results of one dispatch side by side in one buffer, so that it, and what reads them together, binds one.
-fn share(planner: &mut Planner, graph: &Graph, batch: &[NodeId], forms: &[Form], places: &mut [Option<Slice>]) {
+fn place_together(
+    builder: &mut Builder,
+    graph: &Graph,
+    batch: &[NodeId],
+    forms: &[&Form],
+    places: &mut [Option<Slice>],
+) {
     let mut sizes: BTreeMap<(u32, u32, u32), Vec<NodeId>> = BTreeMap::new();
     for id in batch.iter().filter(|id| places[id.index()].is_none()) {
         let shape = graph.nodes()[id.index()].shape;
         sizes.entry((shape.n, shape.h, shape.w)).or_default().push(*id);
     }
     for ((n, h, w), members) in sizes.into_iter().filter(|(_, members)| members.len() > 1) {
-        let stride: u64 = members.iter().map(|id| u64::from(physical(&forms[id.index()].1))).sum();
+        let stride: u64 = members.iter().map(|id| u64::from(physical(&forms[id.index()].segments))).sum();
         let len = stride * u64::from(n) * u64::from(h) * u64::from(w);
-        if len > MAX_ELEMENTS || len * 4 > planner.profile.max_binding.min(planner.profile.max_buffer) {
+        if len > MAX_ELEMENTS || Element::F32.bytes_of(len) > builder.profile.max_slice() {
             continue;
         }
         let names: Vec<&str> = members.iter().map(|id| graph.nodes()[id.index()].name.as_str()).collect();
-        let buffer = planner.buffer(names.join(" + "), len, Role::Scratch);
+        let buffer = builder.buffer(names.join(" + "), Element::F32, len, Role::Scratch);
         let mut offset = 0;
         for id in members {
-            let (order, segments) = forms[id.index()].clone();
-            let shape = graph.nodes()[id.index()].shape;
-            let width = physical(&segments);
-            places[id.index()] = Some(Slice { buffer, shape, order, offset, stride: stride as u32, segments });
-            offset += width;
+            let (shape, segments) = (graph.nodes()[id.index()].shape, forms[id.index()].segments.clone());
+            let place = Slice { offset, stride: stride as u32, ..Slice::nhwc(buffer, Element::F32, shape, segments) };
+            offset += place.physical_c();
+            places[id.index()] = Some(place);
         }
     }
 }
 
-/// Order and runs of channels of a node's result.
-type Form = (Order, Vec<u32>);
-
-fn forms(graph: &Graph) -> Vec<Form> {
-    let mut forms: Vec<Form> = Vec::new();
-    for node in graph.nodes() {
-        let operands = || node.inputs.iter().map(|id: &NodeId| &forms[id.index()]);
-        let like_operand = || operands().next().map_or_else(Vec::new, |(_, segments)| segments.clone());
-        let form = match &node.op {
-            Op::Layout(_) => (Order::Nchw, vec![node.shape.c]),
-            Op::Softmax(softmax) if softmax.axis == SoftmaxAxis::Columns => (Order::Nchw, vec![node.shape.c]),
-            Op::Concat(_) if operands().all(|(order, _)| *order == Order::Nchw) => (Order::Nchw, vec![node.shape.c]),
-            Op::Concat(_) => {
-                let of = |id: &NodeId| match &forms[id.index()] {
-                    (Order::Nhwc, segments) => segments.clone(),
-                    (Order::Nchw, _) => vec![graph.nodes()[id.index()].shape.c],
-                };
-                (Order::Nhwc, joined(node.inputs.iter().flat_map(of)))
-            }
-            Op::MaxPoolCascade(cascade) if nhwc(operands().next()) => {
-                (Order::Nhwc, joined(like_operand().repeat(cascade.times as usize)))
-            }
-            Op::MaxPoolCascade(cascade) => {
-                (Order::Nhwc, joined(vec![graph.nodes()[node.inputs[0].index()].shape.c; cascade.times as usize]))
-            }
-            // The sigmoid of a gap's zero is no zero, nor is the maximum where a dilated window misses the image: such
-            // results get no gaps.
-            Op::AffineActivation(AffineActivation { activation: Activation::Sigmoid, .. })
-            | Op::Add(Add { activation: Activation::Sigmoid, .. }) => (Order::Nhwc, vec![node.shape.c]),
-            Op::MaxPool(pool) if pool.dilation != [1, 1] => (Order::Nhwc, vec![node.shape.c]),
-            Op::MaxPool(_) | Op::AffineActivation(_) | Op::Add(_) | Op::Resize(_) | Op::GlobalPool(_)
-                if nhwc(operands().next()) =>
-            {
-                (Order::Nhwc, like_operand())
-            }
-            _ => (Order::Nhwc, vec![node.shape.c]),
-        };
-        forms.push(form);
-    }
-    forms
-}
-
-fn nhwc(form: Option<&Form>) -> bool {
-    matches!(form, Some((Order::Nhwc, _)))
-}
-
-fn own_place(planner: &mut Planner, graph: &Graph, id: NodeId, (order, segments): &Form) -> Result<Slice> {
+fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> Result<Slice> {
     let node = graph.node(id)?;
     let label = format!("{} '{}'", node.op.stem(), node.name);
     let shape = node.shape;
-    let per_pixel = if *order == Order::Nhwc { physical(segments) } else { shape.c };
+    let per_pixel = if form.order == Order::Nhwc { physical(&form.segments) } else { shape.c };
     let len = u64::from(per_pixel) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
     if len > MAX_ELEMENTS {
         return Err(Error::TooLarge { op: label, what: "the padded element count", value: len, max: MAX_ELEMENTS });
     }
     let output = graph.outputs().iter().position(|(_, output)| *output == id);
-    let buffer = match output {
-        Some(position) if *order == Order::Nchw => planner.output_buffer(position),
-        _ => planner.buffer(label, len, Role::Scratch),
-    };
-    let stride = if *order == Order::Nhwc { per_pixel } else { shape.c * shape.h * shape.w };
-    Ok(Slice { buffer, shape, order: *order, offset: 0, stride, segments: segments.clone() })
+    Ok(match (form.order, output) {
+        (Order::Nchw, Some(position)) => builder.output_slice(position),
+        (Order::Nchw, None) => {
+            let buffer = builder.buffer(label, Element::F32, len, Role::Scratch);
+            Slice::nchw(buffer, Element::F32, shape)
+        }
+        (Order::Nhwc, _) => builder.scratch(label, shape, form.segments.clone()),
+    })
 }
 
 fn place_operands(
     graph: &Graph,
     concat: NodeId,
     place: &Slice,
-    forms: &[Form],
+    forms: &[&Form],
     places: &mut [Option<Slice>],
 ) -> Result<()> {
     let inputs = &graph.node(concat)?.inputs;
     let mut offset = place.offset;
     for &input in inputs {
-        let (order, segments) = &forms[input.index()];
+        let Form { order, segments } = forms[input.index()];
         let shape = graph.node(input)?.shape;
         let once = inputs.iter().filter(|&&other| other == input).count() == 1;
         let free = places[input.index()].is_none() && *order == place.order;
@@ -188,8 +167,8 @@ fn place_operands(
         }
         offset += match place.order {
             Order::Nhwc if *order == Order::Nhwc => physical(segments),
-            Order::Nhwc => super::padded(shape.c),
-            Order::Nchw => shape.c * shape.h * shape.w,
+            Order::Nhwc => padded(shape.c),
+            Order::Nchw => image_len(shape),
         };
     }
     Ok(())

@@ -1,18 +1,19 @@
 //! Convolution whose groups may cut through a vec4, depthwise first of all. Attributes and truth are
-//! [`super::Conv`]'s; shader: `conv_grouped`.
+//! [`crate::ops::Conv`]'s; shader: `conv_grouped`.
 
-use super::WG_SIZE;
-use super::conv_jobs::{self, Job, Kernel, Tiling};
+use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
-use crate::plan::{Constant, Planner, Shader, piece, shader};
+use crate::kernels::WG_SIZE;
+use crate::plan::{Builder, Constant, Shader, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv_grouped",
-    text: shader!("conv_grouped"),
+    text: shader!("conv/grouped"),
+    extensions: &[],
     pieces: &[piece!("index"), piece!("jobs"), piece!("window"), piece!("activation"), piece!("lanes")],
     params_binding: 0,
     params: &[],
-    tables: conv_jobs::TABLES,
+    tables: jobs::TABLES,
 };
 
 /// Input and output channels of a group, where there is more than one.
@@ -22,12 +23,12 @@ fn group_c(job: &Job) -> Option<[u32; 2]> {
 }
 
 /// Whether groups cut through a vec4, so that the other kernels cannot compute the job.
-pub(super) fn takes(job: &Job) -> bool {
+pub(super) fn supports(job: &Job) -> bool {
     group_c(job).is_some_and(|channels| channels.iter().any(|c| !c.is_multiple_of(4)))
 }
 
 /// One dispatch for one job of one term; neither side has gaps.
-pub(super) fn plan(planner: &mut Planner, job: Job) -> Result<()> {
+pub(super) fn plan(builder: &mut Builder, job: Job) -> Result<()> {
     let depthwise = group_c(&job) == Some([1, 1]);
     let kernel = Kernel {
         shader: &SHADER,
@@ -39,5 +40,5 @@ pub(super) fn plan(planner: &mut Planner, job: Job) -> Result<()> {
         loop_c: [1, 0],
         constants: vec![("WG_SIZE", Constant::U32(WG_SIZE)), ("DEPTHWISE", Constant::Bool(depthwise))],
     };
-    conv_jobs::plan(planner, &kernel, vec![job])
+    jobs::plan(builder, &kernel, vec![job])
 }

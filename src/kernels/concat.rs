@@ -1,0 +1,103 @@
+//! Concatenation along channels: copies of what could not be written in place. Attributes and truth are
+//! [`crate::ops::Concat`]'s; shader: `concat`.
+
+use super::{WG_SIZE, layout, workgroups};
+use crate::plan::{Builder, Constant, Order, Role, Shader, Slice, Step, image_len, params, piece, shader};
+
+params! {
+    len: u32,
+    channels: u32,
+    padded: u32,
+    x_offset: u32,
+    x_stride: u32,
+    y_offset: u32,
+    y_stride: u32,
+}
+
+pub(crate) static SHADER: Shader = Shader {
+    stem: "concat",
+    text: shader!("concat"),
+    extensions: &[],
+    pieces: &[piece!("index")],
+    params_binding: 2,
+    params: Params::FIELDS,
+    tables: &[],
+};
+
+/// Copies what the operands of a concatenation could not write in place.
+pub(crate) fn plan(builder: &mut Builder, node: &str, xs: &[Slice], y: &Slice) {
+    let mut offset = y.offset;
+    for x in xs {
+        let target = Slice { offset, shape: x.shape, segments: x.segments.clone(), ..y.clone() };
+        offset += match y.order {
+            Order::Nhwc => x.physical_c(),
+            Order::Nchw => image_len(x.shape),
+        };
+        if *x == target {
+            continue;
+        }
+        // A dispatch may not read and write one buffer: go by way of another.
+        let apart = (x.buffer == y.buffer).then(|| plan_copied(builder, node, x, x.segments.clone()));
+        plan_copy(builder, node, apart.as_ref().unwrap_or(x), &target);
+    }
+}
+
+/// A copy of `x` with its channels in other runs, in a buffer of its own.
+pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments: Vec<u32>) -> Slice {
+    let label = format!("{node} copy");
+    let y = match x.order {
+        Order::Nhwc => builder.scratch(label, x.shape, segments),
+        Order::Nchw => {
+            let buffer = builder.buffer(label, x.element, x.shape.len(), Role::Scratch);
+            Slice::nchw(buffer, x.element, x.shape)
+        }
+    };
+    plan_copy(builder, node, x, &y);
+    y
+}
+
+/// Copies slice `x` into slice `y` of one order: the same channels, perhaps in other runs. One dispatch where the runs
+/// agree, else one for each stretch that is whole on both sides.
+pub(crate) fn plan_copy(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
+    if y.order == Order::Nchw {
+        return layout::plan_copy(builder, node, x, y);
+    }
+    if x.segments == y.segments {
+        let channels = x.physical_c();
+        return copy(builder, node, [x, y], [x.offset, y.offset], [channels, channels]);
+    }
+    let mut done = 0;
+    while done < x.shape.c {
+        let [from, to] = [x, y].map(|slice| stretch(slice, done));
+        let channels = from.1.min(to.1);
+        // The stretch that ends a run of `y` also zeroes the padding behind it.
+        let written = if channels == to.1 { (to.0 + channels).next_multiple_of(4) - to.0 } else { channels };
+        copy(builder, node, [x, y], [from.0, to.0], [channels, written]);
+        done += channels;
+    }
+}
+
+/// Where logical channel `c` lies in a pixel, and how many channels follow without a gap.
+fn stretch(slice: &Slice, c: u32) -> (u32, u32) {
+    let mut runs = slice.runs().filter(|&(logical, _, channels)| logical <= c && c < logical + channels);
+    let (logical, physical, channels) = runs.next().expect("runs hold every channel of the shape");
+    (slice.offset + physical + (c - logical), channels - (c - logical))
+}
+
+fn copy(builder: &mut Builder, node: &str, [x, y]: [&Slice; 2], [from, to]: [u32; 2], [channels, padded]: [u32; 2]) {
+    let aligned = [from, to, channels, padded].iter().all(|v| v.is_multiple_of(4));
+    let unit = if aligned { 4 } else { 1 };
+    let len = y.pixels() * (padded / unit);
+    let params = Params {
+        len,
+        channels: channels / unit,
+        padded: padded / unit,
+        x_offset: from / unit,
+        x_stride: x.stride / unit,
+        y_offset: to / unit,
+        y_stride: y.stride / unit,
+    };
+    let element = if aligned { piece!("element_vec4") } else { piece!("element_scalar") };
+    let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
+    builder.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).piece(element));
+}

@@ -1,0 +1,64 @@
+//! Convolutions: jobs that one dispatch may share, and the kernels that can make them. Attributes and truth are
+//! [`crate::ops::Conv`]'s and [`crate::ops::ConvSum`]'s.
+
+use crate::error::Result;
+use crate::plan::{Builder, ConvVariant};
+
+mod choice;
+pub(crate) mod direct;
+pub(crate) mod grouped;
+mod jobs;
+mod parts;
+pub(crate) mod shift_add;
+pub(crate) mod subgroup;
+pub(crate) mod tile;
+
+pub(crate) use jobs::Job;
+pub(crate) use parts::Parts;
+
+/// Jobs that do not depend on each other, in as few dispatches as can be. Chooses each one's kernel. Returns, for each
+/// job, the parts that are left for its reader to add up, where its sum was split.
+pub(crate) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<Vec<Option<Parts>>> {
+    let mut left = vec![None; jobs.len()];
+    let (mut whole, mut direct) = (Vec::new(), Vec::new());
+    let mut places = Vec::new();
+    for (place, job) in jobs.into_iter().enumerate() {
+        if grouped::supports(&job) {
+            grouped::plan(builder, job)?;
+        } else if job.terms.iter().all(|term| term.conv.groups == 1) {
+            whole.push(job);
+            places.push(place);
+        } else {
+            direct.push(job);
+        }
+    }
+    if !whole.is_empty() {
+        let choice = choice::choose(builder, &whole);
+        let before = builder.steps.len();
+        let parts = plan_by(builder, choice.taken, whole)?;
+        builder.steps[before..].iter_mut().for_each(|step| step.choice = Some(choice.clone()));
+        // A split sum is alone in its dispatch.
+        left[places[0]] = parts;
+    }
+    direct::plan(builder, direct)?;
+    Ok(left)
+}
+
+/// By a kernel that the device and the jobs allow.
+fn plan_by(builder: &mut Builder, variant: ConvVariant, jobs: Vec<Job>) -> Result<Option<Parts>> {
+    match variant {
+        ConvVariant::Tiled(tile) => return tile::plan(builder, tile, jobs),
+        ConvVariant::Subgroup { rows } => subgroup::plan(builder, jobs, rows)?,
+        ConvVariant::Direct => direct::plan(builder, jobs)?,
+        ConvVariant::ShiftAdd => {
+            for job in &jobs {
+                let (products, sum) = shift_add::split(builder, job)?;
+                let products = vec![products];
+                let variant = choice::untuned(builder, &products);
+                plan_by(builder, variant, products)?;
+                sum.plan(builder);
+            }
+        }
+    }
+    Ok(None)
+}

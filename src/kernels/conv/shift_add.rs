@@ -1,0 +1,121 @@
+//! Convolutions of few output channels and many taps, as ASPP's of DeepLab v2, in two steps: one matrix product makes what
+//! every tap contributes, then each pixel adds up its own. Tiles are full where 21 channels leave a third of them empty,
+//! and there are as many more as there are taps. Attributes and truth are [`crate::ops::Conv`]'s; shaders: a convolution kernel,
+//! then `conv_shift_add`.
+
+use super::jobs::{Job, Term, summed_bias};
+use crate::error::Result;
+use crate::kernels::{WG_SIZE, activation, workgroups};
+use crate::ops::{Activation, Conv};
+use crate::plan::{Builder, Constant, DeviceProfile, Element, Shader, Slice, Step, padded, params, piece, shader};
+use crate::tensor::{Shape, Tensor};
+
+params! {
+    len: u32,
+    channels: u32,
+    channels4: u32,
+    taps: u32,
+    in_h: u32,
+    in_w: u32,
+    out_h: u32,
+    out_w: u32,
+    y_offset: u32,
+    y_stride: u32,
+}
+
+pub(crate) static SHADER: Shader = Shader {
+    stem: "conv_shift_add",
+    text: shader!("conv/shift_add"),
+    extensions: &[],
+    pieces: &[piece!("index"), piece!("activation"), piece!("lanes")],
+    params_binding: 4,
+    params: Params::FIELDS,
+    tables: &[],
+};
+
+/// Output channels, at most: with more, what the taps contribute is far larger than input and output.
+const MAX_OUT_C: u32 = 32;
+
+/// Whether it computes these jobs: one of them, few output channels, several taps of one input at stride 1, no residual;
+/// and whether the device can hold what the taps contribute.
+pub(super) fn supports(profile: &DeviceProfile, jobs: &[Job]) -> bool {
+    let [Job { terms, residual: None, y, .. }] = jobs else { return false };
+    let fits = |term: &Term| term.conv.stride == [1, 1] && term.conv.groups == 1 && term.x == terms[0].x;
+    let few = y.shape.c <= MAX_OUT_C && y.segments.len() == 1;
+    let taps = terms.iter().flat_map(Term::taps).count() as u64;
+    let products = terms.first().map_or(0, |term| u64::from(term.x.pixels()) * u64::from(y.physical_c()) * taps);
+    few && terms.iter().all(fits) && taps > 1 && Element::F32.bytes_of(products) <= profile.max_slice()
+}
+
+/// Whether it can, and their sums are so long that few workgroups would be at them for long, and read weights that
+/// no cache holds again for every tile (llvmpipe: 148 to 125 ms for DeepLab v2's at 41x41).
+pub(super) fn is_worthwhile(profile: &DeviceProfile, jobs: &[Job]) -> bool {
+    const LONG: usize = 4096;
+    let products = |term: &Term| term.taps().count() * term.x.shape.c as usize;
+    supports(profile, jobs) && jobs.iter().flat_map(|job| &job.terms).map(products).sum::<usize>() >= LONG
+}
+
+/// The sum behind the matrix product.
+pub(super) struct ShiftAdd<'a> {
+    job: &'a Job,
+    products: Slice,
+    /// Rows and columns from each tap to the pixel it is of, as the bits of `i32`.
+    shifts: Vec<u32>,
+}
+
+/// The matrix product that makes what every tap of a job contributes, and the sum of that. For jobs that it
+/// [`supports`].
+pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, ShiftAdd<'a>)> {
+    let x = &job.terms[0].x;
+    let (y, node) = (&job.y, &job.node);
+    let (mut shifts, mut weights) = (Vec::new(), Vec::new());
+    for term in &job.terms {
+        let Conv { dilation, padding, .. } = &term.conv;
+        for tap in term.taps() {
+            let [dy, dx] = [tap[0] * dilation[0], tap[1] * dilation[1]].map(i64::from);
+            shifts.extend([dy - i64::from(padding.top), dx - i64::from(padding.left)].map(|shift| shift as i32 as u32));
+            for o in 0..y.physical_c() {
+                weights.extend((0..x.shape.c).map(|i| term.weight_at(o, Some(i), tap)));
+            }
+        }
+    }
+    let channels = shifts.len() as u32 / 2 * padded(y.shape.c);
+    let weight = Tensor::new(Shape::new(channels, x.shape.c, 1, 1), weights)?;
+    let shape = Shape { c: channels, ..x.shape }.check("conv_shift_add")?;
+    let products = builder.scratch(format!("products of '{node}'"), shape, vec![shape.c]);
+    let product = Job {
+        node: node.clone(),
+        terms: vec![Term { conv: Conv::new(weight), x: x.clone() }],
+        residual: None,
+        activation: Activation::None,
+        y: products.clone(),
+        reader_adds: false,
+    };
+    Ok((product, ShiftAdd { job, products, shifts }))
+}
+
+impl ShiftAdd<'_> {
+    pub(super) fn plan(self, builder: &mut Builder) {
+        let Self { job, products, shifts } = self;
+        let (y, node) = (&job.y, &job.node);
+        let (len, taps) = (y.pixels() * y.channels4(), shifts.len() as u32 / 2);
+        let params = Params {
+            len,
+            channels: y.lanes_to_keep(),
+            channels4: y.channels4(),
+            taps,
+            in_h: products.shape.h,
+            in_w: products.shape.w,
+            out_h: y.shape.h,
+            out_w: y.shape.w,
+            y_offset: y.offset4(),
+            y_stride: y.stride4(),
+        };
+        let shifts = builder.table(format!("shifts of '{node}'"), shifts);
+        let bias = builder.weights(format!("bias of '{node}'"), &summed_bias(job, y.physical_c()));
+        let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, &products);
+        let step = step.table(1, shifts).table(2, bias).writes(3, y);
+        let step = step.flops(u64::from(taps) * y.shape.len()).loops([taps]);
+        builder.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constants(activation(job.activation)));
+    }
+}

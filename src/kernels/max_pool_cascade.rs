@@ -1,0 +1,175 @@
+//! Chained stride-1 max pools of one odd kernel, in workgroup memory. Attributes and truth are
+//! [`crate::ops::MaxPoolCascade`]'s; shader: `max_pool_cascade`.
+
+use super::conv::Parts;
+use super::{concat, max_pool, max_pool_cascade_strip};
+use crate::ops::{MaxPool, MaxPoolCascade};
+use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, Step, padded, params, piece, shader};
+use crate::tensor::Shape;
+
+params! {
+    len: u32,
+    channels4: u32,
+    height: u32,
+    width: u32,
+    x_offset: u32,
+    x_stride: u32,
+    y_offset: u32,
+    y_stride: u32,
+}
+
+impl Params {
+    pub(super) fn new(len: u32, x: &Slice, y: &Slice) -> Self {
+        Self {
+            len,
+            channels4: x.channels4(),
+            height: x.shape.h,
+            width: x.shape.w,
+            x_offset: x.offset4(),
+            x_stride: x.stride4(),
+            y_offset: y.offset4(),
+            y_stride: y.stride4(),
+        }
+    }
+}
+
+pub(crate) static SHADER: Shader = Shader {
+    stem: "max_pool_cascade",
+    text: shader!("max_pool_cascade"),
+    extensions: &[],
+    pieces: &[piece!("index"), piece!("ordered")],
+    params_binding: 1,
+    params: Params::FIELDS,
+    tables: &[],
+};
+
+/// What a workgroup makes along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tile {
+    /// Pixels of each result.
+    inner: u32,
+    /// Pixels in workgroup memory, a multiple of four: those, and a margin wherever another tile is beside this one.
+    whole: u32,
+}
+
+impl Tile {
+    /// Most pixels in workgroup memory, down and across: 224 invocations, 14 784 bytes, within every adapter's limits.
+    const MOST: [u32; 2] = [28, 32];
+
+    /// The fewest tiles, all of one size; `None` where the margins alone fill one.
+    fn choose(extent: u32, reach: u32, most: u32) -> Option<Self> {
+        let margins = [(1, 0), (2, reach), (u32::MAX, reach.saturating_mul(2))];
+        let fit = margins.into_iter().find_map(|(tiles, margin)| {
+            let inner = most.checked_sub(margin).filter(|&inner| inner > 0)?;
+            (extent.div_ceil(inner) <= tiles).then_some((inner, margin))
+        });
+        let (inner, margin) = fit?;
+        let inner = extent.div_ceil(extent.div_ceil(inner));
+        Some(Self { inner, whole: padded(inner + margin) })
+    }
+
+    /// Down and across.
+    fn both(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: Shape) -> Option<[Self; 2]> {
+        let reach = (cascade.kernel / 2).saturating_mul(cascade.times);
+        let [h, w] = Self::MOST;
+        let [down, across] = [Self::choose(x.h, reach, h)?, Self::choose(x.w, reach, w)?];
+        let bytes = down.whole * (across.whole + 1) * 16;
+        let fits = bytes <= profile.workgroup_memory && down.whole * across.whole / 4 <= profile.max_invocations;
+        fits.then_some([down, across])
+    }
+}
+
+/// Whether the kernel is one that adds up an input in parts.
+pub(crate) fn adds_parts(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
+    !max_pool_cascade_strip::supports(profile, cascade, x) && Tile::both(profile, cascade, x.shape).is_some()
+}
+
+/// One dispatch, or one a pool where they reach beyond a tile: reads slice `x`, writes slice `y`, which may lie in the
+/// same buffer. Where `x` is still in `parts`, it reads those, and writes both slices, of one buffer.
+pub(crate) fn plan(
+    builder: &mut Builder,
+    node: &str,
+    cascade: &MaxPoolCascade,
+    x: &Slice,
+    parts: Option<&Parts>,
+    y: &Slice,
+) {
+    if max_pool_cascade_strip::supports(builder.profile, cascade, x) {
+        return max_pool_cascade_strip::plan(builder, node, x, y);
+    }
+    let Some([down, across]) = Tile::both(builder.profile, cascade, x.shape) else {
+        return one_by_one(builder, node, cascade, x, y);
+    };
+    let len = x.shape.n * x.shape.h.div_ceil(down.inner) * x.shape.w.div_ceil(across.inner) * x.channels4();
+    let sizes = [
+        ("RADIUS", cascade.kernel / 2),
+        ("TIMES", cascade.times),
+        ("TILE_H", down.whole),
+        ("TILE_W", across.whole),
+        ("INNER_H", down.inner),
+        ("INNER_W", across.inner),
+    ];
+    let source = parts.map_or_else(|| x.clone(), Parts::first);
+    let step = Step::new(node, &SHADER, &Params::new(len, &source, y), u64::from(len));
+    let step = match parts {
+        Some(parts) => {
+            let step = parts.read_by(step, 2).piece(piece!("source_parts")).piece(piece!("lanes"));
+            step.constant("CHANNELS", Constant::U32(x.lanes_to_keep())).writes(0, y).result(x)
+        }
+        None => bound(step, x, y),
+    };
+    let step = step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))));
+    let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some()));
+    let step = step.constant("X_OFFSET", Constant::U32(parts.map_or(0, |_| x.offset4())));
+    let loads = 4 * parts.map_or(1, Parts::count);
+    builder.push(step.loops([loads]).loops([cascade.times, 2 * (cascade.kernel + 3) + 4]));
+}
+
+/// Each pool reads the result of the one before in a buffer of its own: a dispatch may not read and write one buffer, and
+/// the results lie side by side in `y`.
+fn one_by_one(builder: &mut Builder, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
+    let pool = MaxPool::same(cascade.kernel);
+    let mut from = x.clone();
+    for i in 0..cascade.times {
+        let offset = y.offset + i * x.physical_c();
+        let result = Slice { offset, shape: x.shape, segments: x.segments.clone(), ..y.clone() };
+        let is_last = i + 1 == cascade.times;
+        if is_last && from.buffer != y.buffer {
+            return max_pool::plan(builder, node, &pool, &from, &result);
+        }
+        let pooled = builder.scratch(format!("pool {} of '{node}'", i + 1), x.shape, x.segments.clone());
+        max_pool::plan(builder, node, &pool, &from, &pooled);
+        concat::plan_copy(builder, node, &pooled, &result);
+        from = pooled;
+    }
+}
+
+/// Binds `y` to be written and `x` to be read, once where both lie in one buffer.
+pub(super) fn bound(step: Step, x: &Slice, y: &Slice) -> Step {
+    let step = if x.buffer == y.buffer {
+        step.within(x).piece(piece!("source_within"))
+    } else {
+        step.reads(2, x).piece(piece!("source_apart"))
+    };
+    step.writes(0, y)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_are_few_and_even() {
+        let tile = |extent, reach| Tile::choose(extent, reach, 32).map(|tile| (tile.inner, tile.whole));
+        assert_eq!(tile(1, 6), Some((1, 4)));
+        assert_eq!(tile(20, 6), Some((20, 20)));
+        assert_eq!(tile(32, 99), Some((32, 32)), "a map in one tile needs no margin");
+        // Two tiles have one margin each.
+        assert_eq!(tile(38, 6), Some((19, 28)));
+        assert_eq!(tile(52, 6), Some((26, 32)));
+        assert_eq!(tile(53, 6), Some((18, 32)));
+        assert_eq!(tile(1000, 6), Some((20, 32)));
+        assert_eq!(tile(1000, 15), Some((2, 32)));
+        assert_eq!(tile(1000, 16), None);
+    }
+}

@@ -1,0 +1,201 @@
+//! How operations become dispatches: a file for each shader, with its `Params`, how weights are packed for it, and how
+//! it is bound and counted. [`contract`] says what each needs of its operands' memory, and what it makes of them.
+
+use std::slice::from_ref;
+
+use crate::error::Result;
+use crate::ops::{Activation, Op, SoftmaxAxis};
+use crate::plan::{Builder, Constant, Order, Shader, Slice, joined};
+use crate::tensor::Shape;
+
+pub(crate) mod add;
+pub(crate) mod affine_activation;
+pub(crate) mod concat;
+pub(crate) mod conv;
+pub(crate) mod global_pool;
+pub(crate) mod layout;
+pub(crate) mod linear;
+pub(crate) mod max_pool;
+pub(crate) mod max_pool_cascade;
+pub(crate) mod max_pool_cascade_strip;
+pub(crate) mod pyramid_pool;
+pub(crate) mod resize;
+pub(crate) mod softmax;
+
+use conv::{Job, Parts};
+
+/// Every shader that computes.
+pub fn shaders() -> [&'static Shader; 17] {
+    [
+        &add::SHADER,
+        &affine_activation::SHADER,
+        &concat::SHADER,
+        &conv::tile::SHADER,
+        &conv::direct::SHADER,
+        &conv::grouped::SHADER,
+        &conv::shift_add::SHADER,
+        &conv::subgroup::SHADER,
+        &global_pool::SHADER,
+        &layout::SHADER,
+        &linear::SHADER,
+        &max_pool::SHADER,
+        &max_pool_cascade::SHADER,
+        &max_pool_cascade_strip::SHADER,
+        &pyramid_pool::SHADER,
+        &resize::SHADER,
+        &softmax::SHADER,
+    ]
+}
+
+/// The form a tensor has in memory: the order of its values, and its runs of channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) order: Order,
+    pub(crate) segments: Vec<u32>,
+}
+
+impl Form {
+    const fn nhwc(segments: Vec<u32>) -> Self {
+        Self { order: Order::Nhwc, segments }
+    }
+
+    /// NHWC without gaps between channels.
+    fn whole(shape: Shape) -> Self {
+        Self::nhwc(vec![shape.c])
+    }
+
+    fn nchw(shape: Shape) -> Self {
+        Self { order: Order::Nchw, segments: vec![shape.c] }
+    }
+}
+
+/// What a kernel needs of an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// NHWC, with channels in any runs.
+    Nhwc,
+    /// NHWC, without gaps between channels.
+    Whole,
+    /// NHWC, with channels in the result's runs.
+    ResultRuns,
+    /// NCHW.
+    Nchw,
+}
+
+/// An operation's contract of memory.
+pub(crate) struct Contract {
+    /// By operand.
+    pub(crate) operands: Vec<Needs>,
+    pub(crate) result: Form,
+}
+
+/// What `op`, which makes `y`, needs of operands that have these forms and shapes, and the form its result gets. Gaps
+/// between runs of channels hold zeros, so a result may only have gaps where its kernel makes zeros of zeros.
+pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contract {
+    // An operand's runs once it is in NHWC.
+    let runs = |(form, shape): &(&Form, Shape)| match form.order {
+        Order::Nhwc => form.segments.clone(),
+        Order::Nchw => vec![shape.c],
+    };
+    let all = |needs: Needs| vec![needs; operands.len()];
+    let same_runs = || Form::nhwc(runs(&operands[0]));
+    let elementwise = |activation: Activation| Contract {
+        operands: all(Needs::ResultRuns),
+        result: if activation.at(0.0) == 0.0 { same_runs() } else { Form::whole(y) },
+    };
+    match op {
+        Op::Input => Contract { operands: Vec::new(), result: Form::whole(y) },
+        Op::Add(add) => elementwise(add.activation),
+        Op::AffineActivation(affine) => elementwise(affine.activation),
+        Op::Concat(_) if operands.iter().all(|(form, _)| form.order == Order::Nchw) => {
+            Contract { operands: all(Needs::Nchw), result: Form::nchw(y) }
+        }
+        Op::Concat(_) => {
+            Contract { operands: all(Needs::Nhwc), result: Form::nhwc(joined(operands.iter().flat_map(runs))) }
+        }
+        Op::Conv(conv) => {
+            let x = if conv.groups == 1 { Needs::Nhwc } else { Needs::Whole };
+            let residual = operands.get(1).map(|_| Needs::Whole);
+            Contract { operands: [x].into_iter().chain(residual).collect(), result: Form::whole(y) }
+        }
+        Op::ConvSum(_) => Contract { operands: all(Needs::Nhwc), result: Form::whole(y) },
+        Op::GlobalPool(_) | Op::Resize(_) => Contract { operands: all(Needs::Nhwc), result: same_runs() },
+        Op::Layout(_) => Contract { operands: all(Needs::Nhwc), result: Form::nchw(y) },
+        Op::Linear(_) => Contract { operands: all(Needs::Nhwc), result: Form::whole(y) },
+        // Where a dilated window misses the image, its maximum is no zero.
+        Op::MaxPool(pool) => Contract {
+            operands: all(Needs::ResultRuns),
+            result: if pool.dilation == [1, 1] { same_runs() } else { Form::whole(y) },
+        },
+        Op::MaxPoolCascade(cascade) => Contract {
+            operands: all(Needs::Nhwc),
+            result: Form::nhwc(joined(runs(&operands[0]).repeat(cascade.times as usize))),
+        },
+        Op::PyramidPool(_) => Contract { operands: all(Needs::Whole), result: Form::whole(y) },
+        Op::Softmax(softmax) => match softmax.axis {
+            SoftmaxAxis::Channels => Contract { operands: all(Needs::Whole), result: Form::whole(y) },
+            SoftmaxAxis::Columns => Contract { operands: all(Needs::Nchw), result: Form::nchw(y) },
+        },
+    }
+}
+
+/// An operation whose operands lie as its [`contract`] wants them, and whose result has its place.
+pub(crate) struct Call<'a> {
+    pub(crate) node: &'a str,
+    pub(crate) op: &'a Op,
+    pub(crate) xs: Vec<Slice>,
+    /// The first operand, where it is still to be added up.
+    pub(crate) parts: Option<Parts>,
+    pub(crate) y: Slice,
+    /// Whether what reads the result first can add up parts of it.
+    pub(crate) reader_adds: bool,
+}
+
+/// Plans operations that do not depend on each other; convolutions among them share dispatches. Returns, for each, the
+/// parts that are left for its reader to add up, where its sum was split.
+pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Vec<Option<Parts>>> {
+    let mut left = vec![None; calls.len()];
+    let (mut jobs, mut places) = (Vec::new(), Vec::new());
+    for (place, call) in calls.into_iter().enumerate() {
+        let Call { node, op, xs, parts, y, reader_adds } = call;
+        match op {
+            Op::Input => {}
+            Op::Add(op) => add::plan(builder, node, op, &xs[0], &xs[1], &y),
+            Op::AffineActivation(op) => affine_activation::plan(builder, node, op, &xs[0], &y),
+            Op::Concat(_) => concat::plan(builder, node, &xs, &y),
+            Op::Conv(conv) => {
+                jobs.push(Job::new(node, from_ref(conv), conv.activation, xs, y, reader_adds));
+                places.push(place);
+            }
+            Op::ConvSum(sum) => {
+                jobs.push(Job::new(node, &sum.terms, sum.activation, xs, y, reader_adds));
+                places.push(place);
+            }
+            Op::GlobalPool(op) => global_pool::plan(builder, node, op, &xs[0], &y),
+            Op::Layout(_) => layout::plan_rows(builder, node, &xs[0], &y),
+            Op::Linear(op) => linear::plan(builder, node, op, &xs[0], &y)?,
+            Op::MaxPool(op) => max_pool::plan(builder, node, op, &xs[0], &y),
+            Op::MaxPoolCascade(op) => max_pool_cascade::plan(builder, node, op, &xs[0], parts.as_ref(), &y),
+            Op::PyramidPool(op) => pyramid_pool::plan(builder, node, op, &xs[0], &y)?,
+            Op::Resize(op) => resize::plan(builder, node, op, &xs[0], &y),
+            Op::Softmax(op) => softmax::plan(builder, node, op, &xs[0], &y),
+        }
+    }
+    for (place, parts) in places.into_iter().zip(conv::plan(builder, jobs)?) {
+        left[place] = parts;
+    }
+    Ok(left)
+}
+
+/// Invocations of a workgroup in kernels that make one value each; every adapter takes it.
+pub(crate) const WG_SIZE: u32 = 64;
+
+/// The workgroups of a dispatch of `len` invocations.
+pub(crate) fn workgroups(len: u32) -> u64 {
+    u64::from(len.div_ceil(WG_SIZE))
+}
+
+/// An activation, compiled into a kernel.
+pub(crate) fn activation(activation: Activation) -> [(&'static str, Constant); 2] {
+    [("ACTIVATION", Constant::U32(activation.number())), ("SLOPE", Constant::F32(activation.slope()))]
+}

@@ -1,0 +1,136 @@
+//! From nodes to dispatches: every operation gets its operands in the form its contract asks for, and is planned by its
+//! kernel.
+
+use std::collections::HashMap;
+
+use super::{concat_slices, group_convs, split_sums};
+use crate::error::Result;
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::kernels::conv::Parts;
+use crate::kernels::{self, Call, Contract, Needs, concat, layout};
+use crate::plan::{Builder, DeviceProfile, Element, Order, Plan, PlanOptions, Role, Slice};
+
+pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Plan> {
+    let mut builder = Builder::new(profile, options);
+    for (_, node) in graph.inputs() {
+        builder.input(&node.name, node.shape);
+    }
+    for (name, id) in graph.outputs() {
+        builder.output(name, graph.shape(*id)?);
+    }
+    let batches = group_convs::run(graph, options.group_convs);
+    let contracts = concat_slices::contracts(graph);
+    let places = concat_slices::run(&mut builder, graph, &contracts, &batches, options.concat_slices)?;
+    let mut lowering = Lowering { graph, builder, places, converted: HashMap::new(), parts: HashMap::new() };
+    for batch in &batches {
+        lowering.plan(&contracts, batch)?;
+    }
+    for (position, (_, id)) in graph.outputs().iter().enumerate() {
+        if !graph.shape(*id)?.is_empty() {
+            lowering.write_output(*id, position);
+        }
+    }
+    Ok(lowering.builder.finish())
+}
+
+struct Lowering<'a> {
+    graph: &'a Graph,
+    builder: Builder<'a>,
+    /// Where each node's result lies.
+    places: Vec<Slice>,
+    /// Copies in the other order, made when first asked for.
+    converted: HashMap<(NodeId, Order), Slice>,
+    /// Results still in parts, until what reads them first is planned.
+    parts: HashMap<NodeId, Parts>,
+}
+
+impl<'a> Lowering<'a> {
+    fn node(&self, id: NodeId) -> &'a Node {
+        &self.graph.nodes()[id.index()]
+    }
+
+    /// Nodes that do not depend on each other.
+    fn plan(&mut self, contracts: &[Contract], batch: &[NodeId]) -> Result<()> {
+        let ids: Vec<NodeId> = batch.iter().copied().filter(|id| !self.node(*id).shape.is_empty()).collect();
+        let calls = ids.iter().map(|&id| self.call(id, &contracts[id.index()])).collect();
+        let left = kernels::plan(&mut self.builder, calls)?;
+        self.parts.extend(ids.into_iter().zip(left).filter_map(|(id, parts)| Some((id, parts?))));
+        Ok(())
+    }
+
+    /// A node with its operands in the form its kernel needs.
+    fn call(&mut self, id: NodeId, contract: &Contract) -> Call<'a> {
+        let Node { name, op, inputs, .. } = self.node(id);
+        let y = self.places[id.index()].clone();
+        let operands = inputs.iter().zip(&contract.operands);
+        let xs = operands.map(|(&input, needs)| self.operand(name, input, *needs, &y)).collect();
+        let parts = inputs.first().and_then(|input| self.parts.remove(input));
+        let Builder { profile, options, .. } = self.builder;
+        let reader_adds = options.split_sums && split_sums::reader_adds(self.graph, profile, &self.places, id);
+        Call { node: name, op, xs, parts, y, reader_adds }
+    }
+
+    /// The result of `id` as the node `reader`, whose result is `y`, needs it.
+    fn operand(&mut self, reader: &str, id: NodeId, needs: Needs, y: &Slice) -> Slice {
+        let segments = match needs {
+            Needs::Nchw => return self.nchw(id),
+            Needs::Nhwc => return self.nhwc(id),
+            Needs::Whole => vec![self.node(id).shape.c],
+            Needs::ResultRuns => y.segments.clone(),
+        };
+        let x = self.nhwc(id);
+        if x.segments == segments { x } else { concat::plan_copied(&mut self.builder, reader, &x, segments) }
+    }
+
+    fn write_output(&mut self, id: NodeId, position: usize) {
+        let (name, _) = &self.graph.outputs()[position];
+        let y = self.builder.output_slice(position);
+        let parts = self.parts.remove(&id);
+        let is_input = matches!(self.node(id).op, Op::Input);
+        let x = if is_input { self.nchw(id) } else { self.places[id.index()].clone() };
+        match x.order {
+            Order::Nhwc => layout::plan_to_nchw(&mut self.builder, name, &x, parts.as_ref(), &y),
+            Order::Nchw if x.buffer != y.buffer => layout::plan_copy(&mut self.builder, name, &x, &y),
+            Order::Nchw => {}
+        }
+    }
+
+    /// The result of `id` in NHWC.
+    fn nhwc(&mut self, id: NodeId) -> Slice {
+        let Node { name, op, shape, .. } = self.node(id);
+        let place = self.places[id.index()].clone();
+        let is_input = matches!(op, Op::Input);
+        if place.order == Order::Nhwc && !is_input {
+            return place;
+        }
+        if let Some(slice) = self.converted.get(&(id, Order::Nhwc)) {
+            return slice.clone();
+        }
+        let dense = self.nchw(id);
+        let slice =
+            if is_input { place } else { self.builder.scratch(format!("{name} in NHWC"), *shape, vec![shape.c]) };
+        layout::plan_to_nhwc(&mut self.builder, name, &dense, &slice);
+        self.converted.insert((id, Order::Nhwc), slice.clone());
+        slice
+    }
+
+    /// The result of `id` in NCHW.
+    fn nchw(&mut self, id: NodeId) -> Slice {
+        let Node { name, op, shape, .. } = self.node(id);
+        let place = self.places[id.index()].clone();
+        if place.order == Order::Nchw {
+            return place;
+        }
+        if matches!(op, Op::Input) {
+            return self.builder.input_slice(name);
+        }
+        if let Some(slice) = self.converted.get(&(id, Order::Nchw)) {
+            return slice.clone();
+        }
+        let buffer = self.builder.buffer(format!("{name} in NCHW"), Element::F32, shape.len(), Role::Scratch);
+        let slice = Slice::nchw(buffer, Element::F32, *shape);
+        layout::plan_to_nchw(&mut self.builder, name, &place, None, &slice);
+        self.converted.insert((id, Order::Nchw), slice.clone());
+        slice
+    }
+}

@@ -1,0 +1,233 @@
+//! Which convolution kernel was chosen, and which ones were fastest on one adapter.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// A convolution kernel and its sizes. As text, where it is stored or printed: `conv 32x64x32 in 4 by 3`, `conv_direct`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConvVariant {
+    /// Tiles in workgroup memory.
+    Tiled(Tile),
+    /// Lanes hand each other the input: `conv_subgroup of 3`.
+    Subgroup {
+        /// Rows of pixels of an invocation, each as long as a subgroup.
+        rows: u32,
+    },
+    /// Neither workgroup memory nor subgroups.
+    Direct,
+    /// One matrix product for all taps, then their sum.
+    ShiftAdd,
+}
+
+/// What a workgroup and an invocation of the tiled convolution make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Pixels of a workgroup.
+    pub m: u32,
+    /// Output channels of a workgroup.
+    pub n: u32,
+    /// Input channels of one step of the sum.
+    pub k: u32,
+    /// Pixels of an invocation.
+    pub thread_m: u32,
+    /// Output channels of an invocation, in vec4s.
+    pub thread_n4: u32,
+    /// Invocations that share an output.
+    pub split_k: u32,
+    /// Workgroups that share an output, each leaving its part for what reads it.
+    pub parts: u32,
+}
+
+impl Tile {
+    /// For maps that fill a device with it: the most arithmetic for each value loaded.
+    pub const LARGE: Self = Self { m: 128, n: 128, k: 16, thread_m: 8, thread_n4: 2, split_k: 1, parts: 1 };
+    /// For maps of which the largest makes too few workgroups.
+    pub const MEDIUM: Self = Self { m: 64, n: 64, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
+    /// For few output channels, as of a classifier.
+    pub const NARROW: Self = Self { m: 128, n: 32, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
+    /// For few output channels and few pixels.
+    pub const NARROW_SPLIT: Self = Self { m: 32, n: 32, k: 64, thread_m: 8, thread_n4: 1, split_k: 8, parts: 1 };
+    /// For small maps under many channels, which two invocations share.
+    pub const SPLIT_2: Self = Self { m: 32, n: 64, k: 32, thread_m: 4, thread_n4: 1, split_k: 2, parts: 1 };
+    /// For small maps under many channels, which four invocations share.
+    pub const SPLIT_4: Self = Self { m: 32, n: 64, k: 32, thread_m: 8, thread_n4: 1, split_k: 4, parts: 1 };
+
+    /// Every tile there is.
+    pub const ALL: [Self; 6] =
+        [Self::LARGE, Self::MEDIUM, Self::NARROW, Self::NARROW_SPLIT, Self::SPLIT_2, Self::SPLIT_4];
+
+    /// The same, its sums dealt out to so many workgroups.
+    pub const fn in_parts(self, parts: u32) -> Self {
+        Self { parts, ..self }
+    }
+}
+
+impl ConvVariant {
+    /// Workgroups that share an output, each leaving its part for what reads it.
+    pub const fn parts(&self) -> u32 {
+        match self {
+            Self::Tiled(tile) => tile.parts,
+            Self::Subgroup { .. } | Self::Direct | Self::ShiftAdd => 1,
+        }
+    }
+}
+
+impl fmt::Display for ConvVariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tiled(tile) => tile.fmt(f),
+            Self::Subgroup { rows } => write!(f, "conv_subgroup of {rows}"),
+            Self::Direct => f.write_str("conv_direct"),
+            Self::ShiftAdd => f.write_str("conv_shift_add"),
+        }
+    }
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { m, n, k, split_k, parts, .. } = *self;
+        write!(f, "conv {m}x{n}x{k}")?;
+        for (word, number) in [("in", split_k), ("by", parts)].into_iter().filter(|(_, number)| *number > 1) {
+            write!(f, " {word} {number}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for ConvVariant {
+    type Err = Error;
+
+    /// Errors: a text that names no kernel of this version.
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || Error::data("convolution kernel", format!("'{text}' is none that this version has"));
+        let number = |text: &str| text.parse().ok().filter(|number| *number > 0).ok_or_else(unknown);
+        if let Some(rows) = text.strip_prefix("conv_subgroup of ") {
+            return number(rows).map(|rows| Self::Subgroup { rows });
+        }
+        let (whole, parts) = text.split_once(" by ").map_or((text, None), |(whole, parts)| (whole, Some(parts)));
+        let tile = Tile::ALL.into_iter().find(|tile| tile.to_string() == whole);
+        match (tile, parts, text) {
+            (Some(tile), Some(parts), _) => number(parts).map(|parts| Self::Tiled(tile.in_parts(parts))),
+            (Some(tile), None, _) => Ok(Self::Tiled(tile)),
+            (None, _, "conv_direct") => Ok(Self::Direct),
+            (None, _, "conv_shift_add") => Ok(Self::ShiftAdd),
+            (None, ..) => Err(unknown()),
+        }
+    }
+}
+
+/// How a dispatch's convolution kernel was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What is computed, as text: kernels, channels, pixels. Dispatches of one class take equally long.
+    pub class: String,
+    /// The kernels that can make it; the first is the table's.
+    pub candidates: Vec<ConvVariant>,
+    /// The one that does.
+    pub taken: ConvVariant,
+    /// Why.
+    pub why: String,
+}
+
+/// The fastest kernel of each class of convolution, as measured on one adapter and driver; see
+/// [`crate::bench::tune`]. What another adapter is told by it is no error: only kernels that it can run are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// `None`: the table's.
+    fastest: BTreeMap<String, Option<ConvVariant>>,
+}
+
+impl Tuning {
+    /// The fastest of a class; `None` where the table's is, or nobody has measured it.
+    pub fn get(&self, class: &str) -> Option<ConvVariant> {
+        *self.fastest.get(class)?
+    }
+
+    /// Sets the fastest of a class: one of [`Choice::candidates`].
+    pub fn set(&mut self, class: impl Into<String>, kernel: ConvVariant) {
+        self.fastest.insert(class.into(), Some(kernel));
+    }
+
+    /// Leaves a class to the table, whatever was known of it.
+    pub fn leave(&mut self, class: impl Into<String>) {
+        self.fastest.insert(class.into(), None);
+    }
+
+    /// Takes over what `other` knows, classes left to the table included.
+    pub fn extend(&mut self, other: Self) {
+        self.fastest.extend(other.fastest);
+    }
+
+    /// Each class and its fastest kernel, in order, but for classes left to the table.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, ConvVariant)> {
+        self.fastest.iter().filter_map(|(class, kernel)| Some((class.as_str(), (*kernel)?)))
+    }
+
+    /// An object: kernel by class, but for classes left to the table.
+    pub fn json(&self) -> Value {
+        self.iter().map(|(class, kernel)| (class, kernel.to_string())).collect()
+    }
+
+    /// What [`Tuning::json`] wrote. Errors: anything but an object of texts, or one that names no kernel.
+    pub fn from_json(value: &Value) -> Result<Self> {
+        let bad = || Error::data("tuning", "must be an object of texts");
+        let kernels = value.as_object().ok_or_else(bad)?.iter();
+        let parsed = kernels.map(|(class, kernel)| {
+            let kernel = kernel.as_str().ok_or_else(bad)?.parse()?;
+            Ok((class.clone(), Some(kernel)))
+        });
+        Ok(Self { fastest: parsed.collect::<Result<_>>()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_variant_is_read_back_and_other_texts_are_refused() {
+        let tiles = Tile::ALL.into_iter().flat_map(|tile| [tile, tile.in_parts(3)]).map(ConvVariant::Tiled);
+        let others = [ConvVariant::Subgroup { rows: 4 }, ConvVariant::Direct, ConvVariant::ShiftAdd];
+        for variant in tiles.chain(others) {
+            assert_eq!(variant.to_string().parse::<ConvVariant>().unwrap(), variant);
+        }
+        assert_eq!(ConvVariant::Tiled(Tile::SPLIT_4.in_parts(3)).to_string(), "conv 32x64x32 in 4 by 3");
+        for text in ["", "conv", "conv 1x2x3", "conv 128x128x16 by", "conv 128x128x16 by 0", "conv_subgroup of x"] {
+            assert!(text.parse::<ConvVariant>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn json_is_read_back_and_what_names_no_kernel_is_refused() {
+        let mut tuning = Tuning::default();
+        tuning.set("1x1x8 to 9x8", ConvVariant::Direct);
+        tuning.set("b", ConvVariant::ShiftAdd);
+        assert_eq!(Tuning::from_json(&tuning.json()).unwrap(), tuning);
+        for bad in [json!([]), json!(null), json!({ "a": 1 }), json!({ "a": "c" })] {
+            assert!(Tuning::from_json(&bad).is_err(), "{bad}");
+        }
+        let mut newer = Tuning::default();
+        newer.set("b", ConvVariant::Subgroup { rows: 2 });
+        tuning.extend(newer);
+        let all = [("1x1x8 to 9x8", ConvVariant::Direct), ("b", ConvVariant::Subgroup { rows: 2 })];
+        assert_eq!(tuning.iter().collect::<Vec<_>>(), all);
+    }
+
+    #[test]
+    fn what_the_table_won_this_time_is_forgotten() {
+        let mut kept = Tuning::from_json(&json!({ "a": "conv_direct", "b": "conv_direct" })).unwrap();
+        let mut newer = Tuning::default();
+        newer.leave("a");
+        newer.leave("c");
+        kept.extend(newer);
+        assert_eq!(["a", "b", "c"].map(|class| kept.get(class)), [None, Some(ConvVariant::Direct), None]);
+        assert_eq!(kept.json(), json!({ "b": "conv_direct" }));
+    }
+}

@@ -1,0 +1,92 @@
+//! What the planner may do.
+
+use std::sync::Arc;
+
+use super::Tuning;
+
+/// Which convolution kernel to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConvKernel {
+    /// By device class and shape.
+    #[default]
+    Auto,
+    /// Tiles in workgroup memory, wherever it applies (one group).
+    Tiled,
+    /// Lanes hand each other the input, wherever it applies (one group; subgroups of four or eight lanes).
+    Subgroup,
+    /// No workgroup memory, wherever it applies.
+    Direct,
+}
+
+/// What the planner may do. Every pass can be switched off; results agree within the documented error.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PlanOptions {
+    /// Fold scale, shift and activation into the convolution before them.
+    pub fold_affine: bool,
+    /// Compute `act(scale * conv + b)` at the end of the convolution.
+    pub fuse_add: bool,
+    /// Compute a sum of convolutions as one.
+    pub fuse_sum: bool,
+    /// Compute what a resized map of one pixel adds to a 1x1 convolution of a concatenation once an image. Where it is
+    /// infinite it stays so; bilinear resizing alone makes NaN of it in three quarters of the map, by weights of zero.
+    pub image_bias: bool,
+    /// Compute chained or nested stride-1 pools in one dispatch.
+    pub fuse_cascade: bool,
+    /// Compute convolutions that do not depend on each other in one dispatch.
+    pub group_convs: bool,
+    /// Let producers write their slice of a concatenation.
+    pub concat_slices: bool,
+    /// Split a convolution's sum among workgroups where they are few, and what reads it first can add up the parts.
+    pub split_sums: bool,
+    /// Let tensors that are not alive at the same time share a buffer.
+    pub reuse_buffers: bool,
+    /// Convolution kernel.
+    pub conv_kernel: ConvKernel,
+    /// What was measured to be fastest on the adapter, for convolutions whose class is in it.
+    pub tuned: Option<Arc<Tuning>>,
+    /// Most bytes of GPU memory, weights included; `None`: what the device allows.
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self {
+            fold_affine: true,
+            fuse_add: true,
+            fuse_sum: true,
+            image_bias: true,
+            fuse_cascade: true,
+            group_convs: true,
+            concat_slices: true,
+            split_sums: true,
+            reuse_buffers: true,
+            conv_kernel: ConvKernel::Auto,
+            tuned: None,
+            max_bytes: None,
+        }
+    }
+}
+
+impl PlanOptions {
+    /// Every node by itself.
+    pub fn unfused() -> Self {
+        Self {
+            fold_affine: false,
+            fuse_add: false,
+            fuse_sum: false,
+            image_bias: false,
+            fuse_cascade: false,
+            group_convs: false,
+            concat_slices: false,
+            split_sums: false,
+            reuse_buffers: false,
+            ..Self::default()
+        }
+    }
+
+    /// The same, with the kernels that were found fastest on the adapter.
+    pub fn tuned(self, tuning: impl Into<Arc<Tuning>>) -> Self {
+        Self { tuned: Some(tuning.into()), ..self }
+    }
+}
