@@ -1,8 +1,9 @@
 //! `spp bench`: how long blocks take, and how far that is from what the device can do.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use spp_wgpu::bench::{
     COLUMNS, MeasureOptions, Peaks, Row, Verdict, device_names, keep_tuning, kept_tuning, peaks, tune,
@@ -112,8 +113,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
     }
     if let Some(path) = &args.html {
         let (rows, peaks, compared) = (&rows[..], peaks.as_ref(), &compared[..]);
-        let report =
-            Report { rows, peaks, compared, command: report::command(), date: report::date(SystemTime::now()) };
+        let report = Report { rows, peaks, compared, command: report::command(), date: Timestamp::now() };
         write_file(path, report.html()?.as_bytes(), args.force)?;
         note(format!("wrote {}", path.display()));
     }

@@ -1,5 +1,6 @@
 //! Plots as SVG that the style sheet of the page recolours: each colour here is a name for one of its variables.
 
+use maud::{Markup, PreEscaped, html};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -38,21 +39,27 @@ pub(crate) struct Roof {
     pub(crate) gflops: f64,
 }
 
-/// `draw` on a canvas of this size. The namespace goes, since HTML needs none and a page without any address is easily
-/// seen to fetch nothing.
+/// `draw` on a canvas of this size. The outermost tag is ours: it tells screen readers what is drawn, and has no namespace,
+/// since HTML needs none and a page without any address is easily seen to fetch nothing.
 fn svg(
     (width, height): (u32, u32),
     (class, title): (&str, &str),
     draw: impl FnOnce(&Area) -> Result<(), Box<dyn std::error::Error>>,
-) -> Result<String, Error> {
+) -> Result<Markup, Error> {
     let mut text = String::new();
-    {
+    let drawn = {
         let area = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
-        let drawn = draw(&area).and_then(|()| Ok(area.present()?));
-        drawn.map_err(|error| Error::InvalidData { what: "plot".into(), reason: error.to_string() })?;
-    }
-    let open = format!("<svg class=\"{class}\" role=\"img\" aria-label=\"{title}\" ");
-    Ok(text.replacen("<svg ", &open, 1).replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1))
+        draw(&area).and_then(|()| Ok(area.present()?))
+    };
+    let bad = |reason: String| Error::InvalidData { what: "plot".into(), reason };
+    drawn.map_err(|error| bad(error.to_string()))?;
+    let inside = text.split_once('>').and_then(|(_, rest)| rest.trim_end().strip_suffix("</svg>"));
+    let inside = inside.ok_or_else(|| bad("is no SVG".into()))?;
+    Ok(html! {
+        svg.(class) role="img" aria-label=(title) width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) } {
+            (PreEscaped(inside))
+        }
+    })
 }
 
 /// Text of this height, so that `at` is its middle on the side where it begins.
@@ -67,7 +74,7 @@ fn font(size: f64, color: RGBColor) -> TextStyle<'static> {
 }
 
 /// Bars below each other.
-pub(crate) fn bars(title: &str, bars: &[Bar]) -> Result<String, Error> {
+pub(crate) fn bars(title: &str, bars: &[Bar]) -> Result<Markup, Error> {
     const WIDTH: i32 = 340;
     const STEP: i32 = 34;
     svg((WIDTH as u32, bars.len() as u32 * STEP as u32), ("bars", title), |area| {
@@ -97,7 +104,7 @@ pub(crate) fn roofline(
     points: &[Point],
     roofs: &[Roof],
     memory: Option<f64>,
-) -> Result<String, Error> {
+) -> Result<Markup, Error> {
     let ridges = || memory.into_iter().flat_map(|gbps| roofs.iter().map(move |roof| roof.gflops / gbps));
     let [(left, right), (low, high)] = [
         decades(points.iter().map(|point| point.at.0).chain(ridges())),

@@ -1,7 +1,7 @@
 //! The report of `spp bench --html`: one file that needs nothing else, neither network nor scripts.
 
-use std::time::SystemTime;
-
+use jiff::Timestamp;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use spp_wgpu::Error;
 use spp_wgpu::bench::{Peaks, Row, Samples, StepTime, Verdict};
 
@@ -15,7 +15,7 @@ pub(crate) struct Report<'a> {
     /// With the baseline; empty without one.
     pub(crate) compared: &'a [Comparison],
     pub(crate) command: String,
-    pub(crate) date: String,
+    pub(crate) date: Timestamp,
 }
 
 /// As it was typed, the program's folder aside.
@@ -24,78 +24,50 @@ pub(crate) fn command() -> String {
     std::iter::once("spp".into()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
-/// Year, month, day, hour and minute, universal time.
-pub(crate) fn date(time: SystemTime) -> String {
-    let minutes = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() / 60);
-    let (mut days, mut year) = (minutes / 1440, 1970);
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let mut month = 1;
-    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02} {:02}:{:02} UTC", days + 1, minutes / 60 % 24, minutes % 60)
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 impl Report<'_> {
     /// The page. Errors: a plot that cannot be drawn.
     pub(crate) fn html(&self) -> Result<String, Error> {
         let [adapter, backend, driver] = self.rows.first().map_or_else(Default::default, |row| row.device.clone());
-        let version = format!("spp {}", env!("CARGO_PKG_VERSION"));
-        let facts = [
-            ("Backend", escaped(&backend)),
-            ("Driver", escaped(&driver)),
-            ("Date", escaped(&self.date)),
-            ("Version", version),
-            ("Command", format!("<code>{}</code>", escaped(&self.command))),
-        ];
-        let facts: String = facts.iter().map(|(key, value)| format!("<dt>{key}</dt><dd>{value}</dd>\n")).collect();
-        let name = escaped(&adapter);
-        Ok(format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-             <title>spp bench: {name}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n\
-             <h1>{name}</h1>\n<dl>\n{facts}</dl>\n{}{}{}{}{}</main>\n</body>\n</html>\n",
-            include_str!("report.css"),
-            self.times(),
-            self.changes()?,
-            self.roofline()?,
-            self.limits(),
-            self.dispatches()?,
-        ))
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    title { "spp bench: " (adapter) }
+                    style { (PreEscaped(include_str!("report.css"))) }
+                }
+                body {
+                    main {
+                        h1 { (adapter) }
+                        dl {
+                            dt { "Backend" } dd { (backend) }
+                            dt { "Driver" } dd { (driver) }
+                            dt { "Date" } dd { (self.date.strftime("%Y-%m-%d %H:%M UTC")) }
+                            dt { "Version" } dd { "spp " (env!("CARGO_PKG_VERSION")) }
+                            dt { "Command" } dd { code { (self.command) } }
+                        }
+                        (self.times())
+                        (self.changes()?)
+                        (self.roofline()?)
+                        (self.limits())
+                        (self.dispatches()?)
+                    }
+                }
+            }
+        };
+        Ok(page.into_string() + "\n")
     }
 
-    fn times(&self) -> String {
-        let times = |samples: &Samples| [50.0, 90.0, 99.0].map(|percent| samples.percentile(percent));
+    fn times(&self) -> Markup {
         let clocks = || self.rows.iter().flat_map(|row| [Some(&row.wall), row.gpu.as_ref()]).flatten();
         let places = decimals(clocks().map(Samples::median));
-        let four = |samples: Option<&Samples>| match samples {
-            Some(s) => {
-                [&[s.min()][..], &times(s)].concat().iter().map(|time| format!("<td>{time:.places$}</td>")).collect()
+        let four = |samples: Option<&Samples>| {
+            let times = samples.map(|s| [s.min(), s.percentile(50.0), s.percentile(90.0), s.percentile(99.0)]);
+            html! {
+                @for time in times.iter().flatten() { td { (format_args!("{time:.places$}")) } }
+                @if times.is_none() { td.none colspan="4" { "no timestamps" } }
             }
-            None => String::from("<td colspan=\"4\" class=\"none\">no timestamps</td>"),
         };
         let rates = |rate: fn(&Row) -> f64| {
             let places = decimals(self.rows.iter().map(rate));
@@ -104,63 +76,60 @@ impl Report<'_> {
             }
         };
         let (gflops, gbps, build) = (rates(Row::gflops), rates(Row::gbps), rates(|row| row.compile_ms));
-        let row = |(number, row): (usize, &Row)| {
-            let percent = row.roofline_percent().map_or("–".into(), |percent| format!("{percent:.1}"));
-            let bound = row.floor.map_or("–", |(_, bound)| bound.name());
-            format!(
-                "<tr><td class=\"none\">{}</td><th scope=\"row\" class=\"name\">{}</th><td>{}</td><td>{}</td>\
-                 {}{}<td>{}</td><td>{}</td><td>{percent}</td><td class=\"name\">{bound}</td><td>{}</td></tr>\n",
-                number + 1,
-                escaped(&row.case),
-                row.batch,
-                row.dispatches,
-                four(Some(&row.wall)),
-                four(row.gpu.as_ref()),
-                gflops(row),
-                gbps(row),
-                build(row),
-            )
-        };
-        let rows: String = self.rows.iter().enumerate().map(row).collect();
-        let four = ["min", "median", "p90", "p99"].map(|column| format!("<th scope=\"col\">{column}</th>")).concat();
-        let tall = |columns: &[&str]| -> String {
-            columns.iter().map(|column| format!("<th scope=\"col\" rowspan=\"2\">{column}</th>")).collect()
-        };
-        format!(
-            "<h2>Times</h2>\n<p>Wall is host tensor in to host tensor out, GPU the first to the last timestamp on the \
-             device. Rates and the share of the roofline are by the median on the device, or by the wall where the \
-             device has no timestamps.</p>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<thead>\n<tr>{}\
-             <th scope=\"col\" rowspan=\"2\" class=\"name\">Case</th>{}<th scope=\"colgroup\" colspan=\"4\" class=\"group\">\
-             Wall, ms</th><th scope=\"colgroup\" colspan=\"4\" class=\"group\">GPU, ms</th>{}\
-             <th scope=\"col\" rowspan=\"2\" class=\"name\">Bound</th>{}</tr>\n\
-             <tr>{four}{four}</tr>\n</thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
-            tall(&["#"]),
-            tall(&["Batch", "Dispatches"]),
-            tall(&["GFLOP/s", "GB/s", "Roofline %"]),
-            tall(&["Build ms"]),
-        )
+        let percent = |row: &Row| row.roofline_percent().map_or("–".into(), |percent| format!("{percent:.1}"));
+        html! {
+            h2 { "Times" }
+            p {
+                "Wall is host tensor in to host tensor out, GPU the first to the last timestamp on the device. Rates and "
+                "the share of the roofline are by the median on the device, or by the wall where the device has no "
+                "timestamps."
+            }
+            .scroll tabindex="0" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" rowspan="2" { "#" }
+                            th.name scope="col" rowspan="2" { "Case" }
+                            @for column in ["Batch", "Dispatches"] { th scope="col" rowspan="2" { (column) } }
+                            @for clock in ["Wall, ms", "GPU, ms"] { th.group scope="colgroup" colspan="4" { (clock) } }
+                            @for column in ["GFLOP/s", "GB/s", "Roofline %"] { th scope="col" rowspan="2" { (column) } }
+                            th.name scope="col" rowspan="2" { "Bound" }
+                            th scope="col" rowspan="2" { "Build ms" }
+                        }
+                        tr {
+                            @for _clock in 0..2 {
+                                @for column in ["min", "median", "p90", "p99"] { th scope="col" { (column) } }
+                            }
+                        }
+                    }
+                    tbody {
+                        @for (number, row) in (1..).zip(self.rows) {
+                            tr {
+                                td.none { (number) }
+                                th.name scope="row" { (row.case) }
+                                td { (row.batch) }
+                                td { (row.dispatches) }
+                                (four(Some(&row.wall)))
+                                (four(row.gpu.as_ref()))
+                                td { (gflops(row)) }
+                                td { (gbps(row)) }
+                                td { (percent(row)) }
+                                td.name { (row.floor.map_or("–", |(_, bound)| bound.name())) }
+                                td { (build(row)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
 
-    fn changes(&self) -> Result<String, Error> {
+    fn changes(&self) -> Result<Markup, Error> {
         if self.compared.is_empty() {
-            return Ok(String::new());
+            return Ok(html! {});
         }
         let places = decimals(self.compared.iter().flat_map(|c| [c.before, c.now]));
-        let row = |c: &Comparison| {
-            let verdict = c.verdict.name();
-            format!(
-                "<tr><th scope=\"row\" class=\"name\">{}</th><td>{}</td><td class=\"name\">{}</td><td>{:.places$}</td>\
-                 <td>{:.places$}</td><td class=\"{verdict}\">{:+.1}</td><td class=\"name {verdict}\">{verdict}</td></tr>\n",
-                escaped(&c.case),
-                c.batch,
-                c.clock,
-                c.before,
-                c.now,
-                c.percent(),
-            )
-        };
-        let rows: String = self.compared.iter().map(row).collect();
-        let mut cards = String::new();
+        let mut cards = Vec::new();
         for row in self.rows {
             let of_row = |c: &&Comparison| c.case == row.case && c.batch == row.batch;
             let pair = |c: &Comparison| {
@@ -181,19 +150,42 @@ impl Report<'_> {
                 [before, bar("now", c.now, change, color)]
             };
             let bars: Vec<Bar> = self.compared.iter().filter(of_row).flat_map(pair).collect();
-            cards += &card(row, &bars)?;
+            cards.extend(card(row, &bars)?);
         }
-        Ok(format!(
-            "<h2>Against the baseline</h2>\n<p>Medians, and what a Mann-Whitney rank test (p &lt; 0.01) on the raw samples \
-             says of them.</p>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\" class=\"name\">Case</th>\
-             <th scope=\"col\">Batch</th><th scope=\"col\" class=\"name\">Clock</th><th scope=\"col\">Before, ms</th>\
-             <th scope=\"col\">Now, ms</th><th scope=\"col\">Change, %</th>\
-             <th scope=\"col\" class=\"name\">Verdict</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
-             <div class=\"cards after\">\n{cards}</div>\n"
-        ))
+        Ok(html! {
+            h2 { "Against the baseline" }
+            p { "Medians, and what a Mann-Whitney rank test (p < 0.01) on the raw samples says of them." }
+            .scroll tabindex="0" {
+                table {
+                    thead {
+                        tr {
+                            th.name scope="col" { "Case" }
+                            th scope="col" { "Batch" }
+                            th.name scope="col" { "Clock" }
+                            @for column in ["Before, ms", "Now, ms", "Change, %"] { th scope="col" { (column) } }
+                            th.name scope="col" { "Verdict" }
+                        }
+                    }
+                    tbody {
+                        @for c in self.compared {
+                            tr {
+                                th.name scope="row" { (c.case) }
+                                td { (c.batch) }
+                                td.name { (c.clock) }
+                                td { (format_args!("{:.places$}", c.before)) }
+                                td { (format_args!("{:.places$}", c.now)) }
+                                td.(c.verdict.name()) { (format_args!("{:+.1}", c.percent())) }
+                                td.name.(c.verdict.name()) { (c.verdict.name()) }
+                            }
+                        }
+                    }
+                }
+            }
+            .cards.after { @for card in cards { (card) } }
+        })
     }
 
-    fn roofline(&self) -> Result<String, Error> {
+    fn roofline(&self) -> Result<Markup, Error> {
         let intensity = |row: &Row| row.cost.flops as f64 / row.cost.min_bytes as f64;
         let on_plot = || self.rows.iter().enumerate().filter(|(_, row)| row.cost.flops > 0);
         let mut roofs = Vec::new();
@@ -219,17 +211,21 @@ impl Report<'_> {
         if self.peaks.is_none() {
             about = "The device's own limits were left out.".into();
         }
-        let outside: Vec<String> =
-            self.rows.iter().filter(|row| row.cost.flops == 0).map(|row| escaped(&row.case)).collect();
+        let outside: Vec<&str> =
+            self.rows.iter().filter(|row| row.cost.flops == 0).map(|row| row.case.as_str()).collect();
         if !outside.is_empty() {
             about += &format!(" Without multiplications and so without a place here: {}.", outside.join(", "));
         }
-        Ok(format!("<h2>Roofline</h2>\n<p>{about}</p>\n<figure>\n{wide}{narrow}</figure>\n"))
+        Ok(html! {
+            h2 { "Roofline" }
+            p { (about) }
+            figure { (wide) (narrow) }
+        })
     }
 
-    fn limits(&self) -> String {
+    fn limits(&self) -> Markup {
         let Some(peaks) = self.peaks else {
-            return String::new();
+            return html! {};
         };
         let limits = [
             ("f32 fused multiply-adds", Some(peaks.f32_gflops), "GFLOP/s"),
@@ -241,20 +237,31 @@ impl Report<'_> {
             ("A dispatch that waits for another", Some(peaks.dispatch_us), "µs"),
             ("Submitting and waiting", Some(peaks.submit_us), "µs"),
         ];
-        let row = |(what, value, unit): (&str, Option<f64>, &str)| {
-            let value = value.map_or("<td class=\"none\">not measured</td><td></td>".into(), |value| {
-                format!("<td>{}</td><td class=\"name none\">{unit}</td>", digits(value))
-            });
-            format!("<tr><th scope=\"row\" class=\"name\">{what}</th>{value}</tr>\n")
-        };
-        let rows: String = limits.into_iter().map(row).collect();
-        format!(
-            "<h2>Measured limits</h2>\n<div class=\"scroll fit\" tabindex=\"0\"><table>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
-        )
+        html! {
+            h2 { "Measured limits" }
+            .scroll.fit tabindex="0" {
+                table {
+                    tbody {
+                        @for (what, value, unit) in limits {
+                            tr {
+                                th.name scope="row" { (what) }
+                                @if let Some(value) = value {
+                                    td { (digits(value)) }
+                                    td.name.none { (unit) }
+                                } @else {
+                                    td.none { "not measured" }
+                                    td {}
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
 
-    fn dispatches(&self) -> Result<String, Error> {
-        let mut cards = String::new();
+    fn dispatches(&self) -> Result<Markup, Error> {
+        let mut cards = Vec::new();
         for row in self.rows {
             let Some(steps) = &row.steps else { continue };
             let longest = steps.iter().map(|step| step.us).fold(0.0, f64::max);
@@ -265,25 +272,29 @@ impl Report<'_> {
                 share: step.us / longest,
                 color: plot::ACCENT,
             };
-            cards += &card(row, &steps.iter().map(bar).collect::<Vec<_>>())?;
+            cards.extend(card(row, &steps.iter().map(bar).collect::<Vec<_>>())?);
         }
         let about = if cards.is_empty() {
             "This adapter has no timestamps."
         } else {
             "Each dispatch is a pass of its own here, so that all together take longer than the whole."
         };
-        Ok(format!("<h2>Dispatches</h2>\n<p>{about}</p>\n<div class=\"cards\">\n{cards}</div>\n"))
+        Ok(html! {
+            h2 { "Dispatches" }
+            p { (about) }
+            .cards { @for card in cards { (card) } }
+        })
     }
 }
 
-/// Bars under the name of a case.
-fn card(row: &Row, bars: &[Bar]) -> Result<String, Error> {
+/// Bars under the name of a case, if there are any.
+fn card(row: &Row, bars: &[Bar]) -> Result<Option<Markup>, Error> {
     if bars.is_empty() {
-        return Ok(String::new());
+        return Ok(None);
     }
-    let name = escaped(&row.case);
-    let title = format!("{name}, batch {}", row.batch);
-    Ok(format!("<figure><h3>{title}</h3>\n{}</figure>\n", plot::bars(&title, bars)?))
+    let title = format!("{}, batch {}", row.case, row.batch);
+    let plot = plot::bars(&title, bars)?;
+    Ok(Some(html! { figure { h3 { (title) } (plot) } }))
 }
 
 /// Digits behind the point that leave three that count in the least of these numbers.
@@ -299,8 +310,6 @@ fn digits(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use spp_wgpu::case::canonical_row;
 
     use super::*;
@@ -347,39 +356,24 @@ mod tests {
     }
 
     fn page(rows: &[Row], peaks: Option<&Peaks>, compared: &[Comparison]) -> String {
-        let (command, date) = ("spp bench --html 'a<b>.html'".into(), date(SystemTime::UNIX_EPOCH));
+        let (command, date) = ("spp bench --html 'a<b>.html'".into(), Timestamp::UNIX_EPOCH);
         Report { rows, peaks, compared, command, date }.html().unwrap()
     }
 
-    /// Every tag is closed, in order, and every quote within a tag.
-    fn assert_balanced(page: &str) {
-        let mut open: Vec<&str> = Vec::new();
-        let rest = page.strip_prefix("<!DOCTYPE html>").unwrap();
-        for (at, _) in rest.match_indices('<') {
-            let (tag, _) = rest[at + 1..].split_once('>').unwrap();
-            assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "<{tag}>");
-            match (tag.strip_prefix('/'), tag.ends_with('/')) {
-                (Some(name), _) => assert_eq!(open.pop(), Some(name)),
-                (None, true) => {}
-                (None, false) => open.push(tag.split_whitespace().next().unwrap()),
-            }
-        }
-        assert!(open.is_empty(), "{open:?}");
-    }
-
     #[test]
-    fn a_page_is_sound_and_fetches_nothing() {
+    fn a_page_holds_what_was_measured_and_fetches_nothing() {
         for has_timestamps in [true, false] {
             let rows = rows(has_timestamps);
             let compared = [comparison(&rows[0], Verdict::Slower), comparison(&rows[1], Verdict::Noise)];
             for (peaks, compared) in [(None, &[][..]), (Some(&peaks()), &compared)] {
                 let page = page(&rows, peaks, compared);
-                assert_balanced(&page);
                 for fetching in ["http", "src=", "<script", "@import", "url(", "<link"] {
                     assert!(!page.contains(fetching), "{fetching}");
                 }
                 assert!(page.contains("<h1>&lt;script&gt;&amp;&quot;GPU&quot;</h1>"));
-                assert!(page.contains("<code>spp bench --html &#39;a&lt;b&gt;.html&#39;</code>"));
+                assert!(page.contains("<code>spp bench --html 'a&lt;b&gt;.html'</code>"));
+                assert!(page.contains("<dd>1970-01-01 00:00 UTC</dd>"));
+                assert_eq!(page.contains("cv&lt;1&gt;.conv · conv"), has_timestamps);
                 assert!(page.contains("<td>4.33</td>"), "the median of wall times");
                 assert_eq!(page.contains(">no timestamps</td>"), !has_timestamps);
                 assert_eq!(page.contains("300 µs, 75 %"), has_timestamps);
@@ -388,16 +382,7 @@ mod tests {
                 assert!(page.contains("without a place here: pyramid_sppnet"));
             }
         }
-        assert_balanced(&page(&[], None, &[]));
-    }
-
-    #[test]
-    fn dates_know_leap_years() {
-        let at = |seconds| date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "1970-01-01 00:00 UTC");
-        assert_eq!(at(951_782_399), "2000-02-28 23:59 UTC");
-        assert_eq!(at(951_782_400), "2000-02-29 00:00 UTC");
-        assert_eq!(at(1_735_689_599), "2024-12-31 23:59 UTC");
+        assert!(page(&[], None, &[]).ends_with("</html>\n"), "nothing measured is a page, too");
     }
 
     #[test]
