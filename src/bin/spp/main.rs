@@ -63,7 +63,8 @@ fn main() -> ExitCode {
         writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args())
     };
     env_logger::Builder::from_env(filter).format(format).init();
-    match dispatch(Cli::parse()) {
+    // The shells of Windows leave `cases\*` to the program.
+    match dispatch(Cli::parse_from(wild::args_os())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
