@@ -97,7 +97,7 @@ fn say_digits(digits: &Digits, readings: &[Reading], device: &Device) -> Result<
     };
     let rows: Vec<_> = readings.iter().map(row).collect();
     say_table(["size", "accuracy", "PyTorch's", "max |difference|", "vector", "images/s"], &rows)?;
-    let vector = readings.first().map_or(0, |reading| reading.vector);
+    let vector = readings.first().expect("digits are read at every size").vector;
     say(format_args!("\none network, any input size: always a vector of {vector}\n"))?;
     if let Some(reading) = readings.iter().find(|reading| reading.size == [24, 24]) {
         for line in digits.drawn(6, reading)? {
@@ -114,7 +114,7 @@ fn say_blocks(blocks: &[Block], device: &Device) -> Result<()> {
         [
             row.block.clone(),
             format!("{} → {}", row.shape, outputs.join(" ")),
-            outcome.dispatches.unwrap_or(0).to_string(),
+            outcome.dispatches.map_or("-".into(), |count| count.to_string()),
             format!("{:.3}", outcome.err_over_bound),
             if outcome.pass { "ok".into() } else { format!("FAIL {}", outcome.note) },
         ]

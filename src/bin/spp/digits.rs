@@ -73,23 +73,20 @@ impl Digits {
                 (outputs, start.elapsed().as_secs_f64())
             }
         };
-        let scores = outputs.first().map_or(&[][..], Tensor::data);
+        let scores = outputs.first().expect("the graph has an output").data();
         let (_, pytorch) = self.test.tensor(&format!("scores.{}x{}", size[0], size[1]))?;
         let digits = self.digits(scores);
         // `f32::max` would skip NaN.
         let differences = scores.iter().zip(&pytorch).map(|(a, b)| (a - b).abs());
         let max_difference = differences.fold(0.0, |max: f32, d| if d > max || d.is_nan() { d } else { max });
+        let pyramid = graph.nodes().iter().find(|node| matches!(node.op, Op::PyramidPool(_)));
         Ok(Reading {
             size,
             right: self.right(&digits),
             right_in_pytorch: self.right(&self.digits(&pytorch)),
             digits,
             max_difference,
-            vector: graph
-                .nodes()
-                .iter()
-                .find(|node| matches!(node.op, Op::PyramidPool(_)))
-                .map_or(0, |node| node.shape.c),
+            vector: pyramid.expect("SPP_NET has a pyramid").shape.c,
             images_per_s: self.labels.len() as f64 / seconds,
         })
     }
@@ -106,8 +103,8 @@ impl Digits {
 
     /// The highest score of each image.
     fn digits(&self, scores: &[f32]) -> Vec<usize> {
-        let highest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
-        scores.chunks(CLASSES).map(highest).collect()
+        let highest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+        scores.chunks(CLASSES).map(|row| highest(row).expect("no chunk is empty")).collect()
     }
 
     fn right(&self, digits: &[usize]) -> usize {

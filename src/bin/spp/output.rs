@@ -44,8 +44,8 @@ pub(crate) fn progress(len: usize) -> ProgressBar {
     if len < 2 {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
-    ProgressBar::new(len as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}").expect("the template is sound");
+    ProgressBar::new(len as u64).with_style(style)
 }
 
 /// Whether [`write_file`] stands a chance, to know before an hour of measuring. Errors: a path without a name or into no
