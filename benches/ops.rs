@@ -1,6 +1,11 @@
-//! Every operation at a shape of some network: `cargo bench --bench ops [-- NAME PART…]`.
+//! Every operation, first at shapes of networks, then in each form that the planner treats differently:
+//! `cargo bench --bench ops [-- NAME PART…]`.
 
 use std::process::ExitCode;
+
+#[path = "../tests/graphs.rs"]
+#[expect(dead_code, clippy::unwrap_used, reason = "tests use all of it, and may panic")]
+mod graphs;
 
 use spp_wgpu::bench::{COLUMNS, Row};
 use spp_wgpu::ops::*;
@@ -67,20 +72,33 @@ fn main() -> ExitCode {
     }
 }
 
+/// What all forms are given.
+const MAP: Shape = Shape::new(1, 240, 40, 40);
+
 fn run(filters: &[String]) -> Result<()> {
     let gpu = Gpu::new(&GpuOptions::default())?;
-    let (plan, options) = Default::default();
     println!("{}\n{}", gpu::describe(gpu.info()), COLUMNS.join("\t"));
-    for (name, [n, c, h, w], build) in BENCHES {
-        if filters.is_empty() || filters.iter().any(|part| name.contains(part)) {
-            let input = Tensor::filled(Shape::new(*n, *c, *h, *w), 0.5)?;
-            let mut graph = Graph::new();
-            let x = graph.input("x", input.shape())?;
-            let y = build(&mut graph, x)?;
-            graph.output("y", y)?;
-            let row = Row::measure(&gpu, name, &graph, &input, &plan, &options, None)?;
-            println!("{}", row.cells().join("\t"));
+    let named = |name: &str| filters.is_empty() || filters.iter().any(|part| name.contains(part));
+    for (name, [n, c, h, w], build) in BENCHES.iter().filter(|(name, ..)| named(name)) {
+        measure(&gpu, name, Shape::new(*n, *c, *h, *w), build)?;
+    }
+    for (form, build) in graphs::CONSUMERS {
+        let name = format!("{form} (40x40x240)");
+        if named(&name) {
+            measure(&gpu, &name, MAP, |graph, x| Ok(build(graph, x)))?;
         }
     }
+    Ok(())
+}
+
+fn measure(gpu: &Gpu, name: &str, shape: Shape, build: impl Fn(&mut Graph, NodeId) -> Result<NodeId>) -> Result<()> {
+    let (plan, options) = Default::default();
+    let input = Tensor::filled(shape, 0.5)?;
+    let mut graph = Graph::new();
+    let x = graph.input("x", shape)?;
+    let y = build(&mut graph, x)?;
+    graph.output("y", y)?;
+    let row = Row::measure(gpu, name, &graph, &input, &plan, &options, None)?;
+    println!("{}", row.cells().join("\t"));
     Ok(())
 }

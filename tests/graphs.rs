@@ -92,22 +92,53 @@ pub(crate) fn sppf(shape: Shape, hidden: u32, chained: bool) -> Graph {
     })
 }
 
-/// An operation that takes a map of [`CHANNELS`] channels.
+/// An operation, by its stem and what is special, that takes any map whose channels are a multiple of 24.
 pub(crate) type Consumer = (&'static str, fn(&mut Graph, NodeId) -> NodeId);
 
-/// What [`CONSUMERS`] read.
-pub(crate) const CHANNELS: u32 = 24;
-
-/// Every operation, in each form that the planner treats differently.
-pub(crate) const CONSUMERS: [Consumer; 24] = [
-    ("conv", |g, x| g.conv("y", x, same_conv(6, CHANNELS, 3)).unwrap()),
-    ("conv, two groups", |g, x| g.conv("y", x, Conv { groups: 2, ..same_conv(8, CHANNELS / 2, 3) }).unwrap()),
-    ("conv, eight groups", |g, x| g.conv("y", x, Conv { groups: 8, ..same_conv(16, CHANNELS / 8, 3) }).unwrap()),
-    ("conv, depthwise", |g, x| g.conv("y", x, Conv { groups: CHANNELS, ..same_conv(CHANNELS, 1, 3) }).unwrap()),
-    ("conv and residual", |g, x| g.conv_add("y", x, x, same_conv(CHANNELS, CHANNELS, 1)).unwrap()),
+/// Every operation, in each form that the planner treats differently. Benches take them, too.
+pub(crate) const CONSUMERS: [Consumer; 25] = [
+    ("add", |g, x| g.add("y", x, x, Add { scale: 0.5, activation: Activation::None }).unwrap()),
+    ("add of other runs", |g, x| {
+        let c = channels(g, x);
+        let other = g.conv("other", x, Conv { activation: Activation::Relu, ..same_conv(c, c, 1) });
+        g.add("y", x, other.unwrap(), Add { scale: 0.5, activation: Activation::LeakyRelu(0.1) }).unwrap()
+    }),
+    ("add, sigmoid", |g, x| g.add("y", x, x, Add { scale: 0.5, activation: Activation::Sigmoid }).unwrap()),
+    ("affine_activation", |g, x| g.affine_activation("y", x, affine(channels(g, x), Activation::Silu)).unwrap()),
+    ("affine_activation, sigmoid", |g, x| {
+        g.affine_activation("y", x, affine(channels(g, x), Activation::Sigmoid)).unwrap()
+    }),
+    ("concat", |g, x| {
+        let pooled = g.max_pool("pooled", x, MaxPool::same(3)).unwrap();
+        g.concat("y", &[pooled, x]).unwrap()
+    }),
+    ("conv", |g, x| g.conv("y", x, same_conv(6, channels(g, x), 3)).unwrap()),
+    ("conv, two groups", |g, x| g.conv("y", x, Conv { groups: 2, ..same_conv(8, channels(g, x) / 2, 3) }).unwrap()),
+    ("conv, eight groups", |g, x| g.conv("y", x, Conv { groups: 8, ..same_conv(16, channels(g, x) / 8, 3) }).unwrap()),
+    ("conv, depthwise", |g, x| {
+        let c = channels(g, x);
+        g.conv("y", x, Conv { groups: c, ..same_conv(c, 1, 3) }).unwrap()
+    }),
+    ("conv and residual", |g, x| {
+        let c = channels(g, x);
+        g.conv_add("y", x, x, same_conv(c, c, 1)).unwrap()
+    }),
     ("conv and residual of an image", |g, x| {
+        let c = channels(g, x);
         let pixel = g.global_pool("pixel", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap();
-        g.conv_add("y", x, pixel, same_conv(CHANNELS, CHANNELS, 3)).unwrap()
+        g.conv_add("y", x, pixel, same_conv(c, c, 3)).unwrap()
+    }),
+    ("conv_sum", |g, x| {
+        let terms = [1, 3].map(|kernel| same_conv(6, channels(g, x), kernel));
+        g.conv_sum("y", &[x, x], ConvSum { terms: terms.into(), activation: Activation::Relu }).unwrap()
+    }),
+    ("global_pool, average", |g, x| g.global_pool("y", x, GlobalPool { kind: GlobalPoolKind::Average }).unwrap()),
+    ("global_pool, max", |g, x| g.global_pool("y", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap()),
+    ("layout", |g, x| g.layout("y", x, Layout { width: 8 }).unwrap()),
+    ("linear", |g, x| {
+        let Shape { c, h, w, .. } = g.shape(x).unwrap();
+        let weight = random(Shape::new(7, c * h * w, 1, 1), 9, Data::Uniform).into();
+        g.linear("y", x, Linear { weight, bias: Some(vector(7, 1)), activation: Activation::Relu }).unwrap()
     }),
     ("max_pool", |g, x| g.max_pool("y", x, MaxPool::new([2, 2])).unwrap()),
     ("max_pool_cascade", |g, x| g.max_pool_cascade("y", x, MaxPoolCascade { kernel: 3, times: 2 }).unwrap()),
@@ -115,35 +146,26 @@ pub(crate) const CONSUMERS: [Consumer; 24] = [
         let pool = PyramidPool { levels: vec![3, 1], mode: PyramidMode::Adaptive };
         g.pyramid_pool("y", x, pool).unwrap()
     }),
-    ("linear", |g, x| {
-        let Shape { c, h, w, .. } = g.shape(x).unwrap();
-        let weight = random(Shape::new(7, c * h * w, 1, 1), 9, Data::Uniform).into();
-        g.linear("y", x, Linear { weight, bias: Some(vector(7, 1)), activation: Activation::Relu }).unwrap()
-    }),
+    ("resize, bilinear", |g, x| g.resize("y", x, Resize { out_h: 7, out_w: 3, mode: ResizeMode::Bilinear }).unwrap()),
+    ("resize, nearest", |g, x| g.resize("y", x, Resize { out_h: 3, out_w: 8, mode: ResizeMode::Nearest }).unwrap()),
     ("softmax", |g, x| g.softmax("y", x, Softmax { axis: SoftmaxAxis::Channels }).unwrap()),
     ("softmax of rows", |g, x| {
         let rows = g.layout("rows", x, Layout { width: 4 }).unwrap();
         g.softmax("y", rows, Softmax { axis: SoftmaxAxis::Columns }).unwrap()
     }),
-    ("layout", |g, x| g.layout("y", x, Layout { width: 8 }).unwrap()),
-    ("resize, bilinear", |g, x| g.resize("y", x, Resize { out_h: 7, out_w: 3, mode: ResizeMode::Bilinear }).unwrap()),
-    ("resize, nearest", |g, x| g.resize("y", x, Resize { out_h: 3, out_w: 8, mode: ResizeMode::Nearest }).unwrap()),
-    ("global_pool, average", |g, x| g.global_pool("y", x, GlobalPool { kind: GlobalPoolKind::Average }).unwrap()),
-    ("global_pool, max", |g, x| g.global_pool("y", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap()),
-    ("affine_activation", |g, x| g.affine_activation("y", x, affine(CHANNELS, Activation::Silu)).unwrap()),
-    ("affine_activation, sigmoid", |g, x| g.affine_activation("y", x, affine(CHANNELS, Activation::Sigmoid)).unwrap()),
-    ("add", |g, x| g.add("y", x, x, Add { scale: 0.5, activation: Activation::None }).unwrap()),
-    ("add of other runs", |g, x| {
-        let other = g.conv("other", x, Conv { activation: Activation::Relu, ..same_conv(CHANNELS, CHANNELS, 1) });
-        g.add("y", x, other.unwrap(), Add { scale: 0.5, activation: Activation::LeakyRelu(0.1) }).unwrap()
-    }),
-    ("add, sigmoid", |g, x| g.add("y", x, x, Add { scale: 0.5, activation: Activation::Sigmoid }).unwrap()),
-    ("concat", |g, x| {
-        let pooled = g.max_pool("pooled", x, MaxPool::same(3)).unwrap();
-        g.concat("y", &[pooled, x]).unwrap()
-    }),
     ("output", |_, x| x),
 ];
+
+fn channels(graph: &Graph, x: NodeId) -> u32 {
+    graph.shape(x).unwrap().c
+}
+
+#[test]
+fn every_operation_is_among_the_consumers() {
+    for stem in spp_wgpu::Op::STEMS {
+        assert!(CONSUMERS.iter().any(|(name, _)| name.split([' ', ',']).next() == Some(stem)), "{stem}");
+    }
+}
 
 /// The consumer behind a concatenation of 9, 7 and 8 channels: gaps of three channels and of one.
 pub(crate) fn behind_gaps(shape: Shape, consumer: &Consumer) -> Graph {

@@ -4,7 +4,7 @@
 use super::conv::Parts;
 use super::{concat, max_pool, max_pool_cascade_strip};
 use crate::ops::{MaxPool, MaxPoolCascade};
-use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, Step, padded, params, piece, shader};
+use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, Step, joined, padded, params, piece, shader};
 use crate::tensor::Shape;
 
 params! {
@@ -79,12 +79,19 @@ impl Tile {
     }
 }
 
-/// Whether the kernel is one that adds up an input in parts.
-pub(crate) fn adds_parts(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
-    !max_pool_cascade_strip::supports(profile, cascade, x) && Tile::both(profile, cascade, x.shape).is_some()
+/// The most pools of a cascade whose reach a tile holds; `None` if it does not hold that of one.
+fn most_at_once(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: Shape) -> Option<u32> {
+    let fits = |&times: &u32| Tile::both(profile, &MaxPoolCascade { times, ..*cascade }, x).is_some();
+    // A reach of a whole tile fits no more.
+    (1..=cascade.times.min(Tile::MOST[1])).rev().find(fits)
 }
 
-/// One dispatch, or one a pool where they reach beyond a tile: reads slice `x`, writes slice `y`, which may lie in the
+/// Whether the kernel is one that adds up an input in parts.
+pub(crate) fn adds_parts(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
+    !max_pool_cascade_strip::supports(profile, cascade, x) && most_at_once(profile, cascade, x.shape).is_some()
+}
+
+/// One dispatch, or several where the pools reach beyond a tile: reads slice `x`, writes slice `y`, which may lie in the
 /// same buffer. Where `x` is still in `parts`, it reads those, and writes both slices, of one buffer.
 pub(crate) fn plan(
     builder: &mut Builder,
@@ -97,9 +104,34 @@ pub(crate) fn plan(
     if max_pool_cascade_strip::supports(builder.profile, cascade, x) {
         return max_pool_cascade_strip::plan(builder, node, x, y);
     }
-    let Some([down, across]) = Tile::both(builder.profile, cascade, x.shape) else {
-        return one_by_one(builder, node, cascade, x, y);
+    let Some(most) = most_at_once(builder.profile, cascade, x.shape) else {
+        return plan_apart(builder, node, cascade, x, y);
     };
+    // The results of `times` pools, of which the first comes behind `done` others.
+    let results = |done: u32, times: u32| {
+        let segments = joined(x.segments.repeat(times as usize));
+        let shape = Shape { c: times * x.shape.c, ..x.shape };
+        Slice { offset: y.offset + done * x.physical_c(), shape, segments, ..y.clone() }
+    };
+    let (mut from, mut parts, mut done) = (x.clone(), parts, 0);
+    while done < cascade.times {
+        let times = most.min(cascade.times - done);
+        plan_tiles(builder, node, &MaxPoolCascade { times, ..*cascade }, &from, parts.take(), &results(done, times));
+        done += times;
+        from = results(done - 1, 1);
+    }
+}
+
+fn plan_tiles(
+    builder: &mut Builder,
+    node: &str,
+    cascade: &MaxPoolCascade,
+    x: &Slice,
+    parts: Option<&Parts>,
+    y: &Slice,
+) {
+    let [down, across] =
+        Tile::both(builder.profile, cascade, x.shape).expect("most_at_once gave only what fits the tiles");
     let len = x.shape.n * x.shape.h.div_ceil(down.inner) * x.shape.w.div_ceil(across.inner) * x.channels4();
     let sizes = [
         ("RADIUS", cascade.kernel / 2),
@@ -125,9 +157,9 @@ pub(crate) fn plan(
     builder.push(step.loops([loads]).loops([cascade.times, 2 * (cascade.kernel + 3) + 4]));
 }
 
-/// Each pool reads the result of the one before in a buffer of its own: a dispatch may not read and write one buffer, and
-/// the results lie side by side in `y`.
-fn one_by_one(builder: &mut Builder, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
+/// Windows larger than a tile, by `max_pool`. Each pool reads the result of the one before in a buffer of its own: a
+/// dispatch may not read and write one buffer, and the results lie side by side in `y`.
+fn plan_apart(builder: &mut Builder, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
     let pool = MaxPool::same(cascade.kernel);
     let mut from = x.clone();
     for i in 0..cascade.times {

@@ -8,10 +8,9 @@ use crate::ops::{Activation, Op, SoftmaxAxis};
 use crate::plan::{Builder, Constant, Order, Shader, Slice, joined};
 use crate::tensor::Shape;
 
-pub(crate) mod add;
-pub(crate) mod affine_activation;
 pub(crate) mod concat;
 pub(crate) mod conv;
+pub(crate) mod elementwise;
 pub(crate) mod global_pool;
 pub(crate) mod layout;
 pub(crate) mod linear;
@@ -25,16 +24,15 @@ pub(crate) mod softmax;
 use conv::{Job, Parts};
 
 /// Every shader that computes.
-pub fn shaders() -> [&'static Shader; 17] {
+pub fn shaders() -> [&'static Shader; 16] {
     [
-        &add::SHADER,
-        &affine_activation::SHADER,
         &concat::SHADER,
         &conv::tile::SHADER,
         &conv::direct::SHADER,
         &conv::grouped::SHADER,
         &conv::shift_add::SHADER,
         &conv::subgroup::SHADER,
+        &elementwise::SHADER,
         &global_pool::SHADER,
         &layout::SHADER,
         &linear::SHADER,
@@ -160,8 +158,8 @@ pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Vec<Option
         let Call { node, op, xs, parts, y, reader_adds } = call;
         match op {
             Op::Input => {}
-            Op::Add(op) => add::plan(builder, node, op, &xs[0], &xs[1], &y),
-            Op::AffineActivation(op) => affine_activation::plan(builder, node, op, &xs[0], &y),
+            Op::Add(op) => elementwise::plan_add(builder, node, op, &xs[0], &xs[1], &y),
+            Op::AffineActivation(op) => elementwise::plan_affine(builder, node, op, &xs[0], &y),
             Op::Concat(_) => concat::plan(builder, node, &xs, &y),
             Op::Conv(conv) => {
                 jobs.push(Job::new(node, from_ref(conv), conv.activation, xs, y, reader_adds));

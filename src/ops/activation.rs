@@ -25,66 +25,47 @@ impl Activation {
     /// Every one of them, each with a parameter that shows.
     pub const ALL: [Self; 5] = [Self::None, Self::Relu, Self::LeakyRelu(0.2), Self::Silu, Self::Sigmoid];
 
-    /// The number by which `shaders/shared/activation.wgsl` knows it.
-    pub(crate) const fn number(self) -> u32 {
+    /// Its number in `shaders/shared/activation.wgsl`, its name, and its value at `x` by definition.
+    fn row(self, x: f64) -> (u32, &'static str, f64) {
         match self {
-            Self::None => 0,
-            Self::Relu => 1,
-            Self::LeakyRelu(_) => 2,
-            Self::Silu => 3,
-            Self::Sigmoid => 4,
+            Self::None => (0, "none", x),
+            Self::Relu => (1, "relu", if x < 0.0 { 0.0 } else { x }),
+            Self::LeakyRelu(slope) => (2, "leaky relu", if x > 0.0 { x } else { f64::from(slope) * x }),
+            Self::Silu => (3, "silu", x / (1.0 + (-x).exp())),
+            Self::Sigmoid => (4, "sigmoid", 1.0 / (1.0 + (-x).exp())),
         }
     }
 
-    /// What multiplies negative values, where it has such a parameter.
-    pub(crate) const fn slope(self) -> f32 {
-        match self {
-            Self::LeakyRelu(slope) => slope,
-            Self::None | Self::Relu | Self::Silu | Self::Sigmoid => 0.0,
-        }
+    /// The number by which shaders know it.
+    pub(crate) fn number(self) -> u32 {
+        self.row(0.0).0
     }
 
-    /// Its value at `x`, by its definition.
+    /// Its value at `x`, by definition.
     pub(crate) fn at(self, x: f64) -> f64 {
-        match self {
-            Self::None => x,
-            Self::Relu => {
-                if x < 0.0 {
-                    0.0
-                } else {
-                    x
-                }
-            }
-            Self::LeakyRelu(slope) => {
-                if x > 0.0 {
-                    x
-                } else {
-                    f64::from(slope) * x
-                }
-            }
-            Self::Silu => x / (1.0 + (-x).exp()),
-            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-        }
+        self.row(x).2
+    }
+
+    /// What multiplies negative values; 0 for functions without such a parameter.
+    pub(crate) const fn slope(self) -> f32 {
+        if let Self::LeakyRelu(slope) = self { slope } else { 0.0 }
     }
 
     /// Errors: a parameter that is not finite.
     pub(crate) fn check(self, op: &str) -> Result<()> {
-        match self {
-            Self::LeakyRelu(slope) if !slope.is_finite() => {
-                Err(Error::param(op, "slope", slope, "the slope of LeakyReLU must be finite"))
-            }
-            _ => Ok(()),
+        if self.slope().is_finite() {
+            return Ok(());
         }
+        Err(Error::param(op, "slope", self.slope(), "the slope of LeakyReLU must be finite"))
     }
 
     /// Its name behind a comma; nothing for none.
     pub(crate) fn describe(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (_, name, _) = self.row(0.0);
         match self {
             Self::None => Ok(()),
-            Self::Relu => f.write_str(", relu"),
-            Self::LeakyRelu(slope) => write!(f, ", leaky relu {slope}"),
-            Self::Silu => f.write_str(", silu"),
-            Self::Sigmoid => f.write_str(", sigmoid"),
+            Self::LeakyRelu(slope) => write!(f, ", {name} {slope}"),
+            _ => write!(f, ", {name}"),
         }
     }
 }

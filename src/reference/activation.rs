@@ -5,33 +5,21 @@ use crate::ops::Activation;
 
 /// The activated value, and its bound given that of `x`: Lipschitz factor times what arrives, plus own rounding.
 pub(super) fn activate(activation: Activation, x: f64, bound: f64) -> (f64, f64) {
-    let bound = finite_bound(x, bound);
-    let (value, carried, own) = match activation {
-        Activation::None => (x, bound, 0.0),
-        Activation::Relu => (if x < 0.0 { 0.0 } else { x }, bound, 0.0),
-        Activation::LeakyRelu(slope) => {
-            let slope = f64::from(slope);
-            let value = if x > 0.0 { x } else { slope * x };
-            (value, slope.abs().max(1.0) * bound, U * value.abs())
-        }
-        Activation::Silu => {
-            let value = x / (1.0 + (-x).exp());
-            (value, 1.1 * bound, x.abs() * sigmoid_error(x) + U * value.abs())
-        }
-        Activation::Sigmoid => (sigmoid(x), 0.25 * bound, sigmoid_error(x)),
+    let value = activation.at(x);
+    let (lipschitz, own) = match activation {
+        Activation::None | Activation::Relu => (1.0, 0.0),
+        Activation::LeakyRelu(slope) => (f64::from(slope).abs().max(1.0), U * value.abs()),
+        Activation::Silu => (1.1, x.abs() * sigmoid_error(x) + U * value.abs()),
+        Activation::Sigmoid => (0.25, sigmoid_error(x)),
     };
-    (value, if x.is_finite() { carried + own } else { 0.0 })
-}
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
+    (value, finite_bound(x, lipschitz * bound + own))
 }
 
 /// Error of `s = 1 / (1 + e)`, `e = exp(-x)`, in WGSL. `exp` has 3 + 2|x| ULP, each at most 2u: `s` changes by
 /// `s(1 - s)` times that, as ds = -s² de and e·s = 1 - s. The sum adds u·s, the division 2.5 ULP = 5u·s. Where `e` is
 /// over 2¹²⁶, WGSL promises nothing of the division, and `e` itself may overflow: `s` may be 0, off by 2⁻¹²⁶.
 fn sigmoid_error(x: f64) -> f64 {
-    let s = sigmoid(x);
+    let s = Activation::Sigmoid.at(x);
     s * (1.0 - s) * (3.0 + 2.0 * x.abs()) * 2.0 * U + 6.0 * U * s + f64::from(f32::MIN_POSITIVE)
 }
 
@@ -39,8 +27,10 @@ fn sigmoid_error(x: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const ALL: [Activation; 5] =
-        [Activation::None, Activation::Relu, Activation::LeakyRelu(-1.5), Activation::Silu, Activation::Sigmoid];
+    /// A slope below zero and steeper than one, too.
+    fn all() -> impl Iterator<Item = Activation> {
+        Activation::ALL.into_iter().chain([Activation::LeakyRelu(-1.5)])
+    }
 
     #[test]
     fn values_are_those_of_pytorch() {
@@ -61,7 +51,7 @@ mod tests {
 
     #[test]
     fn nan_stays_nan_and_what_is_not_finite_is_exact() {
-        for activation in ALL {
+        for activation in all() {
             assert!(activate(activation, f64::NAN, 1.0).0.is_nan(), "{activation:?}");
             for x in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
                 assert_eq!(activate(activation, x, f64::INFINITY).1, 0.0, "{activation:?} of {x}");
@@ -71,7 +61,7 @@ mod tests {
 
     #[test]
     fn f32_arithmetic_stays_within_the_bound_and_the_operand_s_error_is_carried() {
-        for activation in ALL {
+        for activation in all() {
             for i in -2000..2000 {
                 let x = i as f32 * 0.05 + 0.013;
                 let (want, bound) = activate(activation, f64::from(x), 0.0);

@@ -1,15 +1,7 @@
-//! Tests that need no GPU, a module a subject.
+//! Tests that need no GPU, a file for each subject.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-mod bad_input;
-mod blocks;
-mod buffers;
 #[path = "../graphs.rs"]
 mod graphs;
-mod image_bias;
-mod memory;
-mod plans;
-mod shaders;
-mod shapes;
-mod split_sums;
-mod weights;
+
+automod::dir!("tests/cpu");

@@ -283,21 +283,11 @@ fn every_shader_and_every_operation_has_its_twins() {
     for (stem, text) in &files {
         assert!(listed.iter().any(|shader| shader.stem == stem && shader.text == text), "{stem} includes another file");
     }
-    let benches = fs::read_to_string(at("benches/ops.rs")).unwrap();
-    let main = fs::read_to_string(at("tests/gpu/main.rs")).unwrap();
     let all: BTreeSet<&str> = stems.iter().chain(Op::STEMS).copied().collect();
     for stem in all {
         let twin = format!("tests/gpu/{stem}.rs");
         let tested = fs::read_to_string(at(&twin)).unwrap_or_else(|e| panic!("{twin}: {e}"));
         assert!(tested.contains("#[test]"), "{twin} tests nothing");
-        assert!(main.contains(&format!("\nmod {stem};")), "tests/gpu/main.rs does not declare {stem}");
-        // The adapter decides which of its kernels make the rows of an operation.
-        let row = match stem {
-            "conv_subgroup" | "conv_shift_add" | "conv_sum" => "conv",
-            "max_pool_cascade_strip" => "max_pool_cascade",
-            stem => stem,
-        };
-        assert!(benches.contains(&format!("(\"{row} ")), "benches/ops.rs has no row for {row}");
     }
 }
 

@@ -57,13 +57,13 @@ fn classifiers_of_long_sums_take_it_but_where_tiles_fill_a_gpu() {
         let graph = sum(Shape::new(1, 256, size, size), vec![dilated(21, 256, 6), dilated(21, 256, 12)]);
         stems(&Plan::new(&graph, &DeviceProfile::portable(class), &PlanOptions::default()).unwrap())
     };
-    assert_eq!(stems_at(41, DeviceClass::Discrete), ["conv", "shift_add"]);
+    assert_eq!(stems_at(41, DeviceClass::Discrete), ["conv", "conv_shift_add"]);
     assert_eq!(stems_at(200, DeviceClass::Discrete), ["conv"]);
     assert_eq!(stems_at(65, DeviceClass::Integrated), ["conv"]);
-    assert_eq!(stems_at(65, DeviceClass::Software), ["conv_direct", "shift_add"]);
+    assert_eq!(stems_at(65, DeviceClass::Software), ["conv_direct", "conv_shift_add"]);
     // What 18 taps contribute to 24 channels each is 1728 bytes a pixel.
     let graph = sum(Shape::new(1, 256, 41, 41), vec![dilated(21, 256, 6), dilated(21, 256, 12)]);
-    for (room, expected) in [(0, &["conv", "shift_add"][..]), (1, &["conv"])] {
+    for (room, expected) in [(0, &["conv", "conv_shift_add"][..]), (1, &["conv"])] {
         let max_binding = 41 * 41 * 1728 - room;
         let profile = DeviceProfile { max_binding, ..DeviceProfile::portable(DeviceClass::Discrete) };
         assert_eq!(stems(&Plan::new(&graph, &profile, &PlanOptions::default()).unwrap()), expected);

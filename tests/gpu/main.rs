@@ -1,34 +1,8 @@
-//! Tests on a GPU: `WGPU_ADAPTER_NAME` chooses it. No adapter is a failure;
-//! `SPP_IGNORE_GPU_TESTS=1 scripts/test` leaves this binary out, and says so.
+//! Tests on a GPU, a file for each shader, operation and subject: `WGPU_ADAPTER_NAME` chooses the adapter. No adapter is
+//! a failure; `SPP_IGNORE_GPU_TESTS=1 scripts/test` leaves this binary out, and says so.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "../graphs.rs"]
 mod graphs;
-mod harness;
 
-mod add;
-mod affine_activation;
-mod blocks;
-mod concat;
-mod controls;
-mod conv;
-mod conv_choice;
-mod conv_direct;
-mod conv_grouped;
-mod conv_shift_add;
-mod conv_subgroup;
-mod conv_sum;
-mod global_pool;
-mod layout;
-mod linear;
-mod max_pool;
-mod max_pool_cascade;
-mod max_pool_cascade_strip;
-mod passes;
-mod peak;
-mod pyramid_pool;
-mod resize;
-mod runs;
-mod softmax;
-mod split_sums;
-mod trusted;
+automod::dir!("tests/gpu");

@@ -79,10 +79,18 @@ fn tiles_meet_without_a_seam() {
 }
 
 #[test]
-fn a_reach_beyond_the_tiles_makes_a_dispatch_a_pool() {
-    let cascade = MaxPoolCascade { kernel: 9, times: 4 };
-    let x = |h, w| Shape::new(2, 6, h, w);
-    let graph = |shape| graph(shape, |graph, x| graph.max_pool_cascade("cascade", x, cascade).unwrap());
-    assert_eq!(stems_for_a_gpu(&graph(x(28, 32))), ["max_pool_cascade"]);
-    assert_eq!(stems_for_a_gpu(&graph(x(29, 33))), ["max_pool"; 4]);
+fn a_reach_beyond_the_tiles_takes_more_dispatches() {
+    let stems = |kernel, times, h, w| {
+        let cascade = MaxPoolCascade { kernel, times };
+        stems_for_a_gpu(&graph(Shape::new(2, 6, h, w), |graph, x| {
+            let pools = graph.max_pool_cascade("cascade", x, cascade).unwrap();
+            graph.concat("cat", &[x, pools]).unwrap()
+        }))
+    };
+    assert_eq!(stems(9, 4, 28, 32), ["max_pool_cascade"]);
+    // A reach of 4 for each pool: 3 at once, then another.
+    assert_eq!(stems(9, 4, 29, 33), ["max_pool_cascade"; 2]);
+    // No tile holds a reach of 16. The input lies beside the results: what is not the last goes by way of another buffer.
+    assert_eq!(stems(33, 1, 29, 33), ["max_pool", "concat"]);
+    assert_eq!(stems(33, 2, 29, 33), ["max_pool", "concat", "max_pool"]);
 }

@@ -1,4 +1,6 @@
-// BN-fused activation, NHWC: y[pixel, c] = act(scale[c] * x[pixel, c] + shift[c]).
+// A function of each value, NHWC: y[pixel, c] = act(combine(a[pixel, c])). A piece says what `combine` is:
+//   combine_affine: scale[c] * a[pixel, c] + shift[c]
+//   combine_add:    scale * a[pixel, c] + b[pixel, c]
 // One invocation makes four channels of one pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 
@@ -6,20 +8,21 @@ struct Params {
     len: u32, // vec4s to write: pixels * channels4
     channels: u32,
     channels4: u32,
-    x_offset: u32, // slices, in vec4s: first channel, and distance from pixel to pixel
-    x_stride: u32,
+    a_offset: u32, // slices, in vec4s: first channel, and distance from pixel to pixel
+    a_stride: u32,
+    b_offset: u32, // 0 where there is no second operand
+    b_stride: u32,
     y_offset: u32,
     y_stride: u32,
+    scale: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> scale: array<vec4f>;
-@group(0) @binding(2) var<storage, read> shift: array<vec4f>;
+@group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(WG_SIZE)
-fn affine_activation(
+fn elementwise(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
@@ -30,7 +33,7 @@ fn affine_activation(
     }
     let c = i % params.channels4;
     let pixel = i / params.channels4;
-    let v = fma(scale[c], x[params.x_offset + pixel * params.x_stride + c], shift[c]);
+    let v = combine(a[params.a_offset + pixel * params.a_stride + c], pixel, c);
     let kept = keep_lanes(activate(v, ACTIVATION, SLOPE), c * 4u, params.channels);
     y[params.y_offset + pixel * params.y_stride + c] = kept;
 }
