@@ -49,10 +49,8 @@ pub struct Node {
 impl Node {
     /// The convolution of a node that does nothing behind it: no activation, no residual. Passes may take it over.
     pub(crate) fn bare_conv(&self) -> Option<&Conv> {
-        match &self.op {
-            Op::Conv(conv) if conv.activation == Activation::None && self.inputs.len() == 1 => Some(conv),
-            _ => None,
-        }
+        let Op::Conv(conv) = &self.op else { return None };
+        (conv.activation == Activation::None && self.inputs.len() == 1).then_some(conv)
     }
 }
 

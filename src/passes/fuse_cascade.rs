@@ -45,12 +45,9 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
 /// The radius of a stride-1 pool that keeps the extent.
 fn radius(graph: &Graph, id: NodeId) -> Result<Option<(u32, NodeId)>> {
     let node = graph.node(id)?;
-    Ok(match node.op {
-        Op::MaxPool(pool) if pool.kernel[0] % 2 == 1 && pool == MaxPool::same(pool.kernel[0]) => {
-            Some((pool.kernel[0] / 2, node.inputs[0]))
-        }
-        _ => None,
-    })
+    let Op::MaxPool(pool) = node.op else { return Ok(None) };
+    let keeps_extent = pool.kernel[0] % 2 == 1 && pool == MaxPool::same(pool.kernel[0]);
+    Ok(keeps_extent.then_some((pool.kernel[0] / 2, node.inputs[0])))
 }
 
 /// Follows chained pools to what the first of them reads; radii add up.

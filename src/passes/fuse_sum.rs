@@ -64,18 +64,18 @@ impl Tree<'_> {
         if !root && self.readers[id.index()] != 1 {
             return Ok(false);
         }
-        match &node.op {
-            Op::Add(add) if root || add.activation == Activation::None => {
-                self.inner.push(id);
-                Ok(self.collect(node.inputs[0], scale * add.scale, false)?
-                    && self.collect(node.inputs[1], scale, false)?)
-            }
-            Op::Conv(_) if node.bare_conv().is_some_and(|conv| conv.groups == 1) => {
-                self.leaves.push(Leaf { conv: id, scale });
-                Ok(true)
-            }
-            _ => Ok(false),
+        if let Op::Add(add) = &node.op
+            && (root || add.activation == Activation::None)
+        {
+            self.inner.push(id);
+            return Ok(self.collect(node.inputs[0], scale * add.scale, false)?
+                && self.collect(node.inputs[1], scale, false)?);
         }
+        let is_leaf = node.bare_conv().is_some_and(|conv| conv.groups == 1);
+        if is_leaf {
+            self.leaves.push(Leaf { conv: id, scale });
+        }
+        Ok(is_leaf)
     }
 
     fn inputs(&self) -> usize {

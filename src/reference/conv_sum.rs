@@ -9,8 +9,7 @@ use crate::tensor::Shape;
 pub(super) fn conv_sum(op: &ConvSum, inputs: &[&Values], out: Shape) -> Values {
     let mut terms = op.terms.iter().zip(inputs).map(|(term, x)| conv::conv(term, x, None, out));
     let bounded = inputs.iter().all(|x| x.bounded());
-    let empty = Values { shape: out, values: Vec::new(), bound: Vec::new() };
-    let mut sum = terms.next().unwrap_or(empty);
+    let mut sum = terms.next().expect("ConvSum::output_shape refuses a sum of no terms");
     for term in terms {
         for i in 0..sum.values.len() {
             sum.values[i] += term.values[i];

@@ -139,7 +139,8 @@ fn evaluate(
     let mut results: Vec<Option<Values>> = Vec::with_capacity(graph.nodes().len());
     for node in graph.nodes() {
         let operands: Vec<&Values> = node.inputs.iter().filter_map(|id| results[id.index()].as_ref()).collect();
-        let result = compute(node, &operands, || inputs.next().map(|tensor| input(tensor, bounded)))?;
+        let next = || input(inputs.next().expect("check_inputs compared their number"), bounded);
+        let result = compute(node, &operands, next);
         results.push(Some(result));
         for id in &node.inputs {
             if read(id.index()) {
@@ -150,28 +151,25 @@ fn evaluate(
     Ok(results)
 }
 
-fn compute(node: &Node, operands: &[&Values], input: impl FnOnce() -> Option<Values>) -> Result<Values> {
+/// The graph has checked how many operands each node has, and [`check_inputs`] how many inputs there are.
+fn compute(node: &Node, xs: &[&Values], mut input: impl FnMut() -> Values) -> Values {
     let out = node.shape;
-    let result = match (&node.op, operands) {
-        (Op::Input, []) => input(),
-        (Op::Conv(op), [x]) => Some(conv::conv(op, x, None, out)),
-        (Op::Conv(op), [x, residual]) => Some(conv::conv(op, x, Some(residual), out)),
-        (Op::ConvSum(op), xs) if xs.len() == op.terms.len() => Some(conv_sum::conv_sum(op, xs, out)),
-        (Op::MaxPool(op), [x]) => Some(max_pool::max_pool(op, x, out)),
-        (Op::MaxPoolCascade(op), [x]) => Some(max_pool_cascade::max_pool_cascade(op, x, out)),
-        (Op::PyramidPool(op), [x]) => Some(pyramid_pool::pyramid_pool(op, x, out)),
-        (Op::Concat(_), parts) => Some(concat::concat(parts, out)),
-        (Op::AffineActivation(op), [x]) => Some(affine_activation::affine_activation(op, x)),
-        (Op::Add(op), [a, b]) => Some(add::add(op, a, b)),
-        (Op::Linear(op), [x]) => Some(linear::linear(op, x, out)),
-        (Op::Softmax(op), [x]) => Some(softmax::softmax(op, x)),
-        (Op::GlobalPool(op), [x]) => Some(global_pool::global_pool(op, x, out)),
-        (Op::Resize(op), [x]) => Some(resize::resize(op, x, out)),
-        (Op::Layout(_), [x]) => Some(layout::layout(x, out)),
-        _ => None,
-    };
-    let (op, name) = (node.op.stem(), &node.name);
-    result.ok_or_else(|| Error::Graph(format!("{op} '{name}' cannot take {} operands", operands.len())))
+    match &node.op {
+        Op::Input => input(),
+        Op::Add(op) => add::add(op, xs[0], xs[1]),
+        Op::AffineActivation(op) => affine_activation::affine_activation(op, xs[0]),
+        Op::Concat(_) => concat::concat(xs, out),
+        Op::Conv(op) => conv::conv(op, xs[0], xs.get(1).copied(), out),
+        Op::ConvSum(op) => conv_sum::conv_sum(op, xs, out),
+        Op::GlobalPool(op) => global_pool::global_pool(op, xs[0], out),
+        Op::Layout(_) => layout::layout(xs[0], out),
+        Op::Linear(op) => linear::linear(op, xs[0], out),
+        Op::MaxPool(op) => max_pool::max_pool(op, xs[0], out),
+        Op::MaxPoolCascade(op) => max_pool_cascade::max_pool_cascade(op, xs[0], out),
+        Op::PyramidPool(op) => pyramid_pool::pyramid_pool(op, xs[0], out),
+        Op::Resize(op) => resize::resize(op, xs[0], out),
+        Op::Softmax(op) => softmax::softmax(op, xs[0]),
+    }
 }
 
 fn input(tensor: &Tensor, bounded: bool) -> Values {

@@ -38,13 +38,13 @@ fn all(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<ConvVariant> {
     // One of the tiles will do for software adapters, to which workgroup memory is no faster and barriers are dear.
     let software = profile.class == DeviceClass::Software;
     let tiles = Tile::ALL.into_iter().filter(|tile| tile::fits(*tile, profile) && (!software || *tile == Tile::MEDIUM));
-    let rows = if subgroup::lanes(profile).is_some() { 1..=subgroup::MAX_ROWS } else { 1..=0 };
+    let has_lanes = subgroup::lanes(profile).is_some();
     let tiled = matches!(kernel, ConvKernel::Auto | ConvKernel::Tiled);
-    let by_subgroup = kernel == ConvKernel::Subgroup || kernel == ConvKernel::Auto && software;
+    let by_subgroup = has_lanes && (kernel == ConvKernel::Subgroup || kernel == ConvKernel::Auto && software);
     let direct = matches!(kernel, ConvKernel::Auto | ConvKernel::Direct);
     let mut variants = Vec::new();
     variants.extend(tiles.map(ConvVariant::Tiled).filter(|_| tiled));
-    variants.extend(rows.map(|rows| ConvVariant::Subgroup { rows }).filter(|_| by_subgroup));
+    variants.extend((1..=subgroup::MAX_ROWS).map(|rows| ConvVariant::Subgroup { rows }).filter(|_| by_subgroup));
     variants.extend(direct.then_some(ConvVariant::Direct));
     variants
 }
