@@ -18,19 +18,34 @@
 //! | [`Gpu`] | adapter, device, queue, limits, compiled kernels; ours, or the app's own | yes |
 //! | [`Program`] | a plan made real on a device: `run`, `run_async`, `record` | yes |
 //!
-//! - [`ops`] has a file for each operation: attributes, shape rule, the shader's parameters, how it is planned. Its
-//!   shader, reference, GPU test share its name. Start with `max_pool`: `shaders/max_pool.wgsl`,
-//!   `src/ops/max_pool.rs`, `src/reference/max_pool.rs`, `tests/gpu/max_pool.rs`.
-//! - [`blocks`] builds the published systems out of operations, each by its `state_dict` keys.
-//! - [`plan`] has a file for each pass. On the GPU tensors are NHWC, channels padded to a multiple of four with zeros; a
-//!   tensor is a [`plan::Slice`] of a buffer, so that concatenation costs nothing where producers write in place.
-//! - [`mod@reference`] is the truth: plain loops in `f64`, with the error that `f32` may have beside each value. It shares
-//!   the `Graph` with the planner, and nothing else.
-//! - [`detection`] turns RFBNet's output into boxes, on the CPU. [`case`] reads files of weights, input and expected
-//!   output, and lists the published shapes.
+//! # Layers
 //!
-//! No module uses one to its right in that table. Every function that can fail returns [`Result`]; an [`Error`] names
-//! the node, both shapes or the limit, and a remedy. All `unsafe` is in `src/gpu/trusted.rs`.
+//! Each module uses only those above it in this table, which begins at the ground:
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`error`], [`tensor`] | [`Error`], which names the node, both shapes or the limit, and a remedy; [`Shape`], [`Tensor`] |
+//! | [`ops`] | what an operation is: attributes, shape rule, what it costs and sees; one file each |
+//! | [`graph`] | nodes and their builders, the cost of a whole graph, graphs as text and drawing |
+//! | [`weights`], [`blocks`] | files of weights; the published systems built out of operations, by their `state_dict` keys |
+//! | [`mod@reference`] | the truth: plain loops in `f64`, one file per operation, with the error that `f32` may have beside each value |
+//! | [`detection`], [`case`] | RFBNet's output as boxes; files of weights, input and expected output, and the published shapes |
+//! | [`plan`] | nouns: dispatches, buffers, slices, shaders, options, chosen kernels; and a builder for them |
+//! | [`kernels`] | how operations become dispatches: one file per shader of `shaders/` |
+//! | `passes` | from graph to plan: passes over the graph, placement of results, lowering |
+//! | [`gpu`] | devices, programs, compiled pipelines, transfers, timestamps; all `unsafe` is in `src/gpu/trusted.rs` |
+//! | [`mod@bench`] | measuring: statistics, rooflines, tuning |
+//!
+//! `reference` shares the graph with the planner, and nothing of `plan`, `kernels` and `passes`. The command line,
+//! `src/bin/spp`, stands on top of them all.
+//!
+//! On the GPU tensors are NHWC, with channels padded to a multiple of four by zeros. A tensor is a [`plan::Slice`] of a
+//! buffer, so that concatenation costs nothing if producers write in place.
+//!
+//! An operation, its reference, its shader, its kernel and its GPU test have one name. To see how they fit together,
+//! read `src/ops/max_pool.rs`, `shaders/max_pool.wgsl`, `src/kernels/max_pool.rs` and `tests/gpu/max_pool.rs`.
+//!
+//! Every function that can fail returns [`Result`].
 
 pub mod bench;
 pub mod blocks;

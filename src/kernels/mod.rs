@@ -1,5 +1,5 @@
 //! How operations become dispatches: a file for each shader, with its `Params`, how weights are packed for it, and how
-//! it is bound and counted. [`contract`] says what each needs of its operands' memory, and what it makes of them.
+//! it is bound and counted. `contract` says what each operation needs of its operands' memory, and what form its result has.
 
 use std::slice::from_ref;
 
