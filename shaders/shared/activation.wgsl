@@ -6,6 +6,7 @@ fn activate(v: vec4f, activation: u32, slope: f32) -> vec4f {
         case 2u: { return select(v, v * slope, v < vec4f(0.0)); } // LeakyReLU
         case 3u: { return v / (1.0 + exp(-v)); } // SiLU
         case 4u: { return keep_nan(v, 1.0 / (1.0 + exp(-v))); } // sigmoid
+        case 5u: { return v * (clamp(v + 3.0, vec4f(0.0), vec4f(6.0)) / 6.0); } // Hardswish
         default: { return v; }
     }
 }

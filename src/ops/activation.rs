@@ -19,11 +19,14 @@ pub enum Activation {
     Silu,
     /// `1 / (1 + exp(-x))`
     Sigmoid,
+    /// `x * clamp(x + 3, 0, 6) / 6`, as `torch.nn.Hardswish`
+    Hardswish,
 }
 
 impl Activation {
     /// Every one of them, each with a parameter that shows.
-    pub const ALL: [Self; 5] = [Self::None, Self::Relu, Self::LeakyRelu(0.2), Self::Silu, Self::Sigmoid];
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::Relu, Self::LeakyRelu(0.2), Self::Silu, Self::Sigmoid, Self::Hardswish];
 
     /// Its number in `shaders/shared/activation.wgsl`, its name, and its value at `x` by definition.
     fn row(self, x: f64) -> (u32, &'static str, f64) {
@@ -33,6 +36,7 @@ impl Activation {
             Self::LeakyRelu(slope) => (2, "leaky relu", if x > 0.0 { x } else { f64::from(slope) * x }),
             Self::Silu => (3, "silu", x / (1.0 + (-x).exp())),
             Self::Sigmoid => (4, "sigmoid", 1.0 / (1.0 + (-x).exp())),
+            Self::Hardswish => (5, "hardswish", x * ((x + 3.0).clamp(0.0, 6.0) / 6.0)),
         }
     }
 

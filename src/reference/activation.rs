@@ -11,6 +11,8 @@ pub(super) fn activate(activation: Activation, x: f64, bound: f64) -> (f64, f64)
         Activation::LeakyRelu(slope) => (f64::from(slope).abs().max(1.0), U * value.abs()),
         Activation::Silu => (1.1, x.abs() * sigmoid_error(x) + U * value.abs()),
         Activation::Sigmoid => (0.25, sigmoid_error(x)),
+        // A sum, a division of 2.5 ULP and a product.
+        Activation::Hardswish => (1.5, 7.0 * U * value.abs()),
     };
     (value, finite_bound(x, lipschitz * bound + own))
 }
@@ -47,6 +49,8 @@ mod tests {
         assert_eq!(value(Activation::Sigmoid, f64::NEG_INFINITY), 0.0);
         assert_eq!(value(Activation::Silu, -1e4), 0.0);
         assert_eq!(value(Activation::Silu, f64::INFINITY), f64::INFINITY);
+        assert_eq!(value(Activation::Hardswish, -1.0), -1.0 / 3.0);
+        assert_eq!([-3.5, -3.0, 0.0, 3.0, 7.0].map(|x| value(Activation::Hardswish, x)), [0.0, 0.0, 0.0, 3.0, 7.0]);
     }
 
     #[test]
@@ -77,6 +81,7 @@ mod tests {
                     }
                     Activation::Silu => x / (1.0 + (-x).exp()),
                     Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+                    Activation::Hardswish => x * ((x + 3.0).clamp(0.0, 6.0) / 6.0),
                 };
                 assert!((f64::from(got) - want).abs() <= bound, "{activation:?}({x}) = {got}, want {want}");
                 let shifted = activate(activation, f64::from(x) + 0.01, 0.0).0;
