@@ -4,10 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Error, Result};
-use crate::ops::{
-    Activation, Add, AffineActivation, Concat, Conv, ConvSum, GlobalPool, Layout, Linear, MaxPool, MaxPoolCascade,
-    Operand, PyramidPool, Resize, Softmax, operations,
-};
+use crate::ops::{self, Activation, Concat, Conv, Operand, operations};
 use crate::tensor::Shape;
 
 mod cost;
@@ -250,14 +247,14 @@ impl Graph {
 macro_rules! builder {
     ($stem:ident $Op:ident ()) => {};
     ($stem:ident $Op:ident ($($x:ident),*)) => {
-        #[doc = concat!("Adds a node: see [`", stringify!($Op), "`]. Errors: those of [`Graph::apply`].")]
-        pub fn $stem(&mut self, name: impl Into<String>, $($x: NodeId,)* op: $Op) -> Result<NodeId> {
+        #[doc = concat!("Adds a node: see [`", stringify!($Op), "`](ops::", stringify!($Op), "). Errors: those of [`Graph::apply`].")]
+        pub fn $stem(&mut self, name: impl Into<String>, $($x: NodeId,)* op: ops::$Op) -> Result<NodeId> {
             self.apply(name, op, &[$($x),*])
         }
     };
     ($stem:ident $Op:ident [$inputs:ident]) => {
-        #[doc = concat!("Adds a node: see [`", stringify!($Op), "`]. Errors: those of [`Graph::apply`].")]
-        pub fn $stem(&mut self, name: impl Into<String>, $inputs: &[NodeId], op: $Op) -> Result<NodeId> {
+        #[doc = concat!("Adds a node: see [`", stringify!($Op), "`](ops::", stringify!($Op), "). Errors: those of [`Graph::apply`].")]
+        pub fn $stem(&mut self, name: impl Into<String>, $inputs: &[NodeId], op: ops::$Op) -> Result<NodeId> {
             self.apply(name, op, $inputs)
         }
     };
@@ -275,6 +272,7 @@ operations!(builders);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::MaxPool;
 
     fn x(graph: &mut Graph) -> NodeId {
         graph.input("x", Shape::new(1, 8, 6, 5)).unwrap()

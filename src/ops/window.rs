@@ -37,7 +37,7 @@ pub(super) struct Axis {
 
 impl Axis {
     /// Extent of the window, dilation included. Saturates: two 32-bit attributes multiply beyond 63 bits.
-    fn window(&self) -> i64 {
+    pub(super) fn window(&self) -> i64 {
         (i64::from(self.kernel) - 1).saturating_mul(self.dilation.into()).saturating_add(1)
     }
 
