@@ -96,7 +96,7 @@ pub(crate) fn sppf(shape: Shape, hidden: u32, chained: bool) -> Graph {
 pub(crate) type Consumer = (&'static str, fn(&mut Graph, NodeId) -> NodeId);
 
 /// Every operation, in each form that the planner treats differently. Benches take them, too.
-pub(crate) const CONSUMERS: [Consumer; 25] = [
+pub(crate) const CONSUMERS: [Consumer; 27] = [
     ("add", |g, x| g.add("y", x, x, Add { scale: 0.5, activation: Activation::None }).unwrap()),
     ("add of other runs", |g, x| {
         let c = channels(g, x);
@@ -107,6 +107,11 @@ pub(crate) const CONSUMERS: [Consumer; 25] = [
     ("affine_activation", |g, x| g.affine_activation("y", x, affine(channels(g, x), Activation::Silu)).unwrap()),
     ("affine_activation, sigmoid", |g, x| {
         g.affine_activation("y", x, affine(channels(g, x), Activation::Sigmoid)).unwrap()
+    }),
+    ("avg_pool", |g, x| g.avg_pool("y", x, AvgPool::new([3, 2])).unwrap()),
+    ("avg_pool, dilated", |g, x| {
+        let pool = AvgPool { dilation: [2, 1], padding: Padding::symmetric(1, 1), ..AvgPool::new([2, 2]) };
+        g.avg_pool("y", x, AvgPool { count_include_pad: false, ..pool }).unwrap()
     }),
     ("concat", |g, x| {
         let pooled = g.max_pool("pooled", x, MaxPool::same(3)).unwrap();

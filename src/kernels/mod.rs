@@ -8,6 +8,7 @@ use crate::ops::{Activation, Op, SoftmaxAxis};
 use crate::plan::{Builder, Constant, Order, Shader, Slice, joined};
 use crate::tensor::Shape;
 
+pub(crate) mod avg_pool;
 pub(crate) mod concat;
 pub(crate) mod conv;
 pub(crate) mod elementwise;
@@ -24,8 +25,9 @@ pub(crate) mod softmax;
 use conv::{Job, Parts};
 
 /// Every shader that computes.
-pub fn shaders() -> [&'static Shader; 16] {
+pub fn shaders() -> [&'static Shader; 17] {
     [
+        &avg_pool::SHADER,
         &concat::SHADER,
         &conv::tile::SHADER,
         &conv::direct::SHADER,
@@ -101,10 +103,16 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
         operands: all(Needs::ResultRuns),
         result: if activation.at(0.0) == 0.0 { same_runs() } else { Form::whole(y) },
     };
+    let windowed = |dilation: [u32; 2]| Contract {
+        operands: all(Needs::ResultRuns),
+        result: if dilation == [1, 1] { same_runs() } else { Form::whole(y) },
+    };
     match op {
         Op::Input => Contract { operands: Vec::new(), result: Form::whole(y) },
         Op::Add(add) => elementwise(add.activation),
         Op::AffineActivation(affine) => elementwise(affine.activation),
+        // A dilated window may miss the image, and then has no mean.
+        Op::AvgPool(pool) => windowed(pool.dilation),
         Op::Concat(_) if operands.iter().all(|(form, _)| form.order == Order::Nchw) => {
             Contract { operands: all(Needs::Nchw), result: Form::nchw(y) }
         }
@@ -120,11 +128,8 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
         Op::GlobalPool(_) | Op::Resize(_) => Contract { operands: all(Needs::Nhwc), result: same_runs() },
         Op::Layout(_) => Contract { operands: all(Needs::Nhwc), result: Form::nchw(y) },
         Op::Linear(_) => Contract { operands: all(Needs::Nhwc), result: Form::whole(y) },
-        // Where a dilated window misses the image, its maximum is no zero.
-        Op::MaxPool(pool) => Contract {
-            operands: all(Needs::ResultRuns),
-            result: if pool.dilation == [1, 1] { same_runs() } else { Form::whole(y) },
-        },
+        // The maximum of a dilated window that misses the image is no zero.
+        Op::MaxPool(pool) => windowed(pool.dilation),
         Op::MaxPoolCascade(cascade) => Contract {
             operands: all(Needs::Nhwc),
             result: Form::nhwc(joined(runs(&operands[0]).repeat(cascade.times as usize))),
@@ -160,6 +165,7 @@ pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Vec<Option
             Op::Input => {}
             Op::Add(op) => elementwise::plan_add(builder, node, op, &xs[0], &xs[1], &y),
             Op::AffineActivation(op) => elementwise::plan_affine(builder, node, op, &xs[0], &y),
+            Op::AvgPool(op) => avg_pool::plan(builder, node, op, &xs[0], &y),
             Op::Concat(_) => concat::plan(builder, node, &xs, &y),
             Op::Conv(conv) => {
                 jobs.push(Job::new(node, from_ref(conv), conv.activation, xs, y, reader_adds));

@@ -10,6 +10,7 @@ use crate::tensor::Shape;
 mod activation;
 mod add;
 mod affine_activation;
+mod avg_pool;
 mod concat;
 mod conv;
 mod conv_sum;
@@ -26,6 +27,7 @@ mod window;
 pub use activation::Activation;
 pub use add::Add;
 pub use affine_activation::AffineActivation;
+pub use avg_pool::AvgPool;
 pub use concat::Concat;
 pub use conv::Conv;
 pub use conv_sum::ConvSum;
@@ -46,6 +48,7 @@ macro_rules! operations {
         $make! {
             add: Add(a, b),
             affine_activation: AffineActivation(x),
+            avg_pool: AvgPool(x),
             concat: Concat(),
             conv: Conv(x),
             conv_sum: ConvSum[inputs],

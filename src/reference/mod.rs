@@ -23,6 +23,7 @@ use crate::tensor::{Shape, Tensor};
 mod activation;
 mod add;
 mod affine_activation;
+mod avg_pool;
 mod compare;
 mod concat;
 mod conv;
@@ -158,6 +159,7 @@ fn compute(node: &Node, xs: &[&Values], mut input: impl FnMut() -> Values) -> Va
         Op::Input => input(),
         Op::Add(op) => add::add(op, xs[0], xs[1]),
         Op::AffineActivation(op) => affine_activation::affine_activation(op, xs[0]),
+        Op::AvgPool(op) => avg_pool::avg_pool(op, xs[0], out),
         Op::Concat(_) => concat::concat(xs, out),
         Op::Conv(op) => conv::conv(op, xs[0], xs.get(1).copied(), out),
         Op::ConvSum(op) => conv_sum::conv_sum(op, xs, out),

@@ -1,0 +1,65 @@
+// Average pooling, NHWC: y[n,oy,ox,c] = the mean of x[n,iy,ix,c] over the window; padding counts as zeros, or not at all.
+// One invocation makes four channels of one output pixel.
+// Dispatch: ceil(len / WG_SIZE) workgroups.
+
+struct Params {
+    len: u32, // vec4s to write: n * out_h * out_w * channels4
+    channels: u32,
+    channels4: u32,
+    in_h: u32,
+    in_w: u32,
+    out_h: u32,
+    out_w: u32,
+    x_offset: u32, // slices, in vec4s: first channel, and distance from pixel to pixel
+    x_stride: u32,
+    y_offset: u32,
+    y_stride: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WG_SIZE)
+fn avg_pool(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = workgroup_index(workgroup, groups) * WG_SIZE + lane;
+    if i >= params.len {
+        return;
+    }
+    let c = i % params.channels4;
+    let pixel = i / params.channels4;
+    let ox = pixel % params.out_w;
+    let oy = pixel / params.out_w % params.out_h;
+    let n = pixel / (params.out_w * params.out_h);
+
+    // The window's corner may lie in the padding; clip it to the image once.
+    let y0 = i32(oy * STRIDE_H) - i32(PAD_TOP);
+    let x0 = i32(ox * STRIDE_W) - i32(PAD_LEFT);
+    let ky_begin = first_tap(y0, DILATION_H);
+    let kx_begin = first_tap(x0, DILATION_W);
+    let ky_end = end_tap(y0, DILATION_H, KERNEL_H, params.in_h);
+    let kx_end = end_tap(x0, DILATION_W, KERNEL_W, params.in_w);
+
+    var sum = vec4f(0.0);
+    for (var ky = ky_begin; ky < ky_end; ky++) {
+        let iy = u32(y0 + i32(ky * DILATION_H));
+        let row = (n * params.in_h + iy) * params.in_w;
+        for (var kx = kx_begin; kx < kx_end; kx++) {
+            let ix = u32(x0 + i32(kx * DILATION_W));
+            sum += x[params.x_offset + (row + ix) * params.x_stride + c];
+        }
+    }
+    // A window begins in the padding or behind it, and may end beyond the padding, where nothing counts.
+    var rows = max(ky_end, ky_begin) - ky_begin;
+    var columns = max(kx_end, kx_begin) - kx_begin;
+    if COUNT_INCLUDE_PAD {
+        rows = end_tap(y0, DILATION_H, KERNEL_H, params.in_h + PAD_BOTTOM);
+        columns = end_tap(x0, DILATION_W, KERNEL_W, params.in_w + PAD_RIGHT);
+    }
+    let mean = sum / f32(rows * columns);
+    y[params.y_offset + pixel * params.y_stride + c] = keep_lanes(mean, c * 4u, params.channels);
+}

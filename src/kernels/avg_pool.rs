@@ -1,0 +1,55 @@
+//! Average pooling. Attributes and truth are [`crate::ops::AvgPool`]'s; shader: `avg_pool`.
+
+use super::{WG_SIZE, workgroups};
+use crate::ops::{AvgPool, Padding};
+use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
+
+params! {
+    len: u32,
+    channels: u32,
+    channels4: u32,
+    in_h: u32,
+    in_w: u32,
+    out_h: u32,
+    out_w: u32,
+    x_offset: u32,
+    x_stride: u32,
+    y_offset: u32,
+    y_stride: u32,
+}
+
+pub(crate) static SHADER: Shader = Shader {
+    stem: "avg_pool",
+    text: shader!("avg_pool"),
+    extensions: &[],
+    pieces: &[piece!("index"), piece!("window"), piece!("lanes")],
+    params_binding: 2,
+    params: Params::FIELDS,
+    tables: &[],
+};
+
+/// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels.
+pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &AvgPool, x: &Slice, y: &Slice) {
+    let len = y.pixels() * y.channels4();
+    let params = Params {
+        len,
+        channels: y.lanes_to_keep(),
+        channels4: y.channels4(),
+        in_h: x.shape.h,
+        in_w: x.shape.w,
+        out_h: y.shape.h,
+        out_w: y.shape.w,
+        x_offset: x.offset4(),
+        x_stride: x.stride4(),
+        y_offset: y.offset4(),
+        y_stride: y.stride4(),
+    };
+    let &AvgPool { kernel, stride, padding, dilation, count_include_pad, .. } = pool;
+    let Padding { bottom, right, .. } = padding;
+    let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
+    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).window(kernel, stride, dilation, padding);
+    let step = step.constant("PAD_BOTTOM", Constant::U32(bottom)).constant("PAD_RIGHT", Constant::U32(right));
+    let step = step.constant("COUNT_INCLUDE_PAD", Constant::Bool(count_include_pad)).loops(kernel);
+    let taps = u64::from(kernel[0]) * u64::from(kernel[1]);
+    builder.push(step.flops(taps.saturating_mul(y.shape.len())));
+}

@@ -1,0 +1,98 @@
+//! The mean of each window.
+
+use std::ops::Range;
+
+use super::{U, Values, finite_bound, inside};
+use crate::ops::AvgPool;
+use crate::tensor::Shape;
+
+/// The sum of `n` values has `√Σ bound² + n·u·Σ|x|`; a division has 2.5 ULP.
+pub(super) fn avg_pool(op: &AvgPool, x: &Values, out: Shape) -> Values {
+    // The taps that lie within an extent that begins with the image, or with the padding before it.
+    let taps = |axis: usize, position: usize, before: u32, extent: u32| -> Range<usize> {
+        let origin = position as i64 * i64::from(op.stride[axis]) - i64::from(before);
+        let range = inside(origin, op.dilation[axis], extent);
+        range.start..range.end.min(op.kernel[axis] as usize)
+    };
+    let place = |axis: usize, position: usize, before: u32, tap: usize| {
+        position * op.stride[axis] as usize + tap * op.dilation[axis] as usize - before as usize
+    };
+    let pad = op.padding;
+    Values::from_fn(out, x.bounded(), |[n, c, oy, ox]| {
+        let (rows, columns) = (taps(0, oy, pad.top, x.shape.h), taps(1, ox, pad.left, x.shape.w));
+        let [mut sum, mut magnitude, mut carried] = [0.0; 3];
+        for ky in rows.clone() {
+            for kx in columns.clone() {
+                let (value, bound) = x.at([n, c, place(0, oy, pad.top, ky), place(1, ox, pad.left, kx)]);
+                sum += value;
+                magnitude += value.abs();
+                carried += bound * bound;
+            }
+        }
+        let count = if op.count_include_pad {
+            let padded_h = pad.top + x.shape.h + pad.bottom;
+            let padded_w = pad.left + x.shape.w + pad.right;
+            taps(0, oy, 0, padded_h).len() * taps(1, ox, 0, padded_w).len()
+        } else {
+            rows.len() * columns.len()
+        } as f64;
+        let mean = sum / count;
+        let own = count * U * magnitude / count + 5.0 * U * mean.abs();
+        (mean, finite_bound(mean, carried.sqrt() / count + own))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{apply, counting, tensor};
+    use super::*;
+    use crate::ops::Padding;
+
+    const ROW: AvgPool = AvgPool { stride: [1, 1], ..AvgPool::new([1, 2]) };
+
+    fn row(x: &[f32], pool: AvgPool) -> Vec<f64> {
+        let x = tensor([1, 1, 1, x.len() as u32], x);
+        apply(&x, |graph, x| graph.avg_pool("pool", x, pool)).values
+    }
+
+    #[test]
+    fn padding_counts_or_does_not() {
+        let padded = AvgPool { padding: Padding { left: 1, right: 1, ..Padding::default() }, ..ROW };
+        assert_eq!(row(&[2.0, 4.0, 8.0], padded), [1.0, 3.0, 6.0, 4.0]);
+        assert_eq!(row(&[2.0, 4.0, 8.0], AvgPool { count_include_pad: false, ..padded }), [2.0, 3.0, 6.0, 8.0]);
+    }
+
+    /// The last window leaves the padding, too: what is beyond never counts.
+    #[test]
+    fn nothing_beyond_the_padding_counts_in_ceil_mode() {
+        let pool = AvgPool { kernel: [1, 3], stride: [1, 2], ceil_mode: true, ..ROW };
+        assert_eq!(row(&[3.0, 6.0, 9.0, 12.0], pool), [6.0, 10.5]);
+        let padded = AvgPool { padding: Padding { right: 1, ..Padding::default() }, ..pool };
+        assert_eq!(row(&[3.0, 6.0, 9.0, 12.0, 15.0, 18.0], padded), [6.0, 12.0, 11.0]);
+        let stride = AvgPool { stride: [1, 3], kernel: [1, 4], ..padded };
+        assert_eq!(row(&[3.0, 6.0, 9.0, 12.0, 15.0], stride), [7.5, 9.0]);
+    }
+
+    #[test]
+    fn dilated_taps_may_all_miss_the_image() {
+        let pool = AvgPool { dilation: [1, 3], padding: Padding { left: 1, right: 1, ..Padding::default() }, ..ROW };
+        assert_eq!(row(&[5.0, 7.0], pool), [0.0]);
+        assert!(row(&[5.0, 7.0], AvgPool { count_include_pad: false, ..pool })[0].is_nan());
+        assert_eq!(row(&[1.0, 2.0, 3.0, 4.0, 5.0], AvgPool { dilation: [1, 2], ..ROW }), [2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn height_and_width_have_their_own_windows() {
+        // 1 2 3 / 4 5 6
+        let pool = AvgPool { kernel: [2, 1], stride: [1, 2], ..ROW };
+        let y = apply(&counting([1, 1, 2, 3]), |graph, x| graph.avg_pool("pool", x, pool));
+        assert_eq!(y.values, [2.5, 4.5]);
+        assert_eq!(y.bound, [5.0 * U + 5.0 * U * 2.5, 9.0 * U + 5.0 * U * 4.5]);
+    }
+
+    #[test]
+    fn independent_errors_of_the_operand_are_carried() {
+        let x = Values { shape: Shape::new(1, 1, 1, 2), values: vec![0.0; 2], bound: vec![3.0, 4.0] };
+        assert_eq!(avg_pool(&ROW, &x, Shape::new(1, 1, 1, 1)).bound, [2.5]);
+    }
+}
