@@ -1,4 +1,4 @@
-// Average pooling, NHWC: y[n,oy,ox,c] = the mean of x[n,iy,ix,c] over the window; padding counts as zeros, or not at all.
+// Average pooling, NHWC: y[n,oy,ox,c] = mean of x[n,iy,ix,c] over the window. Padding counts as zeros, or not at all.
 // One invocation makes four channels of one output pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 
