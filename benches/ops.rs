@@ -1,4 +1,4 @@
-//! Every operation at a shape of some network: `cargo bench --bench ops [-- NAME PART…]`.
+//! Every operation at a shape from some network: `cargo bench --bench ops [-- NAME PART…]`.
 
 use std::process::ExitCode;
 
