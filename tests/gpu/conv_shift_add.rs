@@ -1,4 +1,4 @@
-//! Convolutions made tap by tap: which ones, the edges, terms of different kernels.
+//! Convolutions computed tap by tap: which ones, the edges, terms of different kernels.
 
 use spp_wgpu::ops::{Activation, Conv, ConvSum, Padding};
 use spp_wgpu::plan::{ConvVariant, Tuning};
@@ -7,7 +7,7 @@ use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape, refe
 use crate::graphs::same_conv;
 use crate::harness::{Data, GPU, graph, random, run_plan, stems, wrong};
 
-/// Made tap by tap wherever that can be.
+/// Computed tap by tap wherever possible.
 fn planned(graph: &Graph) -> Plan {
     let mut tuning = Tuning::default();
     for step in Plan::new(graph, GPU.profile(), &PlanOptions::default()).unwrap().steps {
@@ -39,7 +39,7 @@ fn check(case: &str, graph: &Graph) {
 }
 
 #[test]
-fn few_channels_of_many_taps_are_its_own() {
+fn it_is_for_few_channels_and_many_taps() {
     let shape = Shape::new(1, 8, 9, 9);
     let shifts = |graph: &Graph| stems(&planned(graph)).contains(&"conv_shift_add");
     let takes = |conv: Conv| shifts(&graph(shape, |graph, x| graph.conv("conv", x, conv).unwrap()));
@@ -52,7 +52,7 @@ fn few_channels_of_many_taps_are_its_own() {
 }
 
 #[test]
-fn classifiers_of_long_sums_take_it_but_where_tiles_fill_a_gpu() {
+fn classifiers_with_long_sums_use_it_unless_tiles_fill_a_gpu() {
     let stems_at = |size, class| {
         let graph = sum(Shape::new(1, 256, size, size), vec![dilated(21, 256, 6), dilated(21, 256, 12)]);
         stems(&Plan::new(&graph, &DeviceProfile::portable(class), &PlanOptions::default()).unwrap())
@@ -61,7 +61,7 @@ fn classifiers_of_long_sums_take_it_but_where_tiles_fill_a_gpu() {
     assert_eq!(stems_at(200, DeviceClass::Discrete), ["conv"]);
     assert_eq!(stems_at(65, DeviceClass::Integrated), ["conv"]);
     assert_eq!(stems_at(65, DeviceClass::Software), ["conv_direct", "shift_add"]);
-    // What 18 taps contribute to 24 channels each is 1728 bytes a pixel.
+    // What 18 taps contribute to 24 channels each is 1728 bytes per pixel.
     let graph = sum(Shape::new(1, 256, 41, 41), vec![dilated(21, 256, 6), dilated(21, 256, 12)]);
     for (room, expected) in [(0, &["conv", "shift_add"][..]), (1, &["conv"])] {
         let max_binding = 41 * 41 * 1728 - room;
@@ -79,7 +79,7 @@ fn agrees_with_the_reference_at_the_edges() {
             check(&format!("{shape} to {out_c}"), &sum(shape, terms));
         }
     }
-    // Another extent than the input's.
+    // An extent other than the input's.
     for padding in [Padding::default(), Padding { top: 2, bottom: 1, left: 0, right: 3 }] {
         check(&format!("{padding:?}"), &sum(Shape::new(2, 6, 7, 10), vec![Conv { padding, ..same_conv(5, 6, 3) }]));
     }

@@ -79,7 +79,7 @@ fn tiles_meet_without_a_seam() {
 }
 
 #[test]
-fn a_reach_beyond_the_tiles_makes_a_dispatch_a_pool() {
+fn a_reach_beyond_the_tiles_makes_one_dispatch_per_pool() {
     let cascade = MaxPoolCascade { kernel: 9, times: 4 };
     let x = |h, w| Shape::new(2, 6, h, w);
     let graph = |shape| graph(shape, |graph, x| graph.max_pool_cascade("cascade", x, cascade).unwrap());

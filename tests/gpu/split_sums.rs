@@ -73,7 +73,7 @@ fn integers_are_exact() {
     }
 }
 
-/// Terms of different length: of the short ones, some parts have nothing.
+/// Terms of different length: some parts have nothing of the short ones.
 #[test]
 fn a_part_may_have_nothing_of_a_term() {
     let shapes = [(Shape::new(2, 670, 6, 5), 1), (Shape::new(2, 3, 6, 5), 3), (Shape::new(2, 70, 6, 5), 3)];
@@ -107,7 +107,7 @@ fn channels(tensor: &Tensor, first: u32, count: u32) -> Tensor {
     Tensor::new(Shape::new(n, count, h, w), (0..n).flat_map(of_image).copied().collect()).unwrap()
 }
 
-/// The map itself is right, and its pools are those of just these bits.
+/// The map itself is right, and its pools are those of exactly these bits.
 fn is_a_pyramid(shape: Shape, conv: &Conv, cascade: MaxPoolCascade, x_first: bool, input: Tensor) {
     let graph = pyramid(shape, conv, cascade, x_first);
     let want = reference::run_with_bounds(&graph, std::slice::from_ref(&input)).unwrap();
@@ -160,7 +160,7 @@ fn nan_and_infinities_stay_where_they_are() {
     }
 }
 
-/// Behind the cascade a convolution reads all four slices, padding included.
+/// After the cascade a convolution reads all four slices, padding included.
 #[test]
 fn sppf_is_right_and_the_same_each_time() {
     for (shape, hidden) in [(Shape::new(2, 260, 7, 6), 65), (Shape::new(1, 256, 20, 20), 64)] {
