@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Arguments that are no options: cargo adds `--bench`.
+/// Arguments that are not options: cargo adds `--bench`.
 fn filters() -> Vec<String> {
     std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect()
 }

@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let output = buffer("output", BufferUsages::STORAGE | BufferUsages::COPY_SRC);
     let readback = buffer("readback", BufferUsages::MAP_READ | BufferUsages::COPY_DST);
 
-    // Once: which buffers are meant. Then, each frame, the app records its own work around ours and submits it all.
+    // Once: which buffers to use. Then, each frame, the app records its own work around ours and submits it all.
     let bindings = program.bind(&[input.as_entire_buffer_binding()], &[output.as_entire_buffer_binding()])?;
     let mut encoder = device.create_command_encoder(&Default::default());
     encoder.copy_buffer_to_buffer(&frame, 0, &input, 0, BYTES);
@@ -55,20 +55,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     encoder.copy_buffer_to_buffer(&output, 0, &readback, 0, BYTES);
     queue.submit([encoder.finish()]);
 
-    // Waiting is the app's, too. One that draws the output or computes with it on the GPU need not wait at all.
+    // Waiting is up to the app, too. One that draws the output or computes with it on the GPU need not wait at all.
     let (sender, mapped) = mpsc::channel();
     readback.map_async(wgpu::MapMode::Read, .., move |result| {
-        // Nobody hears it only if `main` has failed already.
+        // It goes unheard only if `main` has already failed.
         let _unheard = sender.send(result);
     });
     device.poll(wgpu::PollType::wait_indefinitely())?;
     mapped.recv()??;
     let got = Tensor::new(SHAPE, bytemuck::pod_collect_to_vec(&readback.get_mapped_range(..)?))?;
 
-    // The reference computes in `f64`, and beside each value the error that `f32` may have.
+    // The reference computes in `f64`, and gives the error that `f32` may have in each value.
     let want = run_with_bounds(&graph, &[Tensor::new(SHAPE, image)?])?;
     let difference = compare(&got, &want[0])?;
-    println!("{}: {SHAPE}, largest difference to the reference {:.1e}", gpu.info().name, difference.max_abs);
+    println!("{}: {SHAPE}, largest difference from the reference {:.1e}", gpu.info().name, difference.max_abs);
     if !difference.passes() {
         return Err(format!("that is too much: {difference}").into());
     }

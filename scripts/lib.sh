@@ -1,7 +1,7 @@
 # What scripts share; sourced, not run.
 # shellcheck shell=bash
 
-# Mesa's layer that chooses among drivers prints errors about Wayland where there is no desktop; wgpu chooses itself.
+# Mesa's layer that chooses among drivers prints errors about Wayland if there is no desktop; wgpu chooses itself.
 export NODEVICE_SELECT=1
 
 note() {
@@ -26,7 +26,7 @@ as_root() {
     if ((EUID == 0)); then "$@"; else sudo "$@"; fi
 }
 
-# Installs what the machine lacks to build and to run; where that fails, says what is missing and goes on.
+# Installs what the machine lacks to build and to run; if that fails, says what is missing and goes on.
 prepare() {
     local -a packages=()
     command -v cc >/dev/null || packages+=(gcc libc6-dev)

@@ -15,7 +15,7 @@ use crate::tensor::{Shape, Tensor};
 use crate::weights::Weights;
 use crate::weights::random::Random;
 
-/// A block with weights, an input and the outputs that are true for it. In the file: metadata `block` and `args`
+/// A block with weights, an input and the correct outputs for it. In the file: metadata `block` and `args`
 /// (JSON), tensors `input`, `output` or `output.*`, and `weights.<state_dict key>`.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -31,8 +31,8 @@ pub struct Case {
 }
 
 impl Case {
-    /// Reads a case file. Errors: [`Error::File`] where it is no safetensors file or lacks a part of a case, holds a
-    /// tensor that is none, or a tensor whose rank fits no output.
+    /// Reads a case file. Errors: [`Error::File`] if it is not a safetensors file, lacks a part of a case, or holds a
+    /// tensor that is not part of a case or whose rank fits no output.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::new(Weights::open(path)?).map_err(|e| match e {
@@ -44,7 +44,7 @@ impl Case {
     fn new(weights: Weights) -> Result<Self> {
         let metadata = |key: &str| {
             let text = weights.metadata(key).map(String::from);
-            text.ok_or_else(|| Error::data("case", format!("metadata '{key}' is missing; is it a file of weights?")))
+            text.ok_or_else(|| Error::data("case", format!("metadata '{key}' is missing; is it a weights file?")))
         };
         let block = metadata("block")?;
         let args = serde_json::from_str(&metadata("args")?).map_err(|e| Error::data("args", e.to_string()))?;
@@ -52,7 +52,7 @@ impl Case {
         let mut outputs = Vec::new();
         for key in weights.keys().filter(|key| !key.starts_with("weights.")) {
             if key != "input" && key != "output" && !key.starts_with("output.") {
-                return Err(Error::data(format!("tensor '{key}'"), "is no part of a case; is it a file of weights?"));
+                return Err(Error::data(format!("tensor '{key}'"), "is not part of a case; is it a weights file?"));
             }
             let (dims, values) = weights.tensor(key)?;
             let tensor = Tensor::new(shape(key, &dims)?, values)?;
@@ -83,20 +83,20 @@ fn shape(key: &str, dims: &[u32]) -> Result<Shape> {
     }
 }
 
-/// Writes tensors (key, dimensions, values) as a safetensors file: to a temporary name beside it first, so that no half
-/// of a file is left. Errors: values that do not fill their dimensions, a file that exists where `force` is not
+/// Writes tensors (key, dimensions, values) as a safetensors file: to a temporary file beside it first, so that no half
+/// of a file is left. Errors: values that do not fill their dimensions, a file that exists when `force` is not
 /// given, and whatever the file system refuses.
 pub fn save_tensors(path: impl AsRef<Path>, tensors: &[(String, Vec<u32>, &[f32])], force: bool) -> Result<()> {
     let path = path.as_ref();
     let file = |reason: String| Error::File { path: path.into(), reason };
     if path.file_name().is_none() {
-        return Err(file("is no name for a file".into()));
+        return Err(file("is not a file name".into()));
     }
     if path.is_dir() {
         return Err(file("is a directory".into()));
     }
     if !force && path.symlink_metadata().is_ok() {
-        return Err(file("exists already; overwriting it must be asked for".into()));
+        return Err(file("already exists; overwriting it needs `force`".into()));
     }
     let bytes = serialized(tensors).map_err(|e| file(e.to_string()))?;
     write_whole(path, &bytes).map_err(|e| file(e.to_string()))
@@ -147,7 +147,7 @@ pub struct Canonical {
     pub block: String,
     /// The constructor's arguments.
     pub args: Value,
-    /// Of the input.
+    /// The input's shape.
     pub shape: Shape,
     /// The model and its input size.
     pub source: String,
@@ -167,7 +167,7 @@ impl Canonical {
     }
 }
 
-/// Every block of the family at the shapes of the models it comes from. Errors: none that a release could have.
+/// Every block of the family at the shapes of the models it comes from. Errors: none that could occur in a release.
 pub fn canonical() -> Result<Vec<Canonical>> {
     let bad = |reason: String| Error::data("canonical.json", reason);
     let rows: Vec<Value> =
@@ -186,7 +186,7 @@ pub fn canonical() -> Result<Vec<Canonical>> {
     rows.iter().map(|value| row(value).ok_or_else(|| bad(value.to_string()))).collect()
 }
 
-/// The row of [`canonical`] with this name. Errors: there is none; the nearest is suggested.
+/// The row of [`canonical`] with this name. Errors: there is no such row; the nearest is suggested.
 pub fn canonical_row(name: &str) -> Result<Canonical> {
     let mut rows = canonical()?;
     match rows.iter().position(|row| row.name == name) {

@@ -86,7 +86,7 @@ pub enum Error {
     /// The graph itself is unsound: a foreign handle, no output, a name used twice, too many nodes.
     #[error("graph: {0}")]
     Graph(String),
-    /// Weights that are missing, unexpected or of another shape: all of them at once.
+    /// Weights that are missing, unexpected or of the wrong shape: all of them at once.
     #[error("weights{}: {}", at(.prefix), problems(.missing, .unexpected, .misshapen))]
     Weights {
         /// The scope that was loaded, such as `model.9.`; empty for the whole file.
@@ -106,7 +106,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// Data that was given does not have the size its shape asks for, or bytes that are no safetensors file.
+    /// Data whose size does not match its shape, or bytes that are not a safetensors file.
     #[error("{what}: {reason}")]
     InvalidData {
         /// The tensor or container.

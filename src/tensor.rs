@@ -73,7 +73,8 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// Takes `data` in NCHW order. Errors: a length other than the shape's, an extent of 0 (but for the batch), too many elements.
+    /// Takes `data` in NCHW order. Errors: a length other than the shape's, an extent of 0 (except the batch), too many
+    /// elements.
     pub fn new(shape: Shape, data: Vec<f32>) -> Result<Self> {
         shape.check("tensor")?;
         if shape.len() != data.len() as u64 {

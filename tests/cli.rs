@@ -57,7 +57,7 @@ fn case(name: &str) -> String {
     format!("{}/tests/data/cases/{name}.safetensors", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where no driver is found.
+/// An environment in which no driver is found.
 fn no_adapter() -> [(&'static str, &'static str); 1] {
     if cfg!(target_os = "linux") { [("VK_DRIVER_FILES", "/nonexistent")] } else { [("WGPU_BACKEND", "gl")] }
 }
@@ -76,7 +76,7 @@ fn every_help_has_an_example_and_is_no_error() {
 }
 
 #[test]
-fn a_wrong_name_is_usage_and_the_nearest_is_suggested() {
+fn a_wrong_name_is_a_usage_error_and_the_nearest_is_suggested() {
     fails(&["verfy"], 2, &["'verify'"]);
     fails(&[], 2, &["Usage"]);
     fails(&["graph", "sppf_v5z"], 2, &["sppf_v5z", "did you mean 'sppf_v5s'"]);
@@ -101,7 +101,7 @@ fn bad_files_are_named_and_exit_2() {
         (dir.path().into(), "directory"),
         (file("empty.safetensors", b""), "empty"),
         (file("garbage.safetensors", b"this is no safetensors file, whatever its name says"), "header"),
-        (weights.into(), "is it a file of weights?"),
+        (weights.into(), "is it a weights file?"),
     ];
     for (path, reason) in &bad {
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -197,9 +197,10 @@ fn the_gpu_is_verified_against_reference_and_files() {
     assert!(row["pass"] == true && row["dispatches"].as_u64() > Some(3), "{row}");
 }
 
-/// All outputs in the file have the names, dimensions and values of the case's, to 1e-4 of the largest: a value near zero
-/// is the difference of large ones, and a softmax passes on the rounding of scores in the hundreds. What is tested here
-/// is that the right values arrive in the right places; how exact they are is what `verify` tests, by their bounds.
+/// All outputs in the file have the names, dimensions and values of the case's, within 1e-4 of the largest: a value
+/// near zero is the difference of large ones, and a softmax passes on the rounding of scores in the hundreds. What is
+/// tested here is that the right values arrive in the right places; how exact they are is what `verify` tests, by their
+/// bounds.
 #[track_caller]
 fn same_outputs(case: &str, written: &Path) {
     let [want, got] = [Path::new(case), written].map(|path| Weights::open(path).unwrap());
@@ -262,7 +263,7 @@ fn an_existing_output_is_kept_unless_forced() {
 }
 
 #[test]
-fn adapters_are_listed_and_an_unknown_one_is_none() {
+fn adapters_are_listed_and_an_unknown_one_is_refused() {
     let devices = json(&["devices", "--json"]);
     let name = devices[0]["name"].as_str().unwrap();
     assert!(prints(&["devices"]).contains(name));
@@ -299,7 +300,7 @@ fn the_demo_reads_as_well_as_pytorch_and_checks_every_block() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_panic() {
+fn a_reader_that_leaves_causes_no_panic() {
     for args in [&["graph", "sppf_v5s", "--planned"][..], &["devices", "--json"], &["completions", "bash"], &["--help"]]
     {
         let mut command = Command::new(env!("CARGO_BIN_EXE_spp"));

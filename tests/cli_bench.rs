@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A user of whom nothing is known yet: empty folders of data and cache.
+/// A user about whom nothing is known yet: empty data and cache folders.
 struct User {
     home: TempDir,
 }
@@ -42,7 +42,7 @@ impl User {
         ran
     }
 
-    /// The smallest block, as quickly as may be.
+    /// The smallest block, as quickly as possible.
     fn bench(&self, args: &[&str]) -> Ran {
         let least = ["bench", "pyramid_sppnet", "--runs", "8", "--seconds", "0", "--no-peak"];
         self.spp(&[&least[..], args].concat())
@@ -79,7 +79,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Keys in the order of the alphabet.
+/// Keys in alphabetical order.
 fn keys(object: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
@@ -152,13 +152,13 @@ fn tables_and_csv_have_a_line_for_each_case() {
          baseline.gpu_ms.change_pct,baseline.gpu_ms.verdict"
     );
     assert!(row.starts_with("pyramid_sppnet,1,f32,") && !row.contains('\n'), "{row}");
-    // Commas of the adapter's name are quoted.
+    // Commas in the adapter's name are quoted.
     let unquoted: String = row.split('"').step_by(2).collect();
     assert_eq!(unquoted.matches(',').count(), header.matches(',').count(), "{row}");
 }
 
 #[test]
-fn nonsense_is_usage() {
+fn nonsense_is_a_usage_error() {
     let user = User::new();
     user.refuses(&["bench", "sppf_v5z"], &["sppf_v5z", "did you mean 'sppf_v5s'"]);
     user.refuses(&["bench", "pyramid_sppnet", "--batch", "0"], &["--batch"]);
@@ -189,7 +189,7 @@ fn with_baseline() -> (User, Value) {
     (user, saved)
 }
 
-/// Both clocks' times, each multiplied by what its place says.
+/// Both clocks' times, each multiplied by the factor for its place.
 fn scaled(saved: &Value, factor: impl Fn(usize) -> f64) -> Value {
     let mut planted = saved.clone();
     for clock in ["wall_ms", "gpu_ms"] {
@@ -200,7 +200,7 @@ fn scaled(saved: &Value, factor: impl Fn(usize) -> f64) -> Value {
     planted
 }
 
-/// Runs differ by more than ten per cent where others use the processor, too; how small a change is seen, and what the
+/// Runs differ by more than ten per cent when others use the processor, too; how small a change is seen, and what the
 /// limit makes of it, is tested with the command's own functions.
 #[test]
 fn a_difference_is_faster_slower_or_noise() {
@@ -225,9 +225,9 @@ fn a_difference_is_faster_slower_or_noise() {
     let last = ran.stdout.lines().last().unwrap();
     assert!(ran.code == Some(1) && last.ends_with("slower"), "{}", ran.stdout);
     assert!(ran.stderr.contains("longer") && ran.stderr.contains("a check failed"), "{}", ran.stderr);
-    // To be told is not to be judged.
+    // Without --fail-over it is only reported.
     assert_eq!(user.bench(&["--baseline", "quick"]).code, Some(0));
-    // Three of a thousandth are the least all the same, but three of three prove nothing.
+    // Three samples against three prove nothing.
     let few = ["bench", "pyramid_sppnet", "--runs", "3", "--seconds", "0", "--no-peak"];
     user.prints(&[&few[..], &["--save", "few"]].concat());
     let ran = user.spp(&[&few[..], &["--baseline", "few", "--fail-over", "0"]].concat());
@@ -235,7 +235,7 @@ fn a_difference_is_faster_slower_or_noise() {
 }
 
 #[test]
-fn samples_that_do_not_compare_are_refused_and_kept() {
+fn samples_that_cannot_be_compared_are_refused_and_kept() {
     let (user, saved) = with_baseline();
     let plant = |content: &[u8]| {
         fs::write(user.baseline("odd"), content).unwrap();
@@ -251,8 +251,8 @@ fn samples_that_do_not_compare_are_refused_and_kept() {
         *odd.pointer_mut(pointer).unwrap() = value;
         odd.to_string().into_bytes()
     };
-    refused(&plant(&changed("/device/0", json!("another adapter"))), &["another adapter", "do not compare"]);
-    refused(&plant(&changed("/cases/0/wall_ms/0", json!("soon"))), &["no saved benchmark"]);
+    refused(&plant(&changed("/device/0", json!("another adapter"))), &["another adapter", "cannot be compared"]);
+    refused(&plant(&changed("/cases/0/wall_ms/0", json!("soon"))), &["not a saved benchmark"]);
     refused(&plant(&changed("/cases/0/batch", json!(7))), &["no pyramid_sppnet of batch 1"]);
     let ran = plant(&changed("/device/2", json!("another driver")));
     assert!(ran.code.is_some_and(|code| code < 2) && ran.stderr.contains("another driver"), "{}", ran.stderr);
@@ -304,13 +304,13 @@ fn a_report_holds_what_was_measured() {
 }
 
 #[test]
-fn a_profile_has_each_dispatch_and_so_has_its_trace() {
+fn a_profile_and_its_trace_have_each_dispatch() {
     let user = User::new();
     let path = user.file("trace.json");
     let run = ["profile", "pyramid_sppnet", "--runs", "2", "--no-peak", "--trace", text(&path)];
     let ran = user.spp(&[&run[..], &["--json"]].concat());
     if ran.stderr.contains("timestamps") {
-        // An adapter that tells no time says so instead.
+        // An adapter without timestamps says so instead.
         return refused(&ran, &["spp bench"]);
     }
     let rows: Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -375,7 +375,7 @@ fn a_tuning_is_kept_for_its_adapter_and_used_when_asked_for() {
     user.prints(&["bench", "sppf_v5s", "--tune", "--runs", "3", "--seconds", "0", "--no-peak"]);
     let kept = fs::read_dir(user.file("cache/spp-wgpu")).unwrap().map(|file| file.unwrap().path()).next().unwrap();
     assert!(kept.file_name().unwrap().to_string_lossy().starts_with("tuning-"), "{kept:?}");
-    // One of the two convolutions shall be made by the slowest there is.
+    // One of the two convolutions is to be computed by the slowest kernel there is.
     let mut file: Value = serde_json::from_str(&fs::read_to_string(&kept).unwrap()).unwrap();
     // Where sums may be split, its class says so.
     let class = "1x1x512 to 400x256";
@@ -393,7 +393,7 @@ fn a_tuning_is_kept_for_its_adapter_and_used_when_asked_for() {
     assert!(kernels(&[]).iter().all(|kernel| kernel[1] != "tuned"));
     let verified = user.json(&["verify", "sppf_v5s", "--tuned", "--json"]);
     assert_eq!(verified[0]["pass"], true, "{verified}");
-    // What cannot be understood is warned of, and does no harm.
+    // What cannot be understood causes a warning, and does no harm.
     fs::write(&kept, "{").unwrap();
     let ran = user.spp(&["profile", "sppf_v5s", "--tuned", "--no-peak", "--runs", "1"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);

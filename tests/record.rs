@@ -1,7 +1,7 @@
 //! What recording costs the processor. wgpu allocates within its encoder, which is not ours to change; so the same calls
 //! are made by hand as well, with pipelines and bind groups made from the plan: `record` must allocate exactly as often.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-#![expect(unsafe_code, reason = "an allocator cannot be implemented without")]
+#![expect(unsafe_code, reason = "an allocator cannot be implemented without it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -22,7 +22,7 @@ thread_local! {
 
 struct Counting;
 
-/// SAFETY: all is left to the system's allocator.
+/// SAFETY: everything is left to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
@@ -91,7 +91,7 @@ fn by_hand(encoder: &mut CommandEncoder, dispatches: &[Dispatch]) {
 }
 
 #[test]
-fn recording_allocates_nothing_beside_wgpu() {
+fn recording_allocates_nothing_besides_wgpu() {
     assert_eq!(allocations(|| drop(black_box(Box::new(1)))), 1);
     let gpu = Gpu::new(&GpuOptions::default()).unwrap_or_else(|error| panic!("{error}"));
     let (args, input) = (json!({"size": 300, "width": 0.0625}), Shape::new(1, 3, 300, 300));
@@ -122,5 +122,5 @@ fn recording_allocates_nothing_beside_wgpu() {
         times[times.len() / 2] / dispatches.len() as u32
     });
     let (device, count) = (gpu::describe(gpu.info()), dispatches.len());
-    println!("{device}: {recording:?} a dispatch to record, {finishing:?} more in `finish` ({count}, median of 200)");
+    println!("{device}: {recording:?} per dispatch to record, {finishing:?} more in `finish` ({count}, median of 200)");
 }

@@ -21,7 +21,7 @@ class Conv(nn.Module):
 
 
 class BlockConv(nn.Module):
-    """YOLOv6's ConvBNReLU / ConvBNSiLU: a Conv under .block (older YOLOv6 releases have it without)."""
+    """YOLOv6's ConvBNReLU / ConvBNSiLU: a Conv under .block (older YOLOv6 releases do without it)."""
 
     def __init__(self, *args, **kw):
         super().__init__()
@@ -212,7 +212,7 @@ class BasicRfbA(nn.Module):
 def pyramid_pool(x, levels=(4, 2, 1), mode="padded"):
     """padded: the original code's, with integer padding ((w*n - size + 1) // 2), which fails for some sizes (padding
     over half the window); adaptive: bin i covers floor(i*size/n) .. ceil((i+1)*size/n)."""
-    n, _, h, w = map(int, x.shape)  # Numbers, or a trace would compute the windows in the model.
+    n, _, h, w = map(int, x.shape)  # Plain numbers, or a trace would compute the windows in the model.
     if mode == "adaptive":
         return torch.cat([F.adaptive_max_pool2d(x, b).reshape(n, -1) for b in levels], 1)
     out = []

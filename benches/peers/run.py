@@ -1,4 +1,4 @@
-"""Times this crate and its peers in turns on one adapter: milliseconds from host tensor in to host tensor out.
+"""Times this crate and its peers in turn on one adapter: milliseconds from host tensor in to host tensor out.
 
 A round is N runs of ours, then N of each peer; the table has medians of the rounds' medians. A ratio is ours over the
 fastest GPU peer whose error against PyTorch's output is small enough; peers on the CPU are shown, not counted.
@@ -27,8 +27,8 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5, help="[%(default)s]")
     parser.add_argument("--runs", type=int, default=5, help="in each round [%(default)s]")
     parser.add_argument("--spp", default=ROOT / "target/release/spp", help="[target/release/spp]")
-    parser.add_argument("--python", help="that has requirements.txt [DIR/venv/bin/python]")
-    parser.add_argument("--webgpu-python", help="that has requirements-webgpu.txt [DIR/webgpu/bin/python]")
+    parser.add_argument("--python", help="one with requirements.txt installed [DIR/venv/bin/python]")
+    parser.add_argument("--webgpu-python", help="one with requirements-webgpu.txt installed [DIR/webgpu/bin/python]")
     parser.add_argument("--json", action="store_true", help="print one object instead of the table")
     args = parser.parse_args()
     args.python = args.python or args.dir / "venv/bin/python"
@@ -37,7 +37,7 @@ def arguments():
     if unknown := set(args.peers) - {*ON_GPU, *ON_CPU}:
         parser.error(f"no peer is called {', '.join(sorted(unknown))}")
     if min(args.rounds, args.runs) < 1:
-        parser.error("rounds and runs are one or more")
+        parser.error("rounds and runs must be one or more")
     for program in (args.spp, *(interpreter(peer, args) for peer in args.peers)):
         if not Path(program).is_file():
             parser.error(f"there is no {program}")

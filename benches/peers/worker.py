@@ -47,7 +47,7 @@ def ort(provider):
 
 
 def drivers():
-    """The Vulkan drivers in this process, as ONNX Runtime does not tell its adapter."""
+    """The Vulkan drivers in this process, as ONNX Runtime does not report its adapter."""
     maps = Path("/proc/self/maps")
     text = maps.read_text() if maps.exists() else ""
     return " ".join(sorted(set(re.findall(r"lib(?:vulkan_\w+|GLX_nvidia)\.so", text))))
@@ -116,7 +116,7 @@ def main():
         adapter, run = PEERS[peer](path, tensors["input"])
         answer({"adapter": adapter, "error": relative_error(run(), tensors["output"])})
     except Exception as error:
-        # ONNX Runtime puts what happened last, behind the place in its source.
+        # ONNX Runtime puts what happened last, after the place in its source.
         answer({"failed": " ".join(str(error).split())[-200:]})
         return
     for line in sys.stdin:

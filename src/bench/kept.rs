@@ -1,4 +1,4 @@
-//! What was measured of an adapter and its driver, kept as JSON in the user's cache folder.
+//! What was measured on an adapter and its driver, kept as JSON in the user's cache folder.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +11,7 @@ use wgpu::AdapterInfo;
 use crate::case::write_whole;
 use crate::error::{Error, Result};
 
-/// A file of one adapter, its driver and this version of the crate.
+/// A file for one adapter, its driver and this version of the crate.
 #[derive(Debug)]
 pub(super) struct Kept {
     what: &'static str,
@@ -21,7 +21,7 @@ pub(super) struct Kept {
 
 impl Kept {
     /// `folder`: `None` for `spp-wgpu` in the user's cache folder (`XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches`,
-    /// `LOCALAPPDATA`). `None`, with a warning, where the environment names no folder for caches.
+    /// `LOCALAPPDATA`). `None`, with a warning, if the environment names no folder for caches.
     pub(super) fn new(what: &'static str, info: &AdapterInfo, folder: Option<&Path>) -> Option<Self> {
         let AdapterInfo { name, driver, driver_info, .. } = info;
         let version = env!("CARGO_PKG_VERSION");
@@ -36,7 +36,7 @@ impl Kept {
         folder.map(|folder| Self::of(what, key, &folder))
     }
 
-    /// A file name that people can read. Where two keys share one, the file's own key tells which it is of.
+    /// A file name that people can read. If two keys share one, the key in the file tells which of them it belongs to.
     fn of(what: &'static str, key: Value, folder: &Path) -> Self {
         let values = key.as_object().into_iter().flat_map(|fields| fields.values()).filter_map(Value::as_str);
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
@@ -44,7 +44,7 @@ impl Kept {
         Self { what, path: folder.join(format!("{what}-{name}.json")), key }
     }
 
-    /// What is kept; `None` where there is no file, or one of another key. A file that `parse` refuses is warned of.
+    /// What is kept; `None` if there is no file, or one with another key. A file that `parse` refuses causes a warning.
     pub(super) fn read<T>(&self, parse: impl Fn(&Value) -> Result<T>) -> Option<T> {
         self.parsed(parse).unwrap_or_else(|error| {
             log::warn!("{error}; measure again");
@@ -67,7 +67,7 @@ impl Kept {
         }
     }
 
-    /// Replaces what is kept. A failure is warned of.
+    /// Replaces what is kept. A failure causes a warning.
     pub(super) fn write(&self, value: &Value) {
         let text = format!("{:#}\n", json!({"key": self.key, self.what: value}));
         let written = match self.path.parent() {
@@ -81,7 +81,7 @@ impl Kept {
 }
 
 fn user_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    // A relative path is to be ignored, says the XDG base directory specification.
+    // The XDG base directory specification says to ignore a relative path.
     let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let folder = if cfg!(windows) {
         absolute("LOCALAPPDATA")
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_another_driver_is_not_read() {
+    fn a_file_from_another_driver_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
         kept("1", folder.path()).write(&json!(7));
         assert_eq!(kept("2", folder.path()).read(number), None);

@@ -1,4 +1,4 @@
-//! How long a program takes: warm-up until stable, then at least so many runs and at least so long.
+//! How long a program takes: warm-up until stable, then at least a given number of runs and a given time.
 
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,9 @@ use crate::tensor::Tensor;
 /// When to stop measuring.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeasureOptions {
-    /// At least so many runs.
+    /// The minimum number of runs.
     pub runs: usize,
-    /// At least so long.
+    /// The minimum time to measure for.
     pub time: Duration,
     /// Bytes over all copies of a program that take turns, so that a cache does not hold what the next run reads.
     pub rotate_bytes: u64,
@@ -28,9 +28,9 @@ impl Default for MeasureOptions {
     }
 }
 
-/// Most copies of a program that take turns.
+/// The most copies of a program that take turns.
 const MAX_COPIES: u64 = 8;
-/// Most runs of a warm-up.
+/// The most runs of a warm-up.
 const MAX_WARM_UP: usize = 20;
 /// A warm-up ends when a run is within this share of the fastest before it.
 const STABLE: f64 = 0.05;
@@ -44,11 +44,11 @@ pub struct Measurement {
     pub wall: Samples,
     /// First to last timestamp on the device; `None` where the device has none.
     pub gpu: Option<Samples>,
-    /// Each dispatch, where they were asked for and the device has timestamps.
+    /// Each dispatch, if they were asked for and the device has timestamps.
     pub steps: Option<Vec<StepTime>>,
 }
 
-/// One dispatch as a pass of its own, so that all together take longer than the whole.
+/// One dispatch as a pass of its own, so all together take longer than the whole.
 #[derive(Clone, Debug)]
 pub struct StepTime {
     /// Stem of the shader.
@@ -95,7 +95,7 @@ pub fn measure(
         Some(_) => Some(repeat(options, |i| timed(i).map(|time| time.unwrap_or(f64::NAN)))?),
         None => None,
     };
-    // A clock that stands still is none.
+    // A clock that stands still is no clock.
     let gpu = gpu.filter(|times| times.min() > 0.0);
     let program = programs.swap_remove(0);
     let medians = if options.steps { step_medians(&program, options.runs)? } else { None };
@@ -104,8 +104,9 @@ pub fn measure(
     Ok((program, Measurement { compile_ms, wall, gpu, steps }))
 }
 
-/// Median time on the device of each dispatch over so many runs, in the plan's order, in microseconds; `None` where the
-/// device has no timestamps. On the inputs of the last [`Program::run`]. Errors: those of [`Program::gpu_step_times`].
+/// Median time on the device of each dispatch over this many runs, in the plan's order, in microseconds; `None` where
+/// the device has no timestamps. On the inputs of the last [`Program::run`]. Errors: those of
+/// [`Program::gpu_step_times`].
 pub fn step_medians(program: &Program, runs: usize) -> Result<Option<Vec<f64>>> {
     let mut all: Vec<Vec<f64>> = vec![Vec::new(); program.plan().steps.len()];
     for _ in 0..runs.max(1) {

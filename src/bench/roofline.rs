@@ -6,17 +6,17 @@ use crate::plan::Cost;
 /// What one device was measured to reach, by kernels of our own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peaks {
-    /// Dependent-free `f32` fused multiply-adds, 10⁹ FLOP a second.
+    /// Independent `f32` fused multiply-adds, 10⁹ FLOP per second.
     pub f32_gflops: f64,
     /// The same in `f16`, where the device has it.
     pub f16_gflops: Option<f64>,
-    /// Cooperative matrices with `f32` sums, of `f16` where it can be, where the device has them.
+    /// Cooperative matrices with `f32` sums, of `f16` factors if possible, where the device has them.
     pub coop_gflops: Option<f64>,
-    /// Copying on the device, bytes read plus bytes written, 10⁹ a second.
+    /// Copying on the device, bytes read plus bytes written, 10⁹ per second.
     pub copy_gbps: f64,
-    /// Host memory to device, 10⁹ bytes a second.
+    /// Host memory to device, 10⁹ bytes per second.
     pub upload_gbps: f64,
-    /// Device to host memory, 10⁹ bytes a second.
+    /// Device to host memory, 10⁹ bytes per second.
     pub download_gbps: f64,
     /// An empty dispatch that waits for the one before, microseconds.
     pub dispatch_us: f64,
@@ -44,7 +44,7 @@ impl Bound {
 }
 
 impl Peaks {
-    /// The least time of this much work and traffic in `f32`, in milliseconds, and what binds it.
+    /// The least time for this much work and traffic in `f32`, in milliseconds, and what binds it.
     pub fn floor_ms(&self, flops: u64, bytes: u64) -> (f64, Bound) {
         let compute = flops as f64 / self.f32_gflops / 1e6;
         let memory = bytes as f64 / self.copy_gbps / 1e6;

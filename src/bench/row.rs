@@ -9,7 +9,7 @@ use crate::graph::{Graph, GraphCost};
 use crate::plan::PlanOptions;
 use crate::tensor::Tensor;
 
-/// What a benchmark says of one graph on one device.
+/// What a benchmark says about one graph on one device.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// A name of `canonical.json`, or an operation.
@@ -18,7 +18,7 @@ pub struct Row {
     pub batch: u32,
     /// As [`device_names`].
     pub device: [String; 3],
-    /// Dispatches, conversion of inputs and outputs aside.
+    /// Dispatches, not counting the conversion of inputs and outputs.
     pub dispatches: usize,
     /// Bytes of all buffers of the plan.
     pub planned_bytes: u64,
@@ -30,13 +30,13 @@ pub struct Row {
     pub wall: Samples,
     /// First to last timestamp on the device, where it has any.
     pub gpu: Option<Samples>,
-    /// The least time by the device's measured limits, milliseconds, and what binds; where they are known.
+    /// The least time by the device's measured limits, milliseconds, and what binds; if they are known.
     pub floor: Option<(f64, Bound)>,
-    /// Each dispatch, where the device has timestamps and [`MeasureOptions::steps`] asks it.
+    /// Each dispatch, if the device has timestamps and [`MeasureOptions::steps`] asks for it.
     pub steps: Option<Vec<StepTime>>,
 }
 
-/// Column titles of [`Row::cells`]. Rates and roofline are by device time, by wall time where there is none.
+/// Column titles of [`Row::cells`]. Rates and roofline are by device time, or by wall time if there is none.
 pub const COLUMNS: [&str; 16] = [
     "case",
     "batch",
@@ -91,22 +91,22 @@ impl Row {
         })
     }
 
-    /// The time that rates are taken by: the device's median, or the wall's where the device has no clock.
+    /// The time that rates are computed from: the device's median, or the wall's if the device has no clock.
     pub fn ms(&self) -> f64 {
         self.gpu.as_ref().unwrap_or(&self.wall).median()
     }
 
-    /// 10⁹ floating-point operations a second.
+    /// 10⁹ floating-point operations per second.
     pub fn gflops(&self) -> f64 {
         self.cost.flops as f64 / self.ms() / 1e6
     }
 
-    /// 10⁹ bytes a second, of the least traffic.
+    /// 10⁹ bytes per second, of the least traffic.
     pub fn gbps(&self) -> f64 {
         self.cost.min_bytes as f64 / self.ms() / 1e6
     }
 
-    /// The floor as a share of the time taken, where the floor is known.
+    /// The floor as a share of the time taken, if the floor is known.
     pub fn roofline_percent(&self) -> Option<f64> {
         self.floor.map(|(floor, _)| 100.0 * floor / self.ms())
     }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_by_the_device_where_it_tells_time() {
+    fn rates_are_by_device_time_if_there_is_any() {
         let timed = row(Some(Samples::new(vec![2.0; 3]).unwrap()));
         assert_eq!((timed.gflops(), timed.gbps(), timed.roofline_percent()), (2.0, 1.0, Some(50.0)));
         let untimed = row(None);

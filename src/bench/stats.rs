@@ -9,22 +9,22 @@ pub struct Samples {
     sorted: Vec<f64>,
 }
 
-/// What two sets of samples say of each other.
+/// What two sets of samples say about each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Less time than before.
     Faster,
     /// More time than before.
     Slower,
-    /// What is measured differs by no more than chance explains.
+    /// They differ by no more than chance explains.
     Noise,
 }
 
-/// A difference is believed where chance alone would show one as large in fewer than one of a hundred comparisons.
+/// A difference is believed if chance alone would show one as large in fewer than one in a hundred comparisons.
 pub const SIGNIFICANCE: f64 = 0.01;
 
 impl Samples {
-    /// Takes times in milliseconds. Errors: none at all, or one that is no number.
+    /// Takes times in milliseconds. Errors: no times at all, or one that is not a finite number.
     pub fn new(in_order: Vec<f64>) -> Result<Self> {
         if in_order.is_empty() || in_order.iter().any(|time| !time.is_finite()) {
             return Err(Error::data("samples", "needs at least one, and finite numbers only"));
@@ -34,7 +34,7 @@ impl Samples {
         Ok(Self { in_order, sorted })
     }
 
-    /// As they were taken.
+    /// In the order in which they were taken.
     pub fn in_order(&self) -> &[f64] {
         &self.in_order
     }
@@ -44,12 +44,12 @@ impl Samples {
         self.sorted[0]
     }
 
-    /// Half are no longer.
+    /// Half of them are at most this long.
     pub fn median(&self) -> f64 {
         self.percentile(50.0)
     }
 
-    /// The time that `percent` of the samples do not exceed, between neighbours in proportion (as `numpy.percentile`).
+    /// The time that `percent` of the samples do not exceed, interpolated between neighbours (as `numpy.percentile`).
     pub fn percentile(&self, percent: f64) -> f64 {
         let place = percent.clamp(0.0, 100.0) / 100.0 * (self.sorted.len() - 1) as f64;
         let (below, above) = (self.sorted[place.floor() as usize], self.sorted[place.ceil() as usize]);
@@ -57,7 +57,7 @@ impl Samples {
     }
 
     /// How `self` compares with an earlier `baseline`, by the Mann-Whitney rank test on the raw samples. So few samples
-    /// that no ranking of them is significant, five against five for one, are noise; see [`Samples::can_differ`].
+    /// that no ranking of them is significant, such as five against five, are noise; see [`Samples::can_differ`].
     pub fn against(&self, baseline: &Self) -> Verdict {
         let (p, fewer) = rank_test(&self.in_order, &baseline.in_order);
         match (p < SIGNIFICANCE, fewer) {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_percent_is_seen_and_nothing_is_noise() {
+    fn ten_percent_is_seen_and_no_change_is_noise() {
         let baseline = noisy(10.0, 1);
         assert_eq!(noisy(11.0, 2).against(&baseline), Verdict::Slower);
         assert_eq!(noisy(9.0, 3).against(&baseline), Verdict::Faster);

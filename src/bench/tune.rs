@@ -11,13 +11,13 @@ use crate::graph::Graph;
 use crate::plan::{Choice, ConvVariant, Plan, PlanOptions, Slice, Tuning};
 use crate::tensor::Tensor;
 
-/// A candidate must be faster than the table's by more than this share: what is less may be noise.
+/// A candidate must be faster than the table's choice by more than this share: less may be noise.
 const WORTH: f64 = 0.03;
 
 /// The fastest kernel of every class of convolution in `graph`: each candidate runs `runs` times on `input`, timed by
 /// timestamps. What reads its result counts, too: it may have parts of a sum to add up. A class is left to the table
-/// where nothing is faster than the table's choice by 3 %. Errors: those of [`Program::with_options`] and
-/// [`Program::run`]; [`Error::Unsupported`] where the device has no timestamps.
+/// if nothing is faster than the table's choice by 3 %. Errors: those of [`Program::with_options`] and
+/// [`Program::run`]; [`Error::Unsupported`] if the device has no timestamps.
 pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize) -> Result<Tuning> {
     let mut classes: BTreeMap<String, Vec<ConvVariant>> = BTreeMap::new();
     for Choice { class, candidates, .. } in choices(&Plan::new(graph, gpu.profile(), &PlanOptions::default())?) {
@@ -69,13 +69,13 @@ fn class_times(gpu: &Gpu, graph: &Graph, input: &Tensor, trial: &Tuning, runs: u
     let no_clock = || Error::Unsupported {
         op: gpu.info().name.clone(),
         what: "tuning without timestamps".into(),
-        hint: "the table by device class is taken".into(),
+        hint: "the table by device class is used".into(),
     };
     let times = step_medians(&program, runs)?.ok_or_else(no_clock)?;
     Ok(by_class(program.plan(), &times))
 }
 
-/// The time of each class: of the steps that make it, and of those that read what they made and are no convolutions.
+/// The time of each class: of the steps that make it, and of those that read what they made and are not convolutions.
 fn by_class(plan: &Plan, times: &[f64]) -> BTreeMap<String, f64> {
     let mut sums: BTreeMap<String, f64> = BTreeMap::new();
     let mut made: Vec<(&Slice, &str)> = Vec::new();
@@ -96,15 +96,15 @@ fn by_class(plan: &Plan, times: &[f64]) -> BTreeMap<String, f64> {
     sums
 }
 
-/// What [`keep_tuning`] kept for this adapter and driver; empty where nothing was, or what was cannot be understood.
+/// What [`keep_tuning`] kept for this adapter and driver; empty if nothing was, or if what was cannot be understood.
 /// `cache` is the folder, `None` the user's own, as for [`super::peaks`].
 pub fn kept_tuning(gpu: &Gpu, cache: Option<&Path>) -> Tuning {
     let kept = Kept::new("tuning", gpu.info(), cache);
     kept.and_then(|kept| kept.read(Tuning::from_json)).unwrap_or_default()
 }
 
-/// Adds to what is kept for this adapter and driver, in the place of what was kept of the same classes. A file that
-/// cannot be written is warned of.
+/// Adds to what is kept for this adapter and driver, replacing what was kept for the same classes. A file that cannot
+/// be written causes a warning.
 pub fn keep_tuning(gpu: &Gpu, cache: Option<&Path>, tuning: Tuning) {
     if let Some(kept) = Kept::new("tuning", gpu.info(), cache) {
         let mut all = kept.read(Tuning::from_json).unwrap_or_default();
@@ -121,8 +121,8 @@ mod tests {
     use crate::tensor::Shape;
     use crate::weights::Weights;
 
-    /// In SPPF the cascade counts for the first convolution and the conversion of the output for the second, whether
-    /// sums are split or not, and under the same names.
+    /// In SPPF the cascade counts towards the first convolution and the conversion of the output towards the second,
+    /// whether sums are split or not, and under the same names.
     #[test]
     fn what_reads_a_result_counts_with_what_made_it() {
         let mut graph = Graph::new();

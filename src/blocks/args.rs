@@ -19,7 +19,7 @@ impl<'a> Args<'a> {
         Ok(Self { block, values })
     }
 
-    /// Errors: a key that is none of these.
+    /// Errors: a key that is not one of these.
     pub(super) fn known(&self, keys: &[&str]) -> Result<()> {
         match self.values.keys().find(|key| !keys.contains(&key.as_str())) {
             Some(key) => Err(Error::param(self.block, "args", key, &unknown(key, keys))),
@@ -27,7 +27,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// An argument without default.
+    /// An argument without a default.
     pub(super) fn need(&self, key: &'static str) -> Result<u32> {
         if self.values.contains_key(key) {
             return self.count(key, 0);
@@ -76,10 +76,10 @@ fn count(value: &Value) -> Option<u32> {
 /// Why a name is refused, with the nearest of those that would do.
 pub(crate) fn unknown(name: &str, known: &[&str]) -> String {
     let nearest = known.iter().min_by_key(|other| distance(name, other)).copied().unwrap_or_default();
-    format!("is unknown; did you mean '{nearest}'? There are {}", known.join(", "))
+    format!("is unknown; did you mean '{nearest}'? Known: {}", known.join(", "))
 }
 
-/// Levenshtein's: insertions, deletions and replacements that make `a` into `b`.
+/// Levenshtein's: insertions, deletions and replacements that turn `a` into `b`.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, from) in a.chars().enumerate() {

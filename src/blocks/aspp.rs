@@ -15,7 +15,7 @@ pub struct Aspp {
     pub c1: u32,
     /// Output channels: the classes.
     pub c2: u32,
-    /// Dilation and padding, one entry a convolution.
+    /// Dilation and padding, one entry per convolution.
     pub rates: Vec<u32>,
 }
 
@@ -25,8 +25,8 @@ impl Aspp {
         Self { c1, c2, rates: vec![6, 12, 18, 24] }
     }
 
-    /// Adds the block. Errors: another channel count than `c1`, no rate or one of 0, and [`crate::Error::Weights`] with
-    /// all that is wrong in the scope.
+    /// Adds the block. Errors: a channel count other than `c1`, no rate or a rate of 0, and [`crate::Error::Weights`]
+    /// with all that is wrong in the scope.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let y = self.add(graph, x, weights)?;
         weights.finish()?;

@@ -17,7 +17,7 @@ pub struct AsppV3 {
     pub c1: u32,
     /// Output channels, and those of each branch.
     pub c2: u32,
-    /// Dilation and padding, one entry a 3x3 convolution.
+    /// Dilation and padding, one entry per 3x3 convolution.
     pub rates: Vec<u32>,
     /// What the normalisations add to the variance.
     pub eps: f64,
@@ -29,8 +29,8 @@ impl AsppV3 {
         Self { c1, c2, rates: vec![12, 24, 36], eps: 1e-5 }
     }
 
-    /// Adds the block. Errors: another channel count than `c1`, a rate of 0, and [`crate::Error::Weights`] with all that
-    /// is wrong in the scope.
+    /// Adds the block. Errors: a channel count other than `c1`, a rate of 0, and [`crate::Error::Weights`] with all
+    /// that is wrong in the scope.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let y = self.add(graph, x, weights)?;
         weights.finish()?;

@@ -25,7 +25,7 @@ pub struct CspSppf {
     pub k: u32,
     /// `int(c2 * e)` channels inside.
     pub e: f64,
-    /// After each normalisation.
+    /// Applied after each normalisation.
     pub activation: Activation,
     /// What the normalisations add to the variance.
     pub eps: f64,
@@ -43,7 +43,7 @@ impl CspSppf {
     }
 
     /// Adds the block. Keys are `cspsppf.cv1.block.conv.weight`, or `cspsppf.cv1.conv.weight` in old files.
-    /// Errors: another channel count than `c1`, no channel inside, an even kernel, and [`crate::Error::Weights`] with
+    /// Errors: a channel count other than `c1`, no channels inside, an even kernel, and [`crate::Error::Weights`] with
     /// all that is wrong in the scope.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let y = self.add(graph, x, weights)?;

@@ -53,7 +53,7 @@ impl<'a> Layers<'a> {
         Err(Error::param(&self.block, param, value, reason))
     }
 
-    /// Errors: `x` has another channel count than the block was made for.
+    /// Errors: `x` has a channel count other than the one the block was made for.
     pub(super) fn expect(&self, x: NodeId, param: &str, channels: u32) -> Result<()> {
         let node = self.graph.node(x)?;
         if node.shape.c == channels {
@@ -70,13 +70,13 @@ impl<'a> Layers<'a> {
         self.refuse(param, value, &format!("makes {channels} channels inside, but at least 1 is needed"))
     }
 
-    /// Convolution without bias.
+    /// A convolution without bias.
     pub(super) fn conv(&mut self, layer: &str, x: NodeId, out_c: u32, window: Window) -> Result<NodeId> {
         let conv = self.weighted(layer, x, out_c, window)?;
         self.graph.conv(self.weights.path(layer), x, conv)
     }
 
-    /// Convolution with bias and activation.
+    /// A convolution with bias and activation.
     pub(super) fn conv_bias(
         &mut self,
         layer: &str,
@@ -118,7 +118,7 @@ impl<'a> Layers<'a> {
         self.batch_norm(&format!("{layer}.bn"), x, activation)
     }
 
-    /// `x` and its pools side by side: each of another kernel.
+    /// `x` and its pools side by side: each with a different kernel.
     pub(super) fn pyramid(&mut self, x: NodeId, kernels: &[u32]) -> Result<NodeId> {
         let mut parts = vec![x];
         for (i, &kernel) in kernels.iter().enumerate() {
@@ -127,7 +127,7 @@ impl<'a> Layers<'a> {
         self.graph.concat(self.weights.path("cat"), &parts)
     }
 
-    /// `x` and three pools side by side: each of the one before.
+    /// `x` and three pools side by side: each pools the one before.
     pub(super) fn cascade(&mut self, x: NodeId, kernel: u32) -> Result<NodeId> {
         let mut parts = [x; 4];
         for i in 0..3 {
@@ -138,7 +138,7 @@ impl<'a> Layers<'a> {
 
     fn pool(&mut self, i: usize, x: NodeId, kernel: u32) -> Result<NodeId> {
         if kernel.is_multiple_of(2) {
-            return self.refuse("k", kernel, "must be odd, else a pool changes the extent");
+            return self.refuse("k", kernel, "must be odd, otherwise the pool changes the extent");
         }
         self.graph.max_pool(self.weights.path(&format!("m.{i}")), x, MaxPool::same(kernel))
     }
@@ -160,7 +160,7 @@ pub(super) fn yolov6(weights: &Scope, layer: &str) -> String {
     let wrapped = format!("{layer}.block");
     let [new, old] = [&wrapped, layer].map(|layer| format!("{layer}.conv.weight"));
     match (weights.contains(&new), weights.contains(&old)) {
-        (true, true) => weights.problem(&old, "is there with and without '.block', only one is needed"),
+        (true, true) => weights.problem(&old, "is present with and without '.block'; only one is needed"),
         (false, true) => return layer.into(),
         _ => {}
     }

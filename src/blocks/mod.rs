@@ -1,4 +1,4 @@
-//! The systems of the family as their authors published them, a file each. A block adds plain nodes to a graph, called
+//! The systems of the family as their authors published them, one file each. A block adds plain nodes to a graph, named
 //! after its keys in the `state_dict`; what can be fused is the planner's business.
 
 use serde_json::Value;
@@ -54,11 +54,11 @@ pub const NAMES: [&str; 14] = [
 ];
 
 /// A whole graph of one block: the input is called `input`, the output `output`, or `output.loc` and `output.conf` for
-/// `rfbnet`. `args` is a JSON object of the constructor's arguments, with its defaults where they have one:
+/// `rfbnet`. `args` is a JSON object of the constructor's arguments; those with a default may be left out:
 /// `{"c1": 512, "c2": 512, "k": 5}`.
 ///
-/// Errors: a block or an argument of another name, an argument of another type or without value, and whatever the
-/// block's own `build` refuses.
+/// Errors: an unknown block or argument, an argument that has the wrong type or is missing, and whatever the block's
+/// own `build` refuses.
 pub fn build(block: &str, args: &Value, input: Shape, weights: &Scope) -> Result<Graph> {
     let args = &args::Args::new(block, args)?;
     let mut graph = Graph::new();

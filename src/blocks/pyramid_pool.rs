@@ -10,7 +10,7 @@ use crate::weights::Scope;
 /// [`ops::PyramidPool`] as a block: `[n, c, h, w] → [n, c * Σ levels², 1, 1]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PyramidPool {
-    /// Bins along each side, one entry a level.
+    /// Bins along each side, one entry per level.
     pub levels: Vec<u32>,
     /// How bins are laid out.
     pub mode: PyramidMode,
@@ -29,7 +29,7 @@ impl PyramidPool {
     }
 
     /// Adds the block, which has no weights. Errors: as [`ops::PyramidPool::output_shape`], and
-    /// [`crate::Error::Weights`] where the scope holds any key.
+    /// [`crate::Error::Weights`] if the scope holds any key.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let y = self.add(graph, x, weights)?;
         weights.finish()?;

@@ -17,7 +17,7 @@ pub struct Rfb {
     pub c1: u32,
     /// Output channels.
     pub c2: u32,
-    /// Of each branch and the shortcut.
+    /// Stride of each branch and of the shortcut.
     pub stride: u32,
     /// Multiplies the branches before the shortcut is added.
     pub scale: f32,
@@ -33,7 +33,7 @@ impl Rfb {
         Self { c1, c2, stride: 1, scale: 0.1, visual: 1, eps: 1e-5 }
     }
 
-    /// Adds the block. Errors: another channel count than `c1`, fewer than 16 channels, a stride or `visual` of 0, and
+    /// Adds the block. Errors: a channel count other than `c1`, fewer than 16 channels, a stride or `visual` of 0, and
     /// [`crate::Error::Weights`] with all that is wrong in the scope.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let y = self.add(graph, x, weights)?;

@@ -16,7 +16,7 @@ pub struct RfbA {
     pub c1: u32,
     /// Output channels.
     pub c2: u32,
-    /// 1: the authors' code gives a stride to some branches only, so that no other fits together.
+    /// Must be 1: the authors' code strides in some branches only, which then do not fit together with the others.
     pub stride: u32,
     /// Multiplies the branches before the shortcut is added.
     pub scale: f32,
@@ -30,7 +30,7 @@ impl RfbA {
         Self { c1, c2, stride: 1, scale: 0.1, eps: 1e-5 }
     }
 
-    /// Adds the block. Errors: another channel count than `c1`, fewer than 16 channels, a stride other than 1, and
+    /// Adds the block. Errors: a channel count other than `c1`, fewer than 16 channels, a stride other than 1, and
     /// [`crate::Error::Weights`] with all that is wrong in the scope.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let y = self.add(graph, x, weights)?;
@@ -42,7 +42,7 @@ impl RfbA {
         let mut layers = Layers::new("rfb_a", graph, weights, self.eps);
         layers.expect(x, "c1", self.c1)?;
         if self.stride != 1 {
-            let reason = "must be 1: the block as published strides in branches 2 and 3 only, they do not fit together";
+            let reason = "must be 1: as published, only branches 2 and 3 stride, so the branches do not fit together";
             return layers.refuse("stride", self.stride, reason);
         }
         if self.c1 < 16 {

@@ -1,5 +1,5 @@
 //! RFBNet-300 and -512 on VGG16 of "Receptive Field Block Net for Accurate and Fast Object Detection",
-//! <https://arxiv.org/abs/1711.07767>, <https://github.com/GOATmessi7/RFBNet>, as it detects (phase `test`).
+//! <https://arxiv.org/abs/1711.07767>, <https://github.com/GOATmessi7/RFBNet>, as it runs for detection (phase `test`).
 
 use super::args::Args;
 use super::layers::{Layers, Window};
@@ -19,7 +19,7 @@ pub struct RfbNet {
     pub size: u32,
     /// Classes, background included: 21 for VOC, 81 for COCO.
     pub num_classes: u32,
-    /// Multiplies every channel count of the net, at least 8 each; 1 in the paper.
+    /// Multiplies every channel count of the net, which stays at least 8; 1 in the paper.
     pub width: f64,
     /// What the normalisations add to the variance.
     pub eps: f64,
@@ -47,8 +47,8 @@ impl RfbNet {
         Self { size, num_classes, width: 1.0, eps: 1e-5 }
     }
 
-    /// Adds the net and returns `(loc, conf)`. Errors: a size other than 300 or 512, an input of another shape, no
-    /// class, a width that leaves a block too narrow, and [`crate::Error::Weights`] with all that is wrong in the
+    /// Adds the net and returns `(loc, conf)`. Errors: a size other than 300 or 512, an input of the wrong shape,
+    /// no classes, a width that leaves a block too narrow, and [`crate::Error::Weights`] with all that is wrong in the
     /// scope.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<(NodeId, NodeId)> {
         let y = self.add(graph, x, weights)?;
@@ -85,11 +85,11 @@ impl RfbNet {
         Ok(())
     }
 
-    /// VGG16 up to fc7: what conv4_3 and the last layer give.
+    /// VGG16 up to fc7: the results of conv4_3 and of the last layer.
     fn base(&self, layers: &mut Layers, mut x: NodeId) -> Result<(NodeId, NodeId)> {
         let same = Window::dilated(1);
         let mut conv4 = x;
-        // The list these indices count holds a ReLU after each convolution.
+        // The list that these indices refer to holds a ReLU after each convolution.
         let mut i = 0;
         for layer in &VGG {
             let name = format!("base.{i}");
@@ -146,7 +146,7 @@ impl RfbNet {
     fn heads(&self, layers: &mut Layers, sources: &[NodeId]) -> Result<(NodeId, NodeId)> {
         let (mut loc, mut conf) = (Vec::new(), Vec::new());
         for (i, &source) in sources.iter().enumerate() {
-            // Priors a pixel: 6, and 4 on the two smallest maps.
+            // Priors per pixel: 6, but 4 on the two smallest maps.
             let priors = if i + 2 < sources.len() { 6 } else { 4 };
             for (head, rows, width) in [("loc", &mut loc, 4), ("conf", &mut conf, self.num_classes)] {
                 let name = format!("{head}.{i}");

@@ -28,7 +28,7 @@ impl Spp {
         Self { c1, c2, k: vec![5, 9, 13], eps: 1e-3 }
     }
 
-    /// Adds the block. Errors: another channel count than `c1`, no channel inside, an even kernel or none, and
+    /// Adds the block. Errors: a channel count other than `c1`, no channels inside, an even kernel or none, and
     /// [`crate::Error::Weights`] with all that is wrong in the scope.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let y = self.add(graph, x, weights)?;

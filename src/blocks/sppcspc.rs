@@ -26,7 +26,7 @@ pub struct SppCspc {
     pub e: f64,
     /// Kernels of the pools, odd.
     pub k: [u32; 3],
-    /// SPPFCSPC: three pools of `k[0]`, each of the one before.
+    /// SPPFCSPC: three pools of `k[0]`, each pooling the one before.
     pub fast: bool,
     /// What the normalisations add to the variance.
     pub eps: f64,
@@ -43,7 +43,7 @@ impl SppCspc {
         Self { fast: true, ..Self::new(c1, c2) }
     }
 
-    /// Adds the block. Errors: another channel count than `c1`, no channel inside, an even kernel, and
+    /// Adds the block. Errors: a channel count other than `c1`, no channels inside, an even kernel, and
     /// [`crate::Error::Weights`] with all that is wrong in the scope.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let y = self.add(graph, x, weights)?;

@@ -18,7 +18,7 @@ pub struct Sppf {
     pub c2: u32,
     /// Kernel of the pool, odd.
     pub k: u32,
-    /// After each normalisation.
+    /// Applied after each normalisation.
     pub activation: Activation,
     /// How the file spells the layers.
     pub keys: SppfKeys,
@@ -46,7 +46,7 @@ impl Sppf {
         Self { activation: Activation::Relu, keys: SppfKeys::Yolov6, ..Self::new(c1, c2) }
     }
 
-    /// Adds the block. Errors: another channel count than `c1`, no channel inside, an even kernel, and
+    /// Adds the block. Errors: a channel count other than `c1`, no channels inside, an even kernel, and
     /// [`crate::Error::Weights`] with all that is wrong in the scope.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let y = self.add(graph, x, weights)?;

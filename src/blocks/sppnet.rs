@@ -14,18 +14,18 @@ use crate::weights::Scope;
 /// images of any size that the pyramid can split.
 ///
 /// The published code calls an `LReLU1` that it never defines; here it is LeakyReLU(0.2), as in the pix2pix
-/// discriminator that the layers come from. `BN3` and `conv5`, defined there and not used, may be in a file.
+/// discriminator that the layers come from. `BN3` and `conv5`, defined there but not used, may be in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SppNet {
     /// Input channels.
     pub input_nc: u32,
     /// Channels after the first convolution; 2, 4 and 8 times as many after the others.
     pub ndf: u32,
-    /// Between the linear layers.
+    /// Features between the linear layers.
     pub hidden: u32,
     /// Outputs.
     pub classes: u32,
-    /// Bins along each side, one entry a level of the pyramid.
+    /// Bins along each side, one entry per level of the pyramid.
     pub levels: Vec<u32>,
     /// How bins are laid out.
     pub mode: PyramidMode,
@@ -40,7 +40,7 @@ impl SppNet {
         Self { input_nc, ndf: 64, hidden: 4096, classes: 1000, levels, mode, eps: 1e-5 }
     }
 
-    /// Adds the net. Errors: another channel count than `input_nc`, an image too small or one the pyramid cannot split
+    /// Adds the net. Errors: a channel count other than `input_nc`, an image too small or one the pyramid cannot split
     /// (mode `adaptive` splits any), and [`crate::Error::Weights`] with all that is wrong in the scope.
     pub fn build(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let y = self.add(graph, x, weights)?;

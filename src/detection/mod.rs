@@ -24,9 +24,9 @@ pub struct Detection {
 /// Which boxes are worth reporting.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DetectionOptions {
-    /// Scores must be above it.
+    /// Scores must be above this.
     pub score_threshold: f32,
-    /// Of two boxes of one class whose intersection over union is above it, the one with the lower score goes.
+    /// Of two boxes of one class whose intersection over union is above this, the one with the lower score is dropped.
     pub iou_threshold: f32,
     /// The most boxes of one class in one image.
     pub keep_per_class: usize,
@@ -43,7 +43,8 @@ impl Default for DetectionOptions {
 /// The objects of each image, best score first; equal scores by class, then by prior.
 /// `loc` is `[n, priors, 1, 4]`; `conf` is `[n, priors, 1, classes]`, class probabilities with the background first.
 ///
-/// Errors: tensors of other shapes, or another number of rows than `config` has priors; a threshold outside 0..=1.
+/// Errors: tensors of other shapes, or with a row count that is not `config`'s number of priors; a threshold outside
+/// 0..=1.
 pub fn detections(
     loc: &Tensor,
     conf: &Tensor,
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn no_image_is_no_detection() {
+    fn no_images_give_no_detections() {
         let loc = Tensor::filled(Shape::new(0, 8, 1, 4), 0.0).unwrap();
         let conf = Tensor::filled(Shape::new(0, 8, 1, 3), 0.0).unwrap();
         assert!(detections(&loc, &conf, &config(), &DetectionOptions::default()).unwrap().is_empty());

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use super::check_threshold;
 use crate::error::{Error, Result};
 
-/// Indices of the boxes to keep, at most `keep_top`, best score first, equal scores by index. A box goes where its
-/// intersection over union with one kept before is above `iou_threshold`. `boxes` are left, top, right, bottom; one
+/// Indices of the boxes to keep, at most `keep_top`, best score first, equal scores by index. A box is dropped if its
+/// intersection over union with one already kept is above `iou_threshold`. `boxes` are left, top, right, bottom; one
 /// without area overlaps nothing. A score that is `NaN`, or a box with a corner that is not finite, is never kept.
 ///
 /// Errors: lengths that differ, a threshold outside 0..=1.
@@ -23,7 +23,7 @@ pub fn non_maximum_suppression(
     }
     let usable = |i: &usize| !scores[*i].is_nan() && boxes[*i].iter().all(|x| x.is_finite());
     let mut order = (0..boxes.len()).filter(usable).collect::<Vec<_>>();
-    // Stable; not total_cmp, to which -0 and 0 differ.
+    // Stable; not total_cmp, for which -0 and 0 differ.
     order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal));
 
     let mut kept = Vec::<usize>::new();

@@ -3,12 +3,12 @@
 use crate::error::{Error, Result};
 use crate::tensor::MAX_ELEMENTS;
 
-/// The default boxes of a detector, as RFBNet's `VOC_300`, `VOC_512`, `COCO_300` and `COCO_512`.
+/// The default boxes of a detector, as in RFBNet's `VOC_300`, `VOC_512`, `COCO_300` and `COCO_512`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PriorConfig {
     /// Rows and columns of the image, in pixels.
     pub image_size: u32,
-    /// One entry a feature map, in the order the network concatenates its predictions.
+    /// One entry per feature map, in the order the network concatenates its predictions.
     pub levels: Vec<PriorLevel>,
     /// Scales of predicted centres and of predicted sizes.
     pub variances: [f32; 2],
@@ -25,18 +25,18 @@ pub struct PriorLevel {
     pub step: f64,
     /// Side of the smaller square, in pixels.
     pub min_size: f64,
-    /// With `min_size`, its geometric mean is the side of the larger square.
+    /// The side of the larger square is the geometric mean of this and `min_size`.
     pub max_size: f64,
-    /// For each, a box that much wider than high and one that much higher than wide, of the smaller square's area.
+    /// For each, a box that much wider than tall and one that much taller than wide, of the smaller square's area.
     pub ratios: Vec<f64>,
 }
 
-/// Feature map's cells and pixels from cell to cell.
+/// Each feature map's cells, and pixels from cell to cell.
 const MAPS_300: [(u32, f64); 6] = [(38, 8.0), (19, 16.0), (10, 32.0), (5, 64.0), (3, 100.0), (1, 300.0)];
 const MAPS_512: [(u32, f64); 7] = [(64, 8.0), (32, 16.0), (16, 32.0), (8, 64.0), (4, 128.0), (2, 256.0), (1, 512.0)];
 
 impl PriorConfig {
-    /// As trained on Pascal VOC. Errors: a size other than 300 and 512.
+    /// As trained on Pascal VOC. Errors: a size other than 300 or 512.
     pub fn voc(image_size: u32) -> Result<Self> {
         match image_size {
             300 => Ok(Self::new(300, &MAPS_300, &[30.0, 60.0, 111.0, 162.0, 213.0, 264.0, 315.0])),
@@ -45,7 +45,7 @@ impl PriorConfig {
         }
     }
 
-    /// As trained on COCO. Errors: a size other than 300 and 512.
+    /// As trained on COCO. Errors: a size other than 300 or 512.
     pub fn coco(image_size: u32) -> Result<Self> {
         match image_size {
             300 => Ok(Self::new(300, &MAPS_300, &[21.0, 45.0, 99.0, 153.0, 207.0, 261.0, 315.0])),
@@ -93,12 +93,12 @@ fn unknown_size(op: &str, image_size: u32) -> Error {
     Error::Unsupported {
         op: op.into(),
         what: format!("image size {image_size}"),
-        hint: "the published networks take 300 or 512; for another one fill in the fields of PriorConfig".into(),
+        hint: "the published networks take 300 or 512; for another size fill in the fields of PriorConfig".into(),
     }
 }
 
 /// All default boxes as centre x, centre y, width and height in units of the image: level by level, cell by cell in
-/// rows, in each cell the smaller square, the larger one, then wide and high for each ratio.
+/// rows, in each cell the smaller square, the larger one, then a wide and a tall one for each ratio.
 ///
 /// Errors: a size, step or ratio that is not positive and finite; more boxes than one tensor can hold.
 pub fn priors(config: &PriorConfig) -> Result<Vec<[f32; 4]>> {
@@ -125,13 +125,13 @@ pub fn priors(config: &PriorConfig) -> Result<Vec<[f32; 4]>> {
 }
 
 /// Predicted boxes as left, top, right, bottom. With a prior's centre p and size s, and the variances v:
-/// `centre = p + loc.xy * v[0] * s`, `size = s * exp(loc.wh * v[1])`. `loc` holds four values a prior.
+/// `centre = p + loc.xy * v[0] * s`, `size = s * exp(loc.wh * v[1])`. `loc` holds four values per prior.
 ///
-/// Errors: another number of values, a variance that is not finite.
+/// Errors: a different number of values, a variance that is not finite.
 pub fn decode(loc: &[f32], priors: &[[f32; 4]], variances: [f32; 2]) -> Result<Vec<[f32; 4]>> {
     let (rows, rest) = loc.as_chunks::<4>();
     if rows.len() != priors.len() || !rest.is_empty() {
-        let detail = format!("{} values for {} priors, which take 4 each", loc.len(), priors.len());
+        let detail = format!("{} values for {} priors, which need 4 each", loc.len(), priors.len());
         return Err(Error::mismatch("decode", detail));
     }
     if let Some(&variance) = variances.iter().find(|v| !v.is_finite()) {
@@ -149,7 +149,7 @@ pub fn decode(loc: &[f32], priors: &[[f32; 4]], variances: [f32; 2]) -> Result<V
 mod tests {
     use super::*;
 
-    /// The published boxes are computed in f64 and rounded once to f32, as ours. Only the order of operations may
+    /// The published boxes are computed in f64 and rounded once to f32, like ours. Only the order of operations may
     /// differ, which moves a value by a few units of f64 and so the rounded one, at most 1, by at most 2⁻²⁴.
     #[test]
     fn priors_are_the_published_ones() {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_boxes_of_a_cell_are_two_squares_and_two_a_ratio() {
+    fn the_boxes_of_a_cell_are_two_squares_and_two_per_ratio() {
         // Centres (0.5·4/8, 1.5·4/8) = (¼, ¾). Squares 2/8 = ¼ and √(¼ · 8/8) = ½; with √4 = 2: ¼·2 by ¼/2.
         let sizes = [[0.25, 0.25], [0.5, 0.5], [0.5, 0.125], [0.125, 0.5]];
         let all = priors(&small(true)).unwrap();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn senseless_configs_are_refused() {
+    fn meaningless_configs_are_refused() {
         let level = |level: PriorLevel| PriorConfig { levels: vec![level], ..small(true) };
         let usual = small(true).levels[0].clone();
         for (config, param) in [

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// The backends that this crate runs on.
 const BACKENDS: Backends = Backends::VULKAN.union(Backends::METAL).union(Backends::DX12);
 
-/// What to install where there is no adapter.
+/// What to install if there is no adapter.
 pub const INSTALL_HINT: &str =
     "install a GPU driver; for Mesa's software Vulkan: sudo apt-get install mesa-vulkan-drivers";
 

@@ -1,4 +1,4 @@
-//! From a step's WGSL to a compiled pipeline, and from its workgroups to a dispatch. Pipelines are kept by text.
+//! From a step's WGSL to a compiled pipeline, and from its workgroups to a dispatch. Pipelines are kept by source text.
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ fn entry(binding: u32, kind: BufferBindingType) -> BindGroupLayoutEntry {
     }
 }
 
-/// Workgroups along x and y: one row where it fits, else rows of equal length. The last may run past the end; kernels
+/// Workgroups along x and y: one row if it fits, else rows of equal length. The last may run past the end; kernels
 /// check for it.
 pub(super) fn folded(workgroups: u64, max: u32) -> [u32; 2] {
     let rows = workgroups.div_ceil(u64::from(max)).max(1);

@@ -39,10 +39,10 @@ pub struct GpuOptions {
     /// How long a run may take before [`Error::Timeout`].
     pub timeout: Duration,
     /// Compile kernels with the checks of indices, loops and divisors that wgpu adds, and with zeroed workgroup memory:
-    /// to debug a kernel. Else they run as they are written; `src/gpu/trusted.rs` says why they may.
+    /// for debugging a kernel. Otherwise they run as they are written; `src/gpu/trusted.rs` says why they may.
     pub checked: bool,
     /// A folder for what the driver makes of kernels: read here, written by [`Gpu::save_pipelines`]. What is in it runs,
-    /// so that it must be as safe from others as the program itself.
+    /// so it must be as safe from others as the program itself.
     pub pipeline_cache: Option<PathBuf>,
 }
 
@@ -59,10 +59,10 @@ impl GpuOptions {
     }
 }
 
-/// What a device of our own has where its adapter can; nothing depends on them.
+/// What a device of our own has if its adapter does; nothing depends on these.
 const FEATURES: Features = Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP);
 
-/// Among wgpu's experimental features.
+/// One of wgpu's experimental features.
 const MATRICES: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
 
 /// An open device. Clones share it.
@@ -82,7 +82,7 @@ struct Inner {
     timeout: Duration,
     checked: bool,
     pipelines: Option<Pipelines>,
-    /// wgpu 30.0.1 may panic where two threads wait on one device.
+    /// wgpu 30.0.1 may panic when two threads wait on one device.
     polling: Mutex<()>,
     /// Why the device was lost, once it was.
     lost: Arc<Mutex<Option<String>>>,
@@ -95,14 +95,14 @@ impl Gpu {
         let adapter = adapters::choose(options.device.as_deref())?;
         let info = adapter.get_info();
         if info.device_type == DeviceType::Cpu {
-            log::warn!("{} is a software adapter: right, but slow", info.name);
+            log::warn!("{} is a software adapter: correct, but slow", info.name);
         }
         let kept = if options.pipeline_cache.is_some() { Features::PIPELINE_CACHE } else { Features::empty() };
         Self::open(adapter, options, FEATURES | kept)
     }
 
-    /// A device of its own on the same adapter, with cooperative matrices; `None` where it has none, or is the app's.
-    /// It is experimental: no part of it may get out of this crate.
+    /// A separate device on the same adapter, with cooperative matrices; `None` if the adapter has none, or if the
+    /// device is the app's. It is experimental: no part of it may leave this crate.
     pub(crate) fn with_matrices(&self) -> Result<Option<(Self, Vec<CooperativeMatrixProperties>)>> {
         let has = |adapter: &&Adapter| adapter.features().contains(MATRICES);
         let Some(adapter) = self.inner.adapter.as_ref().filter(has) else {
@@ -138,14 +138,14 @@ impl Gpu {
         Self::with_device(Some(adapter), info, device, queue, options, lost)
     }
 
-    /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's. Features are not needed;
-    /// limits must reach [`Gpu::required_limits`]. Errors: [`Error::LimitExceeded`] with the limit that is short.
+    /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's. No features are needed;
+    /// limits must reach [`Gpu::required_limits`]. Errors: [`Error::LimitExceeded`] with the limit that is too low.
     pub fn from_device(info: AdapterInfo, device: Device, queue: Queue) -> Result<Self> {
         Self::from_device_with_options(info, device, queue, &GpuOptions::default())
     }
 
-    /// As [`Gpu::from_device`]; of the options, [`GpuOptions::device`] has no meaning here, and
-    /// [`GpuOptions::pipeline_cache`] takes a device with the feature `PIPELINE_CACHE`.
+    /// As [`Gpu::from_device`], with options: [`GpuOptions::device`] has no meaning here, and
+    /// [`GpuOptions::pipeline_cache`] needs a device with the feature `PIPELINE_CACHE`.
     pub fn from_device_with_options(
         info: AdapterInfo,
         device: Device,
@@ -155,8 +155,8 @@ impl Gpu {
         Self::with_device(None, info, device, queue, options, Arc::default())
     }
 
-    /// What a device must offer: wgpu's defaults. More `max_storage_buffer_binding_size` and `max_buffer_size` allow
-    /// larger tensors.
+    /// What a device must offer: wgpu's defaults. A higher `max_storage_buffer_binding_size` and `max_buffer_size`
+    /// allow larger tensors.
     pub fn required_limits() -> Limits {
         Limits::defaults()
     }
@@ -210,11 +210,11 @@ impl Gpu {
             DeviceType::Cpu => DeviceClass::Software,
             _ => DeviceClass::Integrated,
         };
-        // Not `info`, which an app may have made up: unchecked kernels count on the number of lanes.
+        // Not `info`, which an app may have made up: unchecked kernels rely on the number of lanes.
         let lanes = device.adapter_info();
         let profile = DeviceProfile {
             class,
-            // So that no index of a kernel passes 32 bits.
+            // So that no index of a kernel exceeds 32 bits.
             max_binding: has.max_storage_buffer_binding_size.min(u32::MAX.into()),
             max_buffer: has.max_buffer_size,
             max_workgroups: has.max_compute_workgroups_per_dimension,
@@ -262,8 +262,8 @@ impl Gpu {
         self.inner.device.features()
     }
 
-    /// Lets finished work call back, without waiting: what makes [`Program::run_async`] proceed where the app does not
-    /// poll its device itself. Returns whether the queue is empty. Errors: the device is lost.
+    /// Runs the callbacks of finished work, without waiting: this makes [`Program::run_async`] proceed if the app does
+    /// not poll its device itself. Returns whether the queue is empty. Errors: the device is lost.
     pub fn poll(&self) -> Result<bool> {
         self.poll_with(PollType::Poll)
     }
@@ -273,7 +273,7 @@ impl Gpu {
         self.poll_with(PollType::Wait { submission_index: Some(submission), timeout }).map(|_| ())
     }
 
-    /// One poll at a time; a panic of wgpu in it (it panics where the device is lost) becomes an error.
+    /// One poll at a time; a panic of wgpu in it (it panics when the device is lost) becomes an error.
     fn poll_with(&self, kind: PollType) -> Result<bool> {
         let guard = unpoisoned(&self.inner.polling);
         let polled = catch_unwind(AssertUnwindSafe(|| self.inner.device.poll(kind)));
@@ -281,7 +281,7 @@ impl Gpu {
         match polled {
             Ok(Ok(status)) => self.alive().map(|()| status.is_queue_empty()),
             Ok(Err(PollError::Timeout)) => Err(Error::Timeout(self.inner.timeout)),
-            // A lost device takes no work: then there is no submission to wait for.
+            // A lost device accepts no work, so there is no submission to wait for.
             Ok(Err(error @ PollError::WrongSubmissionIndex(..))) => Err(self.mark_lost(&error.to_string())),
             Err(_) => Err(self.mark_lost("wgpu panicked while polling")),
         }
@@ -323,7 +323,7 @@ fn scoped<T>(device: &Device, calls: impl FnOnce(&Device) -> T) -> Result<T> {
     }
 }
 
-/// A lock whose holder panicked still holds whole data here: every critical section is a single assignment or call.
+/// A lock whose holder panicked still guards sound data here: every critical section is a single assignment or call.
 fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

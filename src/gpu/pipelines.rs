@@ -18,7 +18,7 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// `None` where the device cannot. A file that is of no use is warned of, and begun anew.
+    /// `None` if the device cannot. A file that is of no use causes a warning, and is replaced.
     pub(super) fn open(folder: &Path, device: &Device) -> Result<Option<Self>> {
         let info = device.adapter_info();
         let able = device.features().contains(Features::PIPELINE_CACHE);
@@ -29,13 +29,13 @@ impl Pipelines {
         let path = folder.join(format!("spp_{name}"));
         let owner = [name.as_str(), &info.name, &info.driver, &info.driver_info, env!("CARGO_PKG_VERSION")].join("\n");
         let (file, reason) = match fs::read(&path) {
-            Ok(file) => (file, Some("is damaged, or of another driver or version".into())),
+            Ok(file) => (file, Some("is damaged, or from another driver or version".into())),
             Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         let (cache, used) = scoped(device, |device| trusted::pipeline_cache(device, &owner, &file))?;
         if let (false, Some(reason)) = (used, reason) {
-            log::warn!("{}: {reason}; compiling anew", path.display());
+            log::warn!("{}: {reason}; compiling again", path.display());
         }
         Ok(Some(Self { path, owner, cache }))
     }
@@ -53,9 +53,9 @@ impl Pipelines {
 
 impl Gpu {
     /// Writes what the driver has compiled so far to [`GpuOptions::pipeline_cache`](super::GpuOptions::pipeline_cache),
-    /// a whole file or none; the folder is made if need be. `false`: nothing is kept, because no folder was given or the
-    /// device cannot (Vulkan can; Metal and DX12 keep pipelines by themselves). Errors: what the file system refuses; a
-    /// lost device.
+    /// a whole file or none; the folder is created if need be. `false`: nothing is kept, because no folder was given or
+    /// the device cannot (Vulkan can; Metal and DX12 keep pipelines by themselves). Errors: what the file system
+    /// refuses; a lost device.
     pub fn save_pipelines(&self) -> Result<bool> {
         self.alive()?;
         self.inner.pipelines.as_ref().map_or(Ok(false), Pipelines::save)

@@ -38,21 +38,21 @@ struct Dispatch {
     workgroups: [u32; 2],
 }
 
-/// What `run` uses: buffers of the program's own for graph inputs and outputs.
+/// What `run` uses: the program's own buffers for graph inputs and outputs.
 #[derive(Debug)]
 pub(super) struct Own {
     inputs: Vec<wgpu::Buffer>,
     outputs: Vec<wgpu::Buffer>,
     pub(super) bindings: Bindings,
     staging: Staging,
-    /// From the upload of a run's inputs to its submission.
+    /// Held from the upload of a run's inputs to its submission.
     pub(super) recording: Mutex<()>,
 }
 
 /// The buffers that one recording reads and writes: see [`Program::bind`].
 #[derive(Debug)]
 pub struct Bindings {
-    /// One entry a dispatch, `None` where the program's own bind group serves.
+    /// One entry per dispatch, `None` where the program's own bind group is used.
     bind_groups: Vec<Option<BindGroup>>,
 }
 
@@ -66,18 +66,18 @@ impl Program {
         Self::with_options(gpu, graph, &PlanOptions::default())
     }
 
-    /// As [`Program::new`], with options of the planner.
+    /// As [`Program::new`], with options for the planner.
     pub fn with_options(gpu: &Gpu, graph: &Graph, options: &PlanOptions) -> Result<Self> {
         Self::from_own_plan(gpu, Plan::new(graph, gpu.profile(), options)?)
     }
 
-    /// Builds a plan made for this device. Anyone may have changed it, so that its kernels run with wgpu's checks, as
+    /// Builds a plan made for this device. Anyone may have changed it, so its kernels run with wgpu's checks, as
     /// with [`GpuOptions::checked`](super::GpuOptions::checked). Errors: out of memory; a driver that refuses a shader.
     pub fn from_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {
         Self::build(gpu, plan, Checks::All)
     }
 
-    /// Builds a plan that this crate has made for this device, and given to nobody since.
+    /// Builds a plan that this crate has made for this device and has given to nobody.
     pub(crate) fn from_own_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {
         Self::build(gpu, plan, if gpu.inner.checked { Checks::All } else { Checks::None })
     }
@@ -129,8 +129,8 @@ impl Program {
         &self.plan
     }
 
-    /// Uploads the inputs (NCHW, in the graph's order), runs, and waits for the outputs. Errors: inputs of another count
-    /// or shape; a lost device; a timeout.
+    /// Uploads the inputs (NCHW, in the graph's order), runs, and waits for the outputs. Errors: inputs of the wrong
+    /// count or shape; a lost device; a timeout.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         let Some((staging, submission)) = self.submit(inputs)? else {
             return self.unpack(&[]);
@@ -152,9 +152,9 @@ impl Program {
     }
 
     /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
-    /// order: dense NCHW `f32` in buffers of the app, with usage `STORAGE`. Errors: a buffer too small, without that
-    /// usage, misaligned, used twice, or of another device. Buffers of another wgpu instance it cannot tell apart: wgpu
-    /// may panic.
+    /// order: dense NCHW `f32` in the app's buffers, with usage `STORAGE`. Errors: a buffer that is too small, lacks
+    /// that usage, is misaligned, is used twice, or belongs to another device. It cannot recognise buffers of another
+    /// wgpu instance: wgpu may panic.
     pub fn bind(&self, inputs: &[BufferBinding], outputs: &[BufferBinding]) -> Result<Bindings> {
         check_ports("input", &self.gpu, &self.plan.inputs, inputs)?;
         check_ports("output", &self.gpu, &self.plan.outputs, outputs)?;
@@ -262,13 +262,13 @@ impl Program {
 
 fn create(gpu: &Gpu, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
     let label = format!("spp/{label}");
-    let size = bytes.max(4); // a batch of 0 has no bytes, a binding must have some
+    let size = bytes.max(4); // a batch of 0 has no bytes, but a binding must have some
     gpu.scoped(|device| {
         device.create_buffer(&BufferDescriptor { label: Some(&label), size, usage: USAGE, mapped_at_creation: false })
     })
 }
 
-/// Where each step's parameters begin in the buffer of them all, and its size.
+/// Where each step's parameters begin in their common buffer, and its size.
 fn params_offsets(gpu: &Gpu, plan: &Plan) -> (Vec<usize>, usize) {
     let alignment = gpu.device().limits().min_uniform_buffer_offset_alignment.max(1) as usize;
     let mut end = 0;
@@ -357,7 +357,7 @@ fn check_ports(kind: &str, gpu: &Gpu, ports: &[Port], bindings: &[BufferBinding]
         let problem = if !buffer.usage().contains(BufferUsages::STORAGE) {
             "its buffer lacks the usage STORAGE".into()
         } else if offset % alignment != 0 {
-            format!("its offset {offset} is no multiple of min_storage_buffer_offset_alignment, {alignment}")
+            format!("its offset {offset} is not a multiple of min_storage_buffer_offset_alignment, {alignment}")
         } else if room < needed || offset.saturating_add(room) > buffer.size() {
             format!("{} needs {needed} bytes, its binding holds {room} of a buffer of {}", port.shape, buffer.size())
         } else {

@@ -10,14 +10,14 @@ use super::{Gpu, Program, unpoisoned};
 use crate::error::{Error, Result};
 
 impl Gpu {
-    /// Whether the device tells time. A device of the app's does if it was made with `TIMESTAMP_QUERY`.
+    /// Whether the device has timestamps. An app's device has them if it was made with `TIMESTAMP_QUERY`.
     pub fn has_timestamps(&self) -> bool {
         self.features().contains(Features::TIMESTAMP_QUERY) && self.queue().get_timestamp_period() > 0.0
     }
 }
 
 impl Program {
-    /// The device's time from the begin of the first dispatch to the end of the last, on the inputs of the last
+    /// The device's time from the start of the first dispatch to the end of the last, on the inputs of the last
     /// [`Program::run`]; `None` where the device has no timestamps. Errors: a lost device, a timeout.
     pub fn gpu_time(&self) -> Result<Option<Duration>> {
         let whole = 0..self.plan().steps.len();
@@ -25,7 +25,7 @@ impl Program {
     }
 
     /// The device's time in each dispatch, in the plan's order, as [`Program::gpu_time`]. Each is a pass of its own, so
-    /// that their sum is more than the whole takes.
+    /// their sum is more than the whole takes.
     pub fn gpu_step_times(&self) -> Result<Option<Vec<Duration>>> {
         let each: Vec<Range<usize>> = (0..self.plan().steps.len()).map(|i| i..i + 1).collect();
         self.times(&each)

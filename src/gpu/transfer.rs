@@ -35,7 +35,7 @@ impl Staging {
         })
     }
 
-    /// Asks for the buffer's content; the future resolves once the device was polled after the work before it ended.
+    /// Asks for the buffer's content; the future resolves once the device is polled after the work before it has ended.
     pub(crate) fn read(
         &self,
         gpu: &Gpu,

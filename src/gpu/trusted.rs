@@ -1,5 +1,5 @@
-//! All `unsafe` of this crate: what wgpu cannot check for itself, each with the reason why it holds.
-#![expect(unsafe_code, reason = "wgpu offers these three no other way")]
+//! All of this crate's `unsafe`: what wgpu cannot check for itself, each with the reason why it is sound.
+#![expect(unsafe_code, reason = "wgpu offers these three in no other way")]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -8,7 +8,7 @@ use wgpu::{
     ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource,
 };
 
-/// What is compiled into a kernel beside its own text.
+/// What is compiled into a kernel besides its own text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Checks {
     /// Every index and divisor is checked, every loop ends, workgroup memory is zeroed.
@@ -18,8 +18,8 @@ pub(super) enum Checks {
     None,
 }
 
-/// wgpu 30 leaves loops and divisors checked on Vulkan, where it translates a module when it is created. It waits for the
-/// pipeline, where it does as it is told, if the module has an `override`. This one goes unused.
+/// On Vulkan, wgpu 30 leaves loops and divisors checked, as it translates a module when it is created. If the module
+/// has an `override`, wgpu waits for the pipeline, where it does as it is told. This one is not used.
 const TRANSLATE_LATE: &str = "override TRANSLATE_LATE: u32 = 0u;\n";
 
 pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: Checks) -> ShaderModule {
@@ -27,30 +27,31 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         |source: String| ShaderModuleDescriptor { label: Some(label), source: ShaderSource::Wgsl(source.into()) };
     match checks {
         Checks::All => device.create_shader_module(descriptor(source.into())),
-        // SAFETY: no kernel accesses what is out of bounds, loops for ever or divides by zero, because
+        // SAFETY: no kernel accesses anything out of bounds, loops forever or divides by zero, because
         //
-        // - kernels and their parameters are this crate's. `Checks::None` is given out by `Program::from_own_plan` alone,
-        //   to plans that `Plan::new` made out of a `Graph`, whose fields are private and whose every node was checked by
+        // - kernels and their parameters are this crate's. Only `Program::from_own_plan` gives out `Checks::None`: to
+        //   plans that `Plan::new` made from a `Graph`, whose fields are private and each of whose nodes was checked by
         //   its operation when it was added, and to the plans of `bench::peak`. Data (weights, inputs) is only ever
         //   added, multiplied and compared: no address, bound or divisor comes from it.
-        // - an invocation returns where its index is not below the number of those that have something to do, before it
-        //   forms an address. What remains lies, by the planner's arithmetic, in its slices: `offset + pixel * stride +
-        //   channel`, where a buffer was made to hold the last pixel of every slice in it, and windows are clipped to
-        //   the image or read a stand-in within it. The slice of a sum in parts has a map for each of them: `part`
-        //   is a remainder by their number, and what reads them counts up to it. `tests/gpu` runs every kernel with the
-        //   checks as well, over the same shapes, with NaN in every buffer, and compares with the reference.
+        // - an invocation whose index is not below the number of those that have something to do returns before it
+        //   forms an address. The other addresses lie, by the planner's arithmetic, in their slices:
+        //   `offset + pixel * stride + channel`, where a buffer was made to hold the last pixel of every slice in it,
+        //   and windows are clipped to the image or read a stand-in within it. The slice of a sum in parts has a map
+        //   for each part: `part` is a remainder by their number, and what reads them counts up to that number.
+        //   `tests/gpu` runs every kernel with the checks as well, over the same shapes, with NaN in every buffer, and
+        //   compares with the reference.
         // - nothing wraps around: `Plan::check_limits` computes each buffer's bytes in 64 bits and refuses more than
         //   `max_binding`, at most 4 GiB, so that all offsets, in values or vectors of four, are below 2³⁰; and
         //   `window_output` keeps coordinates in padding within `i32`.
         // - buffers are as large as planned: `Program` makes them, or `Program::bind` compares an app's with the plan.
         // - every loop counts up to, or down from, a number that it does not change: an extent, a kernel's size, a
-        //   constant. Extents, strides, dilations and channel counts, which divide, are at least 1: a tensor without
-        //   elements gets no dispatch.
-        // - workgroup memory is written before a barrier, and read behind it. The cascade also reads cells of its tile that
-        //   lie beyond the map and that nobody wrote, but only for values that go nowhere else.
-        // - `subgroup_invocation_id` is below the lanes of a subgroup, which the device itself reports.
+        //   constant. Extents, strides, dilations and channel counts, which are divisors, are at least 1: a tensor
+        //   without elements gets no dispatch.
+        // - workgroup memory is written before a barrier, and read after it. The cascade also reads cells of its tile
+        //   that lie beyond the map and that nobody wrote, but only for values that go nowhere else.
+        // - `subgroup_invocation_id` is below the number of lanes of a subgroup, which the device itself reports.
         //
-        // Ray queries, mesh and task shaders there are none.
+        // There are no ray queries, mesh or task shaders.
         Checks::None => unsafe {
             let source = format!("{source}{TRANSLATE_LATE}");
             device.create_shader_module_trusted(descriptor(source), ShaderRuntimeChecks::unchecked())
@@ -58,18 +59,18 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
     }
 }
 
-/// What to open a device with that may have these features.
+/// What to open a device with if it may have these features.
 pub(super) fn experimental(features: Features) -> ExperimentalFeatures {
     if !features.intersects(Features::all_experimental_mask()) {
         return ExperimentalFeatures::disabled();
     }
     // SAFETY: this accepts that wgpu's experimental features may have bugs that are undefined behaviour. Only
-    // `Gpu::with_matrices` asks for one, cooperative matrices, for a device that `bench::peak` alone holds, and that runs
-    // one kernel of ours, compiled with checks: no code of a user gets at it.
+    // `Gpu::with_matrices` asks for one, cooperative matrices, for a device that only `bench::peak` holds and that runs
+    // one kernel of ours, compiled with checks: no user's code can reach it.
     unsafe { ExperimentalFeatures::enabled() }
 }
 
-/// What begins a file of compiled pipelines.
+/// A file of compiled pipelines begins with this.
 const MAGIC: [u8; 8] = *b"SPPWGPU1";
 
 /// `data` behind a header that tells whether all of it, and nothing else, is there, for this owner.
@@ -83,7 +84,7 @@ fn unsealed<'a>(owner: &str, file: &'a [u8]) -> Option<&'a [u8]> {
     (u64::from_le_bytes(*found) == seal(owner, data)).then_some(data)
 }
 
-/// A checksum. Another release of Rust may compute another one, which costs one compilation.
+/// A checksum. Another release of Rust may compute a different one, which costs one compilation.
 fn seal(owner: &str, data: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (owner, data).hash(&mut hasher);
@@ -96,8 +97,8 @@ pub(super) fn pipeline_cache(device: &Device, owner: &str, file: &[u8]) -> (Pipe
     let descriptor = PipelineCacheDescriptor { label: Some("spp"), data, fallback: true };
     // SAFETY: `data` came from `PipelineCache::get_data` on this device and driver: the checksum over data and owner is
     // the one that `Pipelines::save` wrote around it, and a file that was cut off, mixed up or written by others does not
-    // have it by accident. Against intent there is no protection, as there is none for the program's own file; the
-    // documentation of `GpuOptions::pipeline_cache` says so.
+    // have it by accident. There is no protection against intent, just as there is none for the program's own file;
+    // the documentation of `GpuOptions::pipeline_cache` says so.
     (unsafe { device.create_pipeline_cache(&descriptor) }, data.is_some())
 }
 
@@ -118,8 +119,8 @@ mod tests {
             changed[i] ^= 1;
             assert_eq!(unsealed("adapter 1", &changed), None, "byte {i} changed");
         }
-        assert_eq!(unsealed("adapter 1", &[&file[..], b"\0"].concat()), None, "a byte too many");
-        // The owner's end and the data's begin cannot be confused.
+        assert_eq!(unsealed("adapter 1", &[&file[..], b"\0"].concat()), None, "one byte too many");
+        // The end of the owner and the start of the data cannot be confused.
         assert_eq!(unsealed("adapter", &sealed("adapte", b"r1")), None);
     }
 

@@ -21,7 +21,7 @@ pub use scope::Scope;
 const MAX_HEADER: u64 = 16 << 20;
 
 /// The tensors of a file, as raw bytes; only those that are asked for become `f32`.
-/// `f16`, `bf16` and `f64` are converted, other types refused. A `module.` that stands before every key is dropped.
+/// `f16`, `bf16` and `f64` are converted, other types refused. A `module.` before every key is dropped.
 ///
 /// ```no_run
 /// use spp_wgpu::{Graph, Shape, blocks::Sppf, weights::Weights};
@@ -48,8 +48,8 @@ struct Entry {
 }
 
 impl Weights {
-    /// Reads a whole file. Errors: [`Error::File`] where it is missing, no regular file, empty, unreadable or no sound
-    /// safetensors file.
+    /// Reads a whole file. Errors: [`Error::File`] if it is missing, not a regular file, empty, unreadable or not a
+    /// sound safetensors file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = |reason: String| Error::File { path: path.into(), reason };
@@ -58,7 +58,7 @@ impl Weights {
             return Err(file("is a directory, not a safetensors file".into()));
         }
         if !metadata.is_file() {
-            return Err(file("is no regular file".into()));
+            return Err(file("is not a regular file".into()));
         }
         let bytes = std::fs::read(path).map_err(|e| file(e.to_string()))?;
         Self::from_bytes(bytes).map_err(|e| match e {
@@ -67,9 +67,9 @@ impl Weights {
         })
     }
 
-    /// Takes the bytes of a safetensors file. Errors: [`Error::InvalidData`] where the header is cut off, over 16 MiB,
-    /// no JSON or names a key twice; where a tensor's type, shape and bytes do not agree; where tensors overlap, leave
-    /// holes or end elsewhere than the file.
+    /// Takes the bytes of a safetensors file. Errors: [`Error::InvalidData`] if the header is cut off, over 16 MiB, not
+    /// JSON or names a key twice; if a tensor's type, shape and bytes do not agree; if tensors overlap, leave holes or
+    /// do not end where the file does.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         let (header, start) = header(&bytes)?;
         let parsed: Metadata = serde_json::from_str(header).map_err(|e| bad(format!("header: {e}")))?;
@@ -78,7 +78,7 @@ impl Weights {
         if offsets(header) > infos.len() {
             return Err(bad("header: a key is given twice"));
         }
-        // Not left to the crate's own reader, whose sum of offsets can overflow.
+        // Not left to the reader of `safetensors`, whose sum of offsets can overflow.
         let (promised, present) = (parsed.data_len(), bytes.len() - start);
         if promised != present {
             return Err(bad(format!("the header promises {promised} bytes of data, the file has {present}")));
@@ -115,7 +115,7 @@ impl Weights {
     }
 
     /// No file: every tensor a block asks for is drawn from `seed` and its key, the same each time. Convolutions keep
-    /// activations at unit scale, normalisations are not the identity, so that errors show.
+    /// activations at unit scale, and normalisations are not the identity, so that errors show.
     pub fn seeded(seed: u64) -> Self {
         Self { bytes: Vec::new(), entries: BTreeMap::new(), metadata: HashMap::new(), seed: Some(seed) }
     }
@@ -125,12 +125,12 @@ impl Weights {
         self.entries.keys().map(String::as_str)
     }
 
-    /// A text of the file's `__metadata__`.
+    /// An entry of the file's `__metadata__`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// Dimensions and values of one tensor, whatever its shape. Errors: no such key; a type that is no float; more
+    /// Dimensions and values of one tensor, whatever its shape. Errors: no such key; a type that is not a float; more
     /// elements or a larger extent than 32-bit indices hold.
     pub fn tensor(&self, key: &str) -> Result<(Vec<u32>, Vec<f32>)> {
         let what = format!("tensor '{key}'");
@@ -152,7 +152,7 @@ impl Weights {
         Scope::new(self, prefix)
     }
 
-    /// `None` for types that are no float.
+    /// `None` for types that are not floats.
     fn values(&self, entry: &Entry) -> Option<Vec<f32>> {
         let bytes = self.bytes.get(entry.range.clone())?;
         Some(match entry.dtype {
@@ -200,7 +200,7 @@ fn header(bytes: &[u8]) -> Result<(&str, usize)> {
     Ok((text, 8 + header.len()))
 }
 
-/// How many tensors the header describes, equal keys counted each: `"data_offsets": [`, which no JSON string can hold.
+/// How many tensors the header describes, counting equal keys each: `"data_offsets": [`, which no JSON string can hold.
 fn offsets(header: &str) -> usize {
     let opens = |rest: &str| rest.trim_start().strip_prefix(':').is_some_and(|rest| rest.trim_start().starts_with('['));
     header.split("\"data_offsets\"").skip(1).filter(|rest| opens(rest)).count()

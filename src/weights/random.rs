@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-/// A stream of its own for every seed and key.
+/// A separate stream for every seed and key.
 pub(crate) struct Random {
     state: u64,
     spare: Option<f64>,

@@ -9,8 +9,8 @@ use super::{Weights, len};
 use crate::error::{Error, Result};
 use crate::tensor::{MAX_ELEMENTS, Shape, Tensor};
 
-/// The tensors under a prefix. A key that is missing or misshapen is noted and stood in for by zeros (ones for
-/// variances), so that building goes on; [`Scope::finish`] then reports all such keys at once.
+/// The tensors under a prefix. A key that is missing or misshapen is noted, and zeros (ones for variances) stand in for
+/// it, so that building goes on; [`Scope::finish`] then reports all such keys at once.
 #[derive(Debug)]
 pub struct Scope<'a> {
     weights: &'a Weights,
@@ -51,7 +51,7 @@ impl<'a> Scope<'a> {
         Self { weights: self.weights, prefix, name, log: Rc::clone(&self.log) }
     }
 
-    /// Nodes are called after their keys; `named("neck")` calls them `neck.cv1.conv` instead, `named("")` just
+    /// Nodes are named after their keys; `named("neck")` calls them `neck.cv1.conv` instead, `named("")` just
     /// `cv1.conv`. Two blocks of one graph that share their weights need it.
     pub fn named(self, name: &str) -> Self {
         Self { name: dotted(name), ..self }
@@ -99,8 +99,8 @@ impl<'a> Scope<'a> {
         ])
     }
 
-    /// Call it when everything was asked for. Errors: [`Error::Weights`] with every key under this prefix that is
-    /// missing, misshapen, or was never asked for; `num_batches_tracked` of normalisations is of no use and no error.
+    /// Call this once everything has been asked for. Errors: [`Error::Weights`] with every key under this prefix that
+    /// is missing, misshapen, or was never asked for; `num_batches_tracked` of normalisations is unused, but no error.
     pub fn finish(&self) -> Result<()> {
         let log = self.log.borrow();
         let here = |key: &String| key.strip_prefix(&self.prefix).map(String::from);

@@ -1,4 +1,4 @@
-//! Input without meaning ends in a typed error that names the node and the remedy, never in a panic.
+//! Meaningless input ends in a typed error that names the node and the remedy, never in a panic.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use spp_wgpu::{Error, Graph, NodeId, Result, Shape, Tensor};
 /// Builds on a graph with the nodes `x` [1, 8, 6, 5] and `other` [1, 4, 6, 7].
 type Build = fn(&mut Graph, NodeId, NodeId) -> Result<NodeId>;
 
-/// What, the expected variant of [`Error`], what its text must contain, and how it is built.
+/// What is wrong, the expected variant of [`Error`], what its text must contain, and how it is built.
 type Row = (&'static str, &'static str, &'static [&'static str], Build);
 
 fn weight(n: u32, c: u32, h: u32, w: u32) -> Arc<Tensor> {
@@ -128,35 +128,35 @@ const SHAPES: &[Row] = &[
         |g, x, _| g.conv("y", x, Conv::new(weight(0, 8, 3, 3)))),
     ("linear without outputs", "InvalidParam", &["linear 'y': weight = [0, 240, 1, 1]"],
         |g, x, _| g.linear("y", x, linear(0, 240))),
-    ("conv of other channels", "ShapeMismatch",
+    ("conv with mismatched channels", "ShapeMismatch",
         &["conv 'y'", "weight [4, 8, 3, 3] expects 8", "got 4: [1, 4, 6, 7] from 'other'"],
         |g, _, o| g.conv("y", o, conv())),
-    ("grouped conv of other channels", "ShapeMismatch",
+    ("grouped conv with mismatched channels", "ShapeMismatch",
         &["weight [4, 8, 3, 3] expects 16", "got 8: [1, 8, 6, 5] from 'x'"],
         |g, x, _| g.conv("y", x, Conv { groups: 2, ..conv() })),
-    ("conv bias of another length", "ShapeMismatch", &["conv 'y'", "3 values", "4 output channels", "'x'"],
+    ("conv bias of the wrong length", "ShapeMismatch", &["conv 'y'", "3 values", "4 output channels", "'x'"],
         |g, x, _| g.conv("y", x, Conv { bias: Some(vec![0.0; 3].into()), ..conv() })),
-    ("conv_add of other channels", "ShapeMismatch", &["conv 'y'", "expects 8", "'other'"],
+    ("conv_add with mismatched channels", "ShapeMismatch", &["conv 'y'", "expects 8", "'other'"],
         |g, x, o| g.conv_add("y", o, x, conv())),
-    ("conv_add of another residual", "ShapeMismatch",
+    ("conv_add with a mismatched residual", "ShapeMismatch",
         &["conv 'y'", "[1, 4, 6, 7] from 'other'", "[1, 4, 4, 3] nor [1, 4, 1, 1]"],
         |g, x, o| g.conv_add("y", x, o, conv())),
     ("conv_add of a column", "ShapeMismatch", &["conv 'y'", "[1, 4, 4, 1] from 'z'", "[1, 4, 4, 3]"],
         |g, x, _| { let z = g.input("z", Shape::new(1, 4, 4, 1))?; g.conv_add("y", x, z, conv()) }),
-    ("conv_add of a pixel of other channels", "ShapeMismatch", &["[1, 1, 1, 1] from 'z'", "[1, 4, 1, 1]"],
+    ("conv_add of a mismatched pixel", "ShapeMismatch", &["[1, 1, 1, 1] from 'z'", "[1, 4, 1, 1]"],
         |g, x, _| { let z = g.input("z", Shape::new(1, 1, 1, 1))?; g.conv_add("y", x, z, conv()) }),
     ("conv_add of one pixel for all images", "ShapeMismatch", &["[1, 4, 1, 1] from 'z'", "[2, 4, 1, 1]"],
         |g, _, _| {
             let [x, z] = [("x2", Shape::new(2, 8, 6, 5)), ("z", Shape::new(1, 4, 1, 1))].map(|(n, s)| g.input(n, s));
             g.conv_add("y", x?, z?, conv())
         }),
-    ("linear of other features", "ShapeMismatch", &["linear 'y'", "expects 239", "got 240: [1, 8, 6, 5] from 'x'"],
+    ("linear with mismatched features", "ShapeMismatch", &["linear 'y'", "expects 239", "got 240: [1, 8, 6, 5] from 'x'"],
         |g, x, _| g.linear("y", x, linear(2, 239))),
     ("linear with a kernel", "ShapeMismatch", &["linear 'y'", "[2, 240, 1, 2]"],
         |g, x, _| g.linear("y", x, Linear { weight: weight(2, 240, 1, 2), ..linear(1, 1) })),
-    ("linear bias of another length", "ShapeMismatch", &["linear 'y'", "3 values", "2 outputs", "'x'"],
+    ("linear bias of the wrong length", "ShapeMismatch", &["linear 'y'", "3 values", "2 outputs", "'x'"],
         |g, x, _| g.linear("y", x, Linear { bias: Some(vec![0.0; 3].into()), ..linear(2, 240) })),
-    ("affine of other channels", "ShapeMismatch",
+    ("affine with mismatched channels", "ShapeMismatch",
         &["affine_activation 'y'", "8 scales", "4 channels: [1, 4, 6, 7] from 'other'"],
         |g, _, o| g.affine_activation("y", o, affine(8, 8))),
     ("affine short of a shift", "ShapeMismatch", &["8 scales and 7 shifts", "'x'"],
@@ -170,7 +170,7 @@ const SHAPES: &[Row] = &[
         |g, x, _| { let z = g.input("z", Shape::new(2, 8, 6, 5))?; g.concat("y", &[x, z]) }),
     ("concat of differing rows", "ShapeMismatch", &["[1, 8, 1, 5] from 'z'"],
         |g, x, _| { let z = g.input("z", Shape::new(1, 8, 1, 5))?; g.concat("y", &[x, z]) }),
-    ("add of other extents", "ShapeMismatch", &["add 'y'", "[1, 8, 6, 5] from 'x'", "[1, 4, 6, 7] from 'other'"],
+    ("add of mismatched extents", "ShapeMismatch", &["add 'y'", "[1, 8, 6, 5] from 'x'", "[1, 4, 6, 7] from 'other'"],
         |g, x, o| g.add("y", x, o, SUM)),
     ("add does not broadcast", "ShapeMismatch", &["[1, 8, 1, 1] from 'z'"],
         |g, x, _| { let z = g.input("z", Shape::new(1, 8, 1, 1))?; g.add("y", x, z, SUM) }),

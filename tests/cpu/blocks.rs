@@ -172,7 +172,7 @@ fn both_spellings_of_yolov6_are_read_but_not_at_once() {
     assert_eq!(run(build(old.clone()).unwrap()), run(build(new.clone()).unwrap()));
     let Err(Error::Weights { missing, unexpected, misshapen, .. }) = build([old, new].concat()) else { panic!() };
     assert_eq!((missing.len(), unexpected.len(), misshapen.len()), (0, 10, 2));
-    assert!(misshapen[0].contains("sppf.cv1.conv.weight is there with and without '.block'"), "{misshapen:?}");
+    assert!(misshapen[0].contains("sppf.cv1.conv.weight is present with and without '.block'"), "{misshapen:?}");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_net_may_carry_the_layers_its_authors_left_unused() {
     build(&["BN3.weight", "BN3.running_mean", "conv5.weight", "BN1.num_batches_tracked"]).unwrap();
     let error = build(&["BN3.weight", "BN30.weight", "conv5"]).unwrap_err().to_string();
     assert_eq!(error, "weights: unexpected: BN30.weight");
-    // Weights without input and output are no case.
+    // Weights without input and output are not a case.
     assert!(Case::open(&path).unwrap_err().to_string().contains("tensor 'BN1.bias'"));
 }
 
@@ -254,7 +254,7 @@ fn what_does_not_fit_is_refused_with_the_remedy() {
         let args = json!({"c1": c, "c2": 1});
         blocks::build(block, &args, Shape::new(1, c, 1, 1), &Weights::seeded(1).scope("")).unwrap();
     }
-    // A variance that batch normalisation cannot take: from the file, not from a stand-in.
+    // A variance that batch normalisation cannot use: from the file, not from a stand-in.
     let mut case = Weights::seeded(1).scope("").batch_norm("bn", 4).unwrap();
     case[3][2] = -1.0;
     let keys = ["weight", "bias", "running_mean", "running_var"];
@@ -344,7 +344,7 @@ fn saved_tensors_come_back_and_nothing_is_overwritten_unasked() {
 }
 
 #[test]
-fn a_file_that_is_no_case_is_refused() {
+fn a_file_that_is_not_a_case_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("case.safetensors");
     let open = |metadata: &str, tensors: &[(&str, &str)]| {
@@ -374,7 +374,7 @@ fn a_file_that_is_no_case_is_refused() {
         (sound, &both[..1], "needs the tensors"),
         (sound, &both[1..], "needs the tensors"),
         (sound, &[both[0], both[1], ("output.x", "[4]")], "'output.x': has 1 dimensions"),
-        (sound, &[both[0], both[1], ("extra", "[1,4]")], "is no part of a case"),
+        (sound, &[both[0], both[1], ("extra", "[1,4]")], "is not part of a case"),
         (sound, &[("input", "[1,1,1,2,2]"), both[1]], "has 5 dimensions"),
     ];
     for (metadata, tensors, text) in rows {

@@ -123,7 +123,7 @@ fn a_chain_needs_two_scratch_buffers() {
 }
 
 #[test]
-fn tensors_that_are_alive_together_keep_apart() {
+fn tensors_that_are_alive_together_are_kept_apart() {
     for (name, graph) in graphs() {
         for (what, options) in options() {
             let mut apart = options.clone();
@@ -137,10 +137,10 @@ fn tensors_that_are_alive_together_keep_apart() {
     }
 }
 
-/// Channels of a buffer, and whose values they hold: buffer and channel where none share.
+/// Channels of a buffer, and whose values they hold: buffer and channel of the plan that shares none.
 type Held = HashMap<u32, (BufferId, u32)>;
 
-/// Follows what each shared buffer holds: a step reads the values that it reads where none share.
+/// Follows what each shared buffer holds: a step must read the values that it reads in the plan that shares none.
 fn keeps_apart(apart: &Plan, shared: &Plan) -> Result<(), String> {
     assert_eq!(apart.steps.len(), shared.steps.len());
     let mut holds: HashMap<BufferId, (u32, Held)> = HashMap::new();
@@ -157,7 +157,7 @@ fn keeps_apart(apart: &Plan, shared: &Plan) -> Result<(), String> {
         }
         for (own, common) in a.results.iter().zip(&b.results) {
             let (stride, held) = holds.entry(common.buffer).or_default();
-            // Values at another distance are strewn over those that were there.
+            // Values at a different stride are scattered over those that were there.
             if *stride != common.stride {
                 (*stride, *held) = (common.stride, Held::new());
             }
@@ -176,7 +176,7 @@ fn the_check_finds_a_buffer_shared_too_soon() {
     });
     let [apart, mut shared] = [without(&graph), without(&graph)];
     let target = |plan: &Plan, i: usize| plan.steps[i].results[0].buffer;
-    // The copy of x is free once p is made, and q may lie there; p may not, as the sum reads it.
+    // The copy of x is free once p is made, and q may take its place; but not that of p, as the sum reads it.
     let [x, p, q] = [0, 1, 2].map(|i| target(&apart, i));
     let mut put = |into| {
         for (own, common) in apart.steps.iter().zip(&mut shared.steps) {

@@ -1,4 +1,4 @@
-//! Maps of one pixel that go through their columns of a projection by themselves: where, and where not.
+//! Maps of one pixel that go through their columns of a projection by themselves: when, and when not.
 
 use spp_wgpu::case::canonical_row;
 use spp_wgpu::ops::*;

@@ -9,14 +9,14 @@ use crate::buffers::{covered, graphs};
 use crate::graphs::graph;
 use crate::plans::{X, plan, planned};
 
-/// A result, its bytes (padding included), and its life: from the step that writes it to the last that reads it.
+/// A result, its bytes (padding included), and its lifetime: from the step that writes it to the last that reads it.
 struct Tensor {
     place: Slice,
     bytes: u64,
     life: [usize; 2],
 }
 
-/// Intermediate results; one in parts counts as all of them. Graph inputs and outputs lie in buffers of the caller;
+/// Intermediate results; one in parts counts as all of them. Graph inputs and outputs lie in the caller's buffers;
 /// weights live all the time.
 fn tensors(plan: &Plan) -> Vec<Tensor> {
     let mut tensors: Vec<Tensor> = Vec::new();
@@ -44,7 +44,7 @@ fn tensors(plan: &Plan) -> Vec<Tensor> {
     tensors
 }
 
-/// The most bytes that are alive in one step: no way to share buffers could do with less.
+/// The most bytes that are alive in one step: no way of sharing buffers could need less.
 fn most_alive(plan: &Plan) -> u64 {
     let tensors = tensors(plan);
     let alive = |i: usize| tensors.iter().filter(move |t| (t.life[0]..=t.life[1]).contains(&i)).map(|t| t.bytes).sum();
@@ -69,9 +69,9 @@ fn published_blocks_need_at_most_1_3_times_what_is_alive_at_once() {
     }
 }
 
-/// Lives do not depend on where tensors lie, and no plan needs less than what is alive.
+/// Lifetimes do not depend on where tensors lie, and no plan needs less than what is alive.
 #[test]
-fn as_much_is_alive_whoever_shares() {
+fn sharing_does_not_change_how_much_is_alive() {
     for (name, graph) in graphs() {
         let [apart, shared] = [false, true].map(|reuse| planned(&graph, |o| o.reuse_buffers = reuse));
         let alive = most_alive(&shared);

@@ -14,7 +14,7 @@ pub(crate) fn plan(graph: &Graph, options: &PlanOptions) -> Plan {
     Plan::new(graph, &GPU, options).unwrap()
 }
 
-/// The default plan, but for one change.
+/// The default plan, except for one change.
 pub(crate) fn planned(graph: &Graph, change: impl FnOnce(&mut PlanOptions)) -> Plan {
     let mut options = PlanOptions::default();
     change(&mut options);
@@ -30,7 +30,7 @@ pub(crate) fn default_stems(graph: &Graph) -> Vec<&'static str> {
     stems(&plan(graph, &PlanOptions::default()))
 }
 
-/// The first value of the constant buffer whose label starts so.
+/// The first value of the constant buffer whose label starts with this.
 fn first_of(plan: &Plan, label: &str) -> f32 {
     let buffer = plan.buffers.iter().find(|buffer| buffer.label.starts_with(label)).unwrap();
     match &buffer.role {
@@ -60,7 +60,7 @@ mod fold_affine {
     fn weights_are_folded_in_f64_and_rounded_once() {
         let (weight, scale, bias, shift) = (1.000_000_2_f32, 1.0 / 3.0, 1e8_f32, -1e8 / 3.0 + 0.125);
         let [double, single] = [(f64::from(weight) * scale) as f32, weight * scale as f32];
-        assert_ne!(double, single, "the numbers tell nothing");
+        assert_ne!(double, single, "the numbers prove nothing");
         let graph = graph(Shape::new(1, 1, 2, 2), |graph, x| {
             let weight = Tensor::filled(Shape::new(1, 1, 1, 1), weight).unwrap();
             let conv = Conv { bias: Some([bias].into()), ..Conv::new(weight) };
@@ -114,9 +114,13 @@ mod fuse_add {
     }
 
     #[test]
-    fn it_does_not_where_that_would_compute_something_else() {
+    fn it_does_not_if_that_would_compute_something_else() {
         let conv = || same_conv(12, 12, 3);
-        assert_eq!(default_stems(&residual(0.1, false, conv())), ["conv", "elementwise"], "the other summand is scaled");
+        assert_eq!(
+            default_stems(&residual(0.1, false, conv())),
+            ["conv", "elementwise"],
+            "the other summand is scaled"
+        );
         let activated = Conv { activation: Activation::Relu, ..conv() };
         assert_eq!(default_stems(&residual(1.0, true, activated)), ["conv", "elementwise"]);
         let mut declared = residual(1.0, true, conv());
@@ -130,9 +134,9 @@ mod fuse_add {
         assert_eq!(default_stems(&itself), ["conv", "elementwise"]);
     }
 
-    /// Of two convolutions one takes over the sum, and both fold their batch normalisation first.
+    /// One of two convolutions takes over the sum, and both fold their batch normalisation first.
     #[test]
-    fn of_two_convolutions_one_is_left_to_add() {
+    fn one_of_two_convolutions_is_left_to_add() {
         let graph = graph(X, |graph, x| {
             let [a, b] = ["a", "b"].map(|name| {
                 let conv = graph.conv(name, x, same_conv(12, 12, 1)).unwrap();
@@ -148,7 +152,7 @@ mod fuse_add {
 
 /// What the published blocks must not exceed; a binding of 2 GiB holds every weight.
 #[test]
-fn published_blocks_take_few_dispatches() {
+fn published_blocks_need_few_dispatches() {
     let most = [
         ("spp", 3),
         ("sppf", 3),
@@ -252,7 +256,7 @@ mod concat_slices {
     }
 
     #[test]
-    fn only_what_cannot_lie_there_is_copied() {
+    fn only_what_cannot_be_written_in_place_is_copied() {
         let pool = |graph: &mut Graph, name: &str, x| graph.max_pool(name, x, MaxPool::same(3)).unwrap();
         let twice = graph(X, |graph, x| {
             let p = pool(graph, "p", x);
@@ -320,7 +324,7 @@ mod sizes {
         assert!(matches!(&error, Error::LimitExceeded { what, .. } if what.contains("packed weight")), "{error}");
     }
 
-    /// Mesa's llvmpipe ends loops after 65 535 iterations, and tells nobody.
+    /// Mesa's llvmpipe ends loops after 65 535 iterations without telling anybody.
     #[test]
     fn loops_that_a_software_adapter_would_cut_short_are_refused_there() {
         let whole =
@@ -356,7 +360,7 @@ mod sizes {
     }
 
     #[test]
-    fn an_unsound_graph_comes_before_its_sizes() {
+    fn an_unsound_graph_is_refused_before_its_sizes() {
         let mut graph = Graph::new();
         let x = graph.input("x", Shape::new(1, 1, 30_000, 20_000)).unwrap();
         let refused = |graph: &Graph| Plan::new(graph, &GPU, &PlanOptions::default()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Output extents of windows against PyTorch's, and attributes at random.
+//! Output extents of windows against PyTorch's, and random attributes.
 
 use proptest::prelude::*;
 use spp_wgpu::ops::*;
@@ -21,7 +21,7 @@ const POOLS: &[([u32; 2], MaxPool, [u32; 2])] = &[
     ([20, 13], MaxPool::same(13), [20, 13]),
     ([1, 2], MaxPool::same(13), [1, 2]), // smaller than the window
     ([20, 7], MaxPool::same(4), [21, 8]), // an even kernel grows the map by one
-    ([7, 11], MaxPool { kernel: [3, 2], stride: [5, 3], ..POOL }, [1, 4]), // stride over kernel
+    ([7, 11], MaxPool { kernel: [3, 2], stride: [5, 3], ..POOL }, [1, 4]), // stride larger than the kernel
     ([7, 9], MaxPool { kernel: [3, 3], stride: [1, 2], dilation: [2, 3], ..POOL }, [3, 2]),
     ([5, 5], MaxPool { padding: pad(1, 0, 0, 1), ..POOL }, [3, 3]),
     ([5, 6], MaxPool { padding: pad(0, 0, 1, 1), stride: [1, 1], ..POOL }, [5, 6]),
@@ -34,15 +34,15 @@ const POOLS: &[([u32; 2], MaxPool, [u32; 2])] = &[
     // maxpool_2d_ceil_output_size_reduce_by_one and averagepool_2d_ceil_last_window_starts_on_pad:
     ([2, 2], MaxPool { kernel: [1, 1], ..CEIL }, [1, 1]),
     ([2, 2], MaxPool { kernel: [3, 3], stride: [3, 3], padding: pad(1, 1, 1, 1), ..CEIL }, [1, 1]),
-    // Counted from the padding: windows at 0 and 3 stay in 1 + 3 rows; of those at 0, 3 and 6 the last starts behind
+    // Counted from the padding: windows at 0 and 3 stay in 1 + 3 rows; of those at 0, 3 and 6 the last starts after
     // 1 + 4 columns.
     ([3, 4], MaxPool { stride: [3, 3], padding: pad(1, 1, 1, 1), ..CEIL }, [2, 2]),
     ([2, 5], MaxPool { stride: [3, 3], padding: pad(1, 1, 1, 1), ..CEIL }, [1, 2]),
-    // Windows at 0 and 3 stay in 1 + 4 rows; of those at 0 and 2 the last starts behind 2 columns.
+    // Windows at 0 and 3 stay in 1 + 4 rows; of those at 0 and 2 the last starts after 2 columns.
     ([4, 2], MaxPool { kernel: [3, 2], stride: [3, 2], padding: pad(1, 0, 1, 1), ..CEIL }, [2, 1]),
 ];
 
-/// As `Conv2d(2, 3, kernel, stride, padding, dilation)` of a map of `input` rows and columns.
+/// As `Conv2d(2, 3, kernel, stride, padding, dilation)` on a map of `input` rows and columns.
 struct Window {
     input: [u32; 2],
     kernel: [u32; 2],
@@ -74,10 +74,10 @@ const CONVS: &[Window] = &[
     Window { input: [224, 180], kernel: [4, 4], stride: [2, 2], padding: pad(1, 1, 1, 1), expected: [112, 90], ..CONV },
     Window { input: [112, 90], kernel: [4, 4], padding: pad(1, 1, 1, 1), expected: [111, 89], ..CONV },
     Window { kernel: [2, 2], padding: pad(0, 0, 1, 1), expected: [6, 5], ..CONV },
-    // Stride over kernel
+    // Stride larger than the kernel
     Window { kernel: [2, 2], stride: [4, 3], expected: [2, 2], ..CONV },
     Window { kernel: [1, 1], stride: [7, 7], expected: [1, 1], ..CONV },
-    // Padding over kernel, which a pool refuses
+    // Padding larger than the kernel, which a pool refuses
     Window { kernel: [1, 1], padding: pad(3, 0, 0, 2), expected: [9, 7], ..CONV },
 ];
 
@@ -106,7 +106,7 @@ fn windows_give_pytorchs_extents() {
 }
 
 /// Counts windows one by one, as long as they fit into the padded axis; in ceil mode as long as the one before left
-/// something of it uncovered and they start before the padding behind the image.
+/// part of it uncovered and they start before the padding after the image.
 fn counted(extent: u32, kernel: u32, stride: u32, dilation: u32, before: u32, after: u32, ceil_mode: bool) -> u32 {
     let window = (kernel - 1) * dilation + 1;
     let padded = extent + before + after;

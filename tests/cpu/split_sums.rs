@@ -1,4 +1,5 @@
-//! Which convolutions leave their sums in parts: where few workgroups would have them whole, and the reader adds them up.
+//! Which convolutions leave their sums in parts: where few workgroups would compute them whole, and the reader adds
+//! them up.
 
 use spp_wgpu::case::{canonical, canonical_row};
 use spp_wgpu::ops::*;
@@ -20,7 +21,7 @@ fn published(name: &str, profile: &DeviceProfile) -> Plan {
 }
 
 #[test]
-fn sppf_at_its_published_shape_is_split_without_another_dispatch() {
+fn sppf_at_its_published_shape_is_split_without_an_extra_dispatch() {
     let plan = published("sppf_v5l", &DeviceProfile::portable(DeviceClass::Discrete));
     assert_eq!((plan.dispatches(), plan.steps.len()), (3, 5));
     // 104 workgroups three times, and 208 twice.
@@ -30,7 +31,7 @@ fn sppf_at_its_published_shape_is_split_without_another_dispatch() {
     assert!(plan.to_string().contains("conv 32x64x32 in 4 by 3 (only 104 workgroups of conv 32x64x32 in 4)"), "{plan}");
     assert_eq!((cascade.shader.stem, output.shader.stem), ("max_pool_cascade", "layout"));
     assert_eq!((&cascade.operands, &output.operands), (&cv1.results, &cv2.results));
-    assert_eq!(cascade.results.len(), 2, "the pools, and what they are of");
+    assert_eq!(cascade.results.len(), 2, "the pools, and what they pool");
     // Parts are written and read, and added up.
     let map = 512 * 400;
     assert_eq!(cv1.cost.bytes, 4 * (1024 * 400 + 1024 * 512 + 512 + 3 * map));
@@ -40,14 +41,14 @@ fn sppf_at_its_published_shape_is_split_without_another_dispatch() {
 }
 
 #[test]
-fn other_devices_have_them_whole() {
+fn other_devices_keep_sums_whole() {
     for class in [DeviceClass::Integrated, DeviceClass::Software] {
         for subgroup_size in [None, Some(8)] {
             let plan = published("sppf_v5l", &DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) });
             assert_eq!(all_parts(&plan), [1, 1], "{plan}");
         }
     }
-    // But a tuning may find that parts pay there, on maps smaller still.
+    // But a tuning may find that parts pay off there, on even smaller maps.
     let offered = |class| {
         let plan = Plan::new(&sppf(SMALL, 64, true), &DeviceProfile::portable(class), &PlanOptions::default()).unwrap();
         assert_eq!(all_parts(&plan), [1, 1], "{plan}");
@@ -97,7 +98,7 @@ fn nothing_is_split_that_others_read_or_nobody_adds_up() {
         let pools = graph.max_pool_cascade("pools", x, cascade).unwrap();
         graph.concat("cat", &[x, pools]).unwrap()
     };
-    assert_eq!(default_parts(&behind(SMALL, 64, |_, _, y| y)), [2], "the cases tell nothing");
+    assert_eq!(default_parts(&behind(SMALL, 64, |_, _, y| y)), [2], "the cases prove nothing");
     let cases = [
         ("a pool reads it, too", {
             pyramid(256, 64, |graph, x, cat| {
@@ -164,7 +165,7 @@ fn nothing_is_split_that_others_read_or_nobody_adds_up() {
     assert!(default_parts(&tile)[0] > 1);
 }
 
-/// Parts are given up before a limit or a budget is.
+/// Parts are given up before a limit or a budget is exceeded.
 #[test]
 fn a_split_asks_for_no_more_than_there_is() {
     let graph = graph(Shape::new(1, 128, 24, 24), |graph, x| graph.conv("conv", x, same_conv(64, 128, 3)).unwrap());
@@ -189,9 +190,9 @@ fn planned_within(graph: &Graph, max: u64) -> spp_wgpu::Result<Plan> {
     Plan::new(graph, &DeviceProfile::portable(DeviceClass::Discrete), &options)
 }
 
-/// Parts make fewer tiles than twice those that fill a device, 512 of 32 by 64 values.
+/// Parts make fewer than twice the tiles that fill a device, 512 of 32 by 64 values.
 #[test]
-fn published_blocks_need_few_bytes_more() {
+fn published_blocks_need_few_extra_bytes() {
     let mut split = 0;
     for row in canonical().unwrap() {
         let graph = row.graph(0).unwrap();

@@ -206,7 +206,7 @@ fn a_file_of_the_shape_that_is_needed_passes() {
 }
 
 #[test]
-fn a_prefix_that_stands_before_every_key_is_dropped() {
+fn a_prefix_before_every_key_is_dropped() {
     let header = |keys: [&str; 2]| {
         let entry = |i: usize| {
             let (from, to) = (4 * i, 4 * i + 4);
@@ -255,7 +255,7 @@ fn seeded_weights_are_the_same_each_time_and_keep_the_scale() {
     assert_eq!(values, draw(3, "cv1"));
     assert_ne!(values, draw(4, "cv1"));
     assert_ne!(values, draw(3, "cv2"));
-    // Variance 2 / fan_in; 18 432 draws know it to 1 %, five of which are allowed.
+    // Variance 2 / fan_in; 18 432 draws estimate it to 1 %, and 5 % is allowed.
     let fan_in = 32.0 * 9.0;
     let variance = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / values.len() as f64;
     assert!((variance * fan_in / 2.0 - 1.0).abs() < 0.05, "{variance}");
@@ -271,7 +271,7 @@ fn seeded_weights_are_the_same_each_time_and_keep_the_scale() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_by_name() {
+fn what_is_not_a_sound_file_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("empty"), []).unwrap();
@@ -289,9 +289,9 @@ fn what_is_no_file_is_refused_by_name() {
 }
 
 proptest! {
-    /// Whatever is done to a file: it is read or refused, and so is every tensor of it.
+    /// Whatever is done to a file: it is read or refused, and so is every tensor in it.
     #[test]
-    fn a_damaged_file_is_no_panic(
+    fn a_damaged_file_causes_no_panic(
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 1..8),
         length in any::<prop::sample::Index>(),
     ) {
@@ -310,7 +310,7 @@ proptest! {
         if length.index(4) == 0 {
             bytes.truncate(length.index(bytes.len()));
         } else if length.index(4) == 1 && bytes.len() > 8 {
-            // Let the length be true again, so that the header itself is read.
+            // Make the length right again, so that the header itself is read.
             let header = (bytes.len() as u64 - 8).saturating_sub(36);
             bytes[..8].copy_from_slice(&header.to_le_bytes());
         }

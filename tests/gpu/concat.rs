@@ -6,7 +6,7 @@ use spp_wgpu::{Graph, NodeId, PlanOptions, Shape, reference};
 use crate::graphs::{CONSUMERS, behind_gaps};
 use crate::harness::{Data, assert_same_bits, check, check_bits, random, run, with_specials};
 
-/// What to build of an input, and what to declare as outputs.
+/// What to build from an input, and what to declare as outputs.
 type Build = fn(&mut Graph, NodeId) -> Vec<NodeId>;
 
 fn pool(graph: &mut Graph, name: &str, x: NodeId) -> NodeId {

@@ -1,11 +1,11 @@
-//! Convolution by any kernel the planner takes: attributes, shapes at tile edges, epilogues, exact integers.
+//! Convolution by any kernel the planner chooses: attributes, shapes at tile edges, epilogues, exact integers.
 
 use spp_wgpu::ops::{Activation, Conv, GlobalPool, GlobalPoolKind, Padding};
 use spp_wgpu::{Graph, Shape};
 
 use crate::harness::{Data, check, check_bits, graph, random};
 
-/// A convolution to try; what is not said is 3x3, stride 1, padding 1, 5 to 6 channels.
+/// A convolution to try; by default 3x3, stride 1, padding 1, 5 to 6 channels.
 struct Case {
     name: &'static str,
     x: Shape,
@@ -136,7 +136,7 @@ fn adds_a_scaled_residual() {
     }
 }
 
-/// Every pixel of an image gets the image's value; images lie within tiles and across them, and one is a pixel itself.
+/// Every pixel of an image gets the image's value; images lie within tiles and across them, and one is a single pixel.
 #[test]
 fn adds_one_pixel_to_all_of_its_image() {
     for (c, [h, w]) in [(5, [3, 7]), (21, [9, 1]), (64, [8, 8]), (5, [1, 1])] {

@@ -1,4 +1,4 @@
-//! The kernels and sizes that convolutions may be made with: each is right, the table and a tuning choose among them.
+//! The kernels and sizes that convolutions may use: each is correct, and the table and a tuning choose among them.
 
 use std::sync::Arc;
 

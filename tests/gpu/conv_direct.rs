@@ -1,4 +1,4 @@
-//! The convolution without workgroup memory: where it is taken, and the edges of its blocks.
+//! The convolution without workgroup memory: when it is chosen, and the edges of its blocks.
 
 use spp_wgpu::ops::{Activation, Conv};
 use spp_wgpu::plan::ConvKernel;
@@ -19,7 +19,7 @@ fn direct() -> PlanOptions {
 }
 
 #[test]
-fn software_adapters_and_groups_of_whole_vec4s_take_it() {
+fn software_adapters_and_groups_of_whole_vec4s_use_it() {
     let stem = |class, groups, options: &PlanOptions| {
         let graph = conv(Shape::new(1, 16, 5, 4), 8, groups);
         stems(&Plan::new(&graph, &DeviceProfile::portable(class), options).unwrap())
@@ -36,7 +36,7 @@ fn software_adapters_and_groups_of_whole_vec4s_take_it() {
 
 #[test]
 fn agrees_with_the_reference_at_the_edges_of_its_blocks() {
-    // Blocks are of 32 output channels and four pixels.
+    // Blocks have 32 output channels and four pixels.
     for out_c in [1, 31, 32, 33, 65] {
         for [h, w] in [[1, 1], [1, 5], [3, 1], [2, 2], [5, 7]] {
             let shape = Shape::new(2, 6, h, w);

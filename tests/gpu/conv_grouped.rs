@@ -1,4 +1,4 @@
-//! The convolution whose groups cut through a vec4: where it is taken, and groups of every alignment.
+//! The convolution whose groups cut through a vec4: when it is chosen, and groups of every alignment.
 
 use spp_wgpu::ops::Conv;
 use spp_wgpu::{Graph, Plan, PlanOptions, Shape};

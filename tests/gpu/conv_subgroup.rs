@@ -1,4 +1,4 @@
-//! The convolution whose lanes hand each other the input: where it is taken, and the edges of its blocks.
+//! The convolution whose lanes pass the input to each other: when it is chosen, and the edges of its blocks.
 
 use spp_wgpu::ops::{Activation, Conv, Padding};
 use spp_wgpu::plan::ConvKernel;
@@ -18,7 +18,7 @@ fn subgroup() -> PlanOptions {
 }
 
 #[test]
-fn software_adapters_with_small_subgroups_take_it() {
+fn software_adapters_with_small_subgroups_use_it() {
     let stem = |class, subgroup_size, groups, options: &PlanOptions| {
         let graph = conv(Shape::new(1, 16, 5, 4), Conv { groups, ..same_conv(8, 16 / groups, 3) });
         let profile = DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) };
@@ -39,7 +39,7 @@ fn software_adapters_with_small_subgroups_take_it() {
 
 #[test]
 fn agrees_with_the_reference_at_the_edges_of_its_blocks() {
-    // Blocks are of four output channels a lane, and of one to four pixels a lane.
+    // Blocks have four output channels per lane, and one to four pixels per lane.
     for out_c in [1, 16, 17, 31, 32, 33, 65] {
         for [h, w] in [[1, 1], [2, 2], [1, 5], [3, 3], [5, 7]] {
             let shape = Shape::new(2, 6, h, w);

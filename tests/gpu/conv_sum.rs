@@ -16,7 +16,7 @@ fn conv(out_c: u32, in_c: u32, kernel: u32, dilation: u32, data: Data) -> Conv {
     }
 }
 
-/// Two inputs of other widths, kernels of other sizes, one scaled.
+/// Two inputs of different widths, kernels of different sizes, one scaled.
 fn two_sources(data: Data) -> Graph {
     let mut graph = Graph::new();
     let a = graph.input("a", Shape::new(2, 5, 7, 9)).unwrap();

@@ -9,7 +9,7 @@ fn pool(shape: Shape, kind: GlobalPoolKind) -> Graph {
     graph(shape, |graph, x| graph.global_pool("pool", x, GlobalPool { kind }).unwrap())
 }
 
-/// Maps of fewer, as many and more pixels than a workgroup has lanes, besides the usual.
+/// Maps with fewer pixels than a workgroup has lanes, as many, and more, besides the usual ones.
 fn shapes() -> impl Iterator<Item = Shape> {
     SHAPES.into_iter().chain([[1, 63], [8, 8], [5, 13], [31, 37]].map(|[h, w]| Shape::new(3, 5, h, w)))
 }

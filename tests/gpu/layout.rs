@@ -32,7 +32,7 @@ fn rows_of_every_width() {
     }
 }
 
-/// As the heads of a detector: rows of several maps, one after the other, then softmax.
+/// Like the heads of a detector: rows of several maps, one after the other, then softmax.
 #[test]
 fn rows_of_several_maps_follow_each_other() {
     let shape = Shape::new(2, 9, 6, 4);

@@ -1,4 +1,4 @@
-//! Fully connected layers: maps as input, activations, weights over what one binding holds.
+//! Fully connected layers: maps as input, activations, weights larger than one binding holds.
 
 use spp_wgpu::ops::{Activation, Linear};
 use spp_wgpu::{DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
@@ -62,7 +62,7 @@ fn layers_follow_each_other() {
 
 #[test]
 fn weights_over_one_binding_are_split() {
-    // 64 features with padding: four outputs need 4 * 64 * 4 = 1024 bytes, so eight outputs a dispatch.
+    // 64 features with padding: four outputs need 4 * 64 * 4 = 1024 bytes, so eight outputs per dispatch.
     let x = Shape::new(2, 15, 2, 2);
     let profile = DeviceProfile { max_binding: 2100, ..GPU.profile().clone() };
     for (outputs, dispatches) in [(8, 1), (9, 2), (37, 5), (40, 5)] {

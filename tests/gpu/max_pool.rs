@@ -43,7 +43,7 @@ fn a_window_without_taps_is_negative_infinity() {
     check_bits("no tap", &graph, &[random(shape, 1, Data::Uniform)]);
 }
 
-/// In the padding of channels such a window must not leave -inf: a convolution behind it would make NaN of it.
+/// In the padding of channels such a window must not leave -inf: a convolution after it would turn it into NaN.
 #[test]
 fn a_window_without_taps_leaves_padding_lanes_zero() {
     let shape = Shape::new(1, 1, 2, 2);

@@ -1,4 +1,4 @@
-//! The cascade that walks down strips of columns: where it is taken, and the edges of its strips.
+//! The cascade that walks down strips of columns: when it is chosen, and the edges of its strips.
 
 use spp_wgpu::ops::MaxPoolCascade;
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
@@ -10,7 +10,7 @@ fn cascade(shape: Shape, kernel: u32, times: u32) -> Graph {
 }
 
 #[test]
-fn software_adapters_of_eight_lanes_take_it_for_three_pools_of_5() {
+fn software_adapters_with_eight_lanes_use_it_for_three_pools_of_5() {
     let with = |class, subgroup_size, kernel, times, h| {
         let graph = cascade(Shape::new(1, 8, h, 2), kernel, times);
         let profile = DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) };
@@ -27,7 +27,7 @@ fn software_adapters_of_eight_lanes_take_it_for_three_pools_of_5() {
     for lanes in [None, Some(4), Some(16)] {
         assert_eq!(with(DeviceClass::Software, lanes, 5, 3, 20), ["max_pool_cascade"]);
     }
-    // Its loop runs over rows, and 65 535 times at most.
+    // Its loop runs over rows, at most 65 535 times.
     assert_eq!(stem(DeviceClass::Software, 5, 3, 65_529), ["max_pool_cascade_strip"]);
     assert_eq!(stem(DeviceClass::Software, 5, 3, 65_530), ["max_pool_cascade"]);
 }

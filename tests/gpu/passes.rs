@@ -13,7 +13,7 @@ const CHANGES: [Change; 10] = [
     ("with every pass", |_| {}),
     ("without fold_affine", |o| o.fold_affine = false),
     ("without fuse_sum", |o| o.fuse_sum = false),
-    // Where both are on, fuse_sum leaves it nothing to do in these blocks.
+    // When both are on, fuse_sum leaves fuse_add nothing to do in these blocks.
     ("without fuse_add, fuse_sum", |o| (o.fuse_add, o.fuse_sum) = (false, false)),
     ("without image_bias", |o| o.image_bias = false),
     ("without fuse_cascade", |o| o.fuse_cascade = false),
@@ -23,7 +23,7 @@ const CHANGES: [Change; 10] = [
     ("without any pass", |o| *o = PlanOptions::unfused()),
 ];
 
-/// The block with few channels, some no multiple of four, two images, and a map that is not square.
+/// The block with few channels, some not a multiple of four, two images, and a map that is not square.
 fn small(mut row: Canonical) -> Canonical {
     let few = |c: u64| if c < 256 { c } else { c / 64 * 2 + 6 };
     for key in ["c1", "c2"] {
@@ -78,7 +78,7 @@ fn pooled(shape: Shape, mode: ResizeMode, first: bool, conv: Conv) -> Graph {
     })
 }
 
-/// Images whose pixels differ, channels that are no multiple of four, and an image that is a pixel itself.
+/// Images whose pixels differ, channels that are not a multiple of four, and an image that is a single pixel.
 #[test]
 fn image_bias_adds_each_image_its_own() {
     for (c, out_c, [h, w]) in [(5, 21, [3, 7]), (21, 5, [9, 2]), (8, 33, [1, 1])] {

@@ -1,4 +1,5 @@
-//! What a device reaches at most. Measuring compares every kernel's results itself; here is whether they can be believed.
+//! The most that a device reaches. Measuring itself compares every kernel's results; here it is about whether the
+//! numbers can be believed.
 
 use std::fs;
 
@@ -52,7 +53,7 @@ fn peaks_are_kept() {
     peaks(&GPU, Some(folder.path()), false).unwrap();
     let file = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     let mut kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-    // No device does this, so that it can only be read.
+    // No device is this slow, so the number can only have been read.
     kept["peaks"]["f32_gflops"] = 0.125.into();
     fs::write(&file, kept.to_string()).unwrap();
     assert_eq!(peaks(&GPU, Some(folder.path()), false).unwrap().f32_gflops, 0.125);

@@ -33,7 +33,7 @@ fn bits_equal_the_reference() {
 }
 
 #[test]
-fn a_layer_behind_it_sees_no_padding() {
+fn a_layer_after_it_sees_no_padding() {
     let shape = Shape::new(2, 10, 13, 13);
     let graph = graph(shape, |graph, x| {
         let pool = PyramidPool { levels: vec![4, 2, 1], mode: PyramidMode::Padded };

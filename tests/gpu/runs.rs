@@ -100,14 +100,14 @@ fn a_dropped_asynchronous_run_does_no_harm() {
     for _ in 0..10 {
         let mut run = Box::pin(program.run_async(&x));
         let waker = std::task::Waker::noop();
-        // It may be ready where another test polls the device.
+        // It may be ready if another test polls the device.
         let _ = run.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_ready();
         drop(run);
         assert_eq!(bits(&program.run(&x).unwrap()[0]), bits(&want[0]));
     }
 }
 
-/// Values of a buffer of the app around the slice it lends.
+/// Values in the app's buffer around the slice it lends.
 const AROUND: f32 = 7.0;
 const OFFSET: u64 = 256;
 
@@ -147,7 +147,7 @@ fn read(buffer: &Buffer) -> Vec<f32> {
 }
 
 #[test]
-fn records_into_the_app_s_encoder_and_buffers() {
+fn records_into_the_apps_encoder_and_buffers() {
     let (program, x) = (program(), random(X, 1, Data::Uniform));
     let want = program.run(std::slice::from_ref(&x)).unwrap();
     let (input, output) = (lent(x.data()), lent(&vec![f32::NAN; want[0].data().len()]));
@@ -207,7 +207,7 @@ fn buffers_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn a_buffer_of_another_device_is_refused() {
+fn a_buffer_from_another_device_is_refused() {
     let adapter = adapter();
     let [own, other] = [(); 2].map(|()| app_device(&adapter));
     let (size, usage) = (X.len() * 4, BufferUsages::STORAGE);
@@ -233,7 +233,7 @@ fn adapter() -> wgpu::Adapter {
     gpu::adapters().into_iter().find(|adapter| adapter.get_info().name == GPU.info().name).unwrap()
 }
 
-/// A device as an app has it.
+/// A device as an app would make it.
 fn app_device(adapter: &wgpu::Adapter) -> Gpu {
     let limits = Gpu::required_limits();
     let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
@@ -242,7 +242,7 @@ fn app_device(adapter: &wgpu::Adapter) -> Gpu {
 }
 
 #[test]
-fn a_device_of_the_app_gives_the_same_bits() {
+fn an_apps_device_gives_the_same_bits() {
     let (gpu, x) = (app_device(&adapter()), [random(X, 1, Data::Uniform)]);
     let got = Program::new(&gpu, &sppf(X, 9, true)).unwrap().run(&x).unwrap();
     assert_eq!(bits(&got[0]), bits(&program().run(&x).unwrap()[0]));
@@ -281,7 +281,7 @@ fn two_hundred_programs_come_and_go() {
 
 /// 4 410 000 invocations are 68 907 workgroups: over the 65 535 of one dimension.
 #[test]
-fn a_dispatch_over_one_dimension_s_limit_is_right() {
+fn a_dispatch_over_the_limit_of_one_dimension_is_right() {
     let x = random(Shape::new(1, 4, 2100, 2100), 1, Data::Uniform);
     let pool = MaxPool { stride: [1, 1], ..MaxPool::new([1, 2]) };
     let graph = graph(x.shape(), |graph, x| graph.max_pool("pool", x, pool).unwrap());
@@ -331,7 +331,7 @@ fn a_memory_budget_is_kept() {
     assert!(matches!(error, Error::MemoryBudget { planned, max } if planned == needed && max == needed - 1), "{error}");
 }
 
-/// Two inputs of other batches: one result may be empty while another is not.
+/// Two inputs with different batches: one result may be empty while another is not.
 #[test]
 fn only_some_results_may_be_empty() {
     let mut graph = Graph::new();

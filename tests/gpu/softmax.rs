@@ -38,7 +38,7 @@ fn agrees_with_the_reference_within_its_bound() {
 }
 
 #[test]
-fn minus_infinity_gets_nothing_and_nan_spoils_its_row_only() {
+fn minus_infinity_gets_nothing_and_nan_spoils_only_its_row() {
     let shape = Shape::new(2, 5, 2, 3);
     let mut x = scores(shape, 3.0);
     x.data_mut()[0] = f32::NEG_INFINITY;
@@ -60,7 +60,7 @@ fn rows_sum_to_one() {
     }
 }
 
-/// Padding lanes stay zero: a convolution behind it would see them.
+/// Padding lanes stay zero: a convolution after it would see them.
 #[test]
 fn padding_lanes_stay_zero() {
     let shape = Shape::new(2, 9, 3, 2);

@@ -110,7 +110,7 @@ fn channels(tensor: &Tensor, first: u32, count: u32) -> Tensor {
 /// Reaches beyond a tile of a map of 29x33: three pools at once, then the last, of what they left.
 const IN_TWO_STEPS: MaxPoolCascade = MaxPoolCascade { kernel: 9, times: 4 };
 
-/// The map itself is right, and its pools are those of just these bits.
+/// The map itself is right, and its pools are those of exactly these bits.
 fn is_a_pyramid(shape: Shape, conv: &Conv, cascade: MaxPoolCascade, x_first: bool, input: Tensor) {
     let graph = pyramid(shape, conv, cascade, x_first);
     let want = reference::run_with_bounds(&graph, std::slice::from_ref(&input)).unwrap();

@@ -1,4 +1,4 @@
-//! What `src/gpu/trusted.rs` lets through: kernels without checks, and pipelines out of a file.
+//! What `src/gpu/trusted.rs` lets through: kernels without checks, and pipelines from a file.
 
 use std::fs;
 use std::path::Path;
@@ -56,7 +56,7 @@ fn pipelines_are_kept_and_read() {
     let name = files[0].file_name().into_string().unwrap();
     assert!(files.len() == 1 && name.starts_with("spp_wgpu_pipeline_cache_"), "{files:?}");
     let kept = fs::read(files[0].path()).unwrap();
-    // Nothing is compiled here: what is saved again holds what was read, of which some drivers have but a header.
+    // Nothing is compiled here: what is saved again holds what was read, of which some drivers keep only a header.
     let second = keeping(&inner);
     assert!(second.save_pipelines().unwrap());
     let again = fs::read(files[0].path()).unwrap();
@@ -66,7 +66,7 @@ fn pipelines_are_kept_and_read() {
 }
 
 #[test]
-fn damaged_and_foreign_files_are_begun_anew() {
+fn damaged_and_foreign_files_are_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let gpu = keeping(folder.path());
     runs(&gpu);

@@ -10,10 +10,10 @@ use crate::bench::kept::Kept;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 
-/// What the device reaches: what is kept of an earlier measurement, or measured now and kept. `cache` is the folder;
+/// What the device reaches: kept from an earlier measurement, or measured now and kept. `cache` is the folder;
 /// `None`: `spp-wgpu` in the user's cache folder (`XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches`, `LOCALAPPDATA`).
-/// `refresh` measures in any case. A file that cannot be understood is warned of and replaced; one that cannot be
-/// written is warned of. Errors: those of [`measure_peaks`].
+/// `refresh` always measures. A file that cannot be understood causes a warning and is replaced; one that cannot be
+/// written causes a warning. Errors: those of [`measure_peaks`].
 pub fn peaks(gpu: &Gpu, cache: Option<&Path>, refresh: bool) -> Result<Peaks> {
     let kept = Kept::new("peaks", gpu.info(), cache);
     let old = kept.as_ref().filter(|_| !refresh).and_then(|kept| kept.read(Peaks::from_json));
@@ -54,12 +54,12 @@ impl Peaks {
         self.fields().into_iter().map(|(name, value)| (name, json!(value))).collect()
     }
 
-    /// What [`Peaks::json`] wrote. Errors: a field that is missing, or is no finite number above zero.
+    /// What [`Peaks::json`] wrote. Errors: a field that is missing, or is not a finite number above zero.
     pub fn from_json(value: &Value) -> Result<Self> {
         let field = |name: &str| value.get(name).ok_or_else(|| Error::data("peaks", format!("'{name}' is missing")));
         let number = |name: &str| {
             let number = field(name)?.as_f64();
-            number.ok_or_else(|| Error::data("peaks", format!("'{name}' is no number")))
+            number.ok_or_else(|| Error::data("peaks", format!("'{name}' is not a number")))
         };
         let maybe = |name: &str| if field(name)?.is_null() { Ok(None) } else { number(name).map(Some) };
         let peaks = Self {

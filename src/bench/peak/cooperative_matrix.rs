@@ -13,7 +13,7 @@ use crate::plan::{params, piece, shader};
 pub(super) struct CooperativeMatrix {
     /// 8 or 16: what WGSL has types for.
     pub(super) size: u32,
-    /// Factors in `f16`; else in `f32`.
+    /// Factors in `f16`; otherwise in `f32`.
     pub(super) half: bool,
     /// At most [`MAX_ROUNDS`].
     pub(super) rounds: u32,
@@ -23,7 +23,7 @@ pub(super) struct CooperativeMatrix {
     pub(super) workgroups: u32,
 }
 
-/// Every chain's sums stay at or below 2²⁰, 16 a round: exact, even where the hardware drops bits of a sum.
+/// Every chain's sums stay at or below 2²⁰, 16 per round: exact, even where the hardware drops bits of a sum.
 pub(super) const MAX_ROUNDS: u32 = 1 << 16;
 
 /// A whole number of subgroups on every adapter.
@@ -32,7 +32,7 @@ const WG_SIZE: u32 = 64;
 /// Chains of one subgroup, each with a second factor of its own.
 const CHAINS: u32 = 4;
 
-/// Several times what the largest devices hold at once, in so many bytes at most.
+/// Several times what the largest devices hold at once, in at most this many bytes.
 const WORKGROUPS: u32 = 8192;
 const BYTES: u32 = 64 << 20;
 
@@ -51,7 +51,7 @@ static SHADER: Shader = Shader {
 };
 
 impl CooperativeMatrix {
-    /// The largest of these shapes that the kernel is written for, with factors in `f16` where there are any; `None` where
+    /// The largest of these shapes that the kernel is written for, with factors in `f16` if there are any; `None` if
     /// there is none.
     pub(super) fn choose(offered: &[CooperativeMatrixProperties], least_lanes: u32) -> Option<Self> {
         let fits = offered.iter().filter_map(|shape| {
@@ -70,7 +70,7 @@ impl CooperativeMatrix {
         Some(Self { size, half, rounds: 1, subgroups, workgroups })
     }
 
-    /// A multiplication and an addition are two.
+    /// A multiplication and an addition count as two.
     pub(super) fn flops(&self, matrices: u64) -> u64 {
         matrices * u64::from(2 * CHAINS * self.size.pow(3)) * u64::from(self.rounds)
     }
@@ -95,7 +95,7 @@ impl CooperativeMatrix {
         plan_of(profile, vec![step], vec![x, buffer("y", Element::F32, len, Role::Output(0))])
     }
 
-    /// A, then the second factor of each chain: zeros and ones, by rows; no matrix is its transpose.
+    /// A, then the second factor of each chain: zeros and ones, by rows; no matrix is its own transpose.
     fn factor(&self, matrix: u32, row: u32, column: u32) -> u32 {
         if matrix == 0 {
             u32::from((row + 2 * column).is_multiple_of(3))
@@ -149,7 +149,7 @@ mod tests {
 
     const WORK: CooperativeMatrix = CooperativeMatrix { size: 8, half: true, rounds: 3, subgroups: 2, workgroups: 1 };
 
-    /// By the factors as the GPU gets them.
+    /// Computed from the factors as the GPU gets them.
     fn matrix(work: &CooperativeMatrix) -> Vec<f32> {
         let len = (work.size * work.size) as usize;
         let size = work.size as usize;

@@ -18,7 +18,7 @@ static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// Copies `bytes`, a multiple of 16 below 2³⁶, from the first of `roles` to the second, so many times.
+/// Copies `bytes`, a multiple of 16 below 2³⁶, from the first of `roles` to the second, this many times.
 pub(super) fn plan(profile: &DeviceProfile, wg_size: u32, bytes: u64, roles: [Role; 2], times: usize) -> Plan {
     let len = (bytes / 16) as u32;
     let step = Step {

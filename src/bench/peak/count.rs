@@ -18,7 +18,7 @@ static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// So many dispatches; their number is the first run's output.
+/// This many dispatches; their number is the first run's output.
 pub(super) fn plan(profile: &DeviceProfile, dispatches: usize) -> Plan {
     let step = Step {
         bindings: vec![Binding { slot: 0, buffer: BufferId(0), written: true }],

@@ -22,9 +22,9 @@ pub use cache::peaks;
 use cooperative_matrix::CooperativeMatrix;
 use multiply_add::MultiplyAdd;
 
-/// Arithmetic is measured over at least so long.
+/// Arithmetic is measured for at least this long.
 const LEAST_MS: f64 = 20.0;
-/// The best of so many counts.
+/// The best of this many counts.
 const TRIES: usize = 8;
 /// Copies of one buffer to another in one plan.
 const COPIES: usize = 2;
@@ -34,7 +34,7 @@ const DISPATCHES: [usize; 2] = [64, 1024];
 const TRANSFER: u64 = 64 << 20;
 
 /// Measures what the device reaches, which takes seconds. Every kernel's results are compared with what they must be.
-/// Cooperative matrices, experimental in wgpu, get a device of their own, and a warning where they fail.
+/// Cooperative matrices, experimental in wgpu, get a device of their own, and only a warning if they fail.
 /// Errors: a result that differs, a lost device, a timeout, too little memory, a clock that stands still.
 pub fn measure_peaks(gpu: &Gpu) -> Result<Peaks> {
     let half = gpu.features().contains(Features::SHADER_F16);
@@ -55,7 +55,7 @@ pub fn measure_peaks(gpu: &Gpu) -> Result<Peaks> {
     if peaks.is_sound() { Ok(peaks) } else { Err(Error::Gpu(format!("the clock stands still: {peaks:?}"))) }
 }
 
-/// A plan of each kind that [`measure_peaks`] runs, small: what tests look at. The second needs `SHADER_F16`, the last
+/// A small plan of each kind that [`measure_peaks`] runs, for tests to look at. The second needs `SHADER_F16`, the last
 /// four `EXPERIMENTAL_COOPERATIVE_MATRIX`.
 pub fn peak_plans(profile: &DeviceProfile) -> [Plan; 8] {
     let wg_size = 64;
@@ -134,7 +134,7 @@ fn coop_gflops(gpu: &Gpu) -> Result<Option<f64>> {
     rate.map(Some)
 }
 
-/// 10⁹ FLOP a second over rounds enough to be timed. `build` gives a program whose results it has checked, and its FLOP.
+/// 10⁹ FLOP per second over enough rounds to time. `build` gives a program whose results it has checked, and its FLOP.
 fn rate(max_rounds: u32, build: impl Fn(u32) -> Result<(Program, u64)>) -> Result<f64> {
     let mut rounds = 4;
     loop {
@@ -192,7 +192,7 @@ fn dispatch_us(gpu: &Gpu) -> Result<f64> {
     }
     let [short, long] = times;
     let [fewer, more] = DISPATCHES.map(|count| count as f64);
-    // Where the rest is but noise, the mean is an upper limit.
+    // If the difference is only noise, the mean is an upper limit.
     let slope = (long - short) / (more - fewer);
     Ok(if slope > 0.0 { slope } else { long / more })
 }
@@ -250,7 +250,7 @@ fn output(outputs: &[Tensor]) -> &[f32] {
     outputs.first().map_or(&[], |tensor| tensor.data())
 }
 
-/// The device's time, or the host's where the device has no clock.
+/// The device's time, or the host's if the device has no clock.
 fn ms_of(program: &Program) -> Result<f64> {
     if let Some(time) = program.gpu_time()? {
         return Ok(time.as_secs_f64() * 1e3);

@@ -13,11 +13,11 @@ pub(super) struct MultiplyAdd {
     pub(super) invocations: u32,
     /// At most [`MAX_ROUNDS`].
     pub(super) rounds: u32,
-    /// In `f16`; else in `f32`.
+    /// In `f16`; otherwise in `f32`.
     pub(super) half: bool,
 }
 
-/// Sums stay below 2²⁴, so that they are exact, 32 · (38 + 4 · rounds + 1); and llvmpipe ends no loop early.
+/// Sums, 32 · (38 + 4 · rounds + 1), stay below 2²⁴, so that they are exact; and llvmpipe does not end a loop early.
 pub(super) const MAX_ROUNDS: u32 = 1 << 15;
 
 /// Chains in one invocation: 8 vectors of 4.
@@ -41,7 +41,7 @@ static SHADER: Shader = Shader {
 };
 
 impl MultiplyAdd {
-    /// `f32` counts its additions. `f16` cannot count so far: it goes to and fro between s and 3 - s.
+    /// `f32` counts its additions. `f16` cannot count that far: it goes back and forth between s and 3 - s.
     const fn factor_addend(&self) -> (f32, f32) {
         if self.half { (-1.0, 3.0) } else { (1.0, 1.0) }
     }
@@ -51,7 +51,7 @@ impl MultiplyAdd {
         4 * self.rounds + 1
     }
 
-    /// A multiplication and an addition are two.
+    /// A multiplication and an addition count as two.
     pub(super) fn flops(&self) -> u64 {
         u64::from(self.invocations) * u64::from(2 * CHAINS) * u64::from(self.count())
     }
@@ -70,7 +70,7 @@ impl MultiplyAdd {
         plan_of(profile, vec![step], vec![y])
     }
 
-    /// Errors: any value that is not what so many multiplications and additions of integers make, exactly.
+    /// Errors: any value that is not exactly what that many multiplications and additions of integers give.
     pub(super) fn check(&self, y: &[f32]) -> Result<()> {
         let (_, addend) = self.factor_addend();
         let end = |start: u32| if self.half { addend - start as f32 } else { start as f32 + self.count() as f32 };
@@ -100,7 +100,7 @@ mod tests {
         assert!(
             f32s.check(&[656.0, 689.0]).is_err() && f32s.check(&[0.0]).is_err() && f32s.check(&[f32::NAN]).is_err()
         );
-        // To and fro an odd number of times: 3 - s, 32 * 3 - 496.
+        // Back and forth an odd number of times: 3 - s, 32 * 3 - 496.
         assert!(MultiplyAdd { half: true, ..f32s }.check(&[-400.0]).is_ok());
         assert_eq!(f32s.flops(), 8 * 32 * 5 * 2);
     }

@@ -37,7 +37,7 @@ pub(crate) struct Comparison {
     pub(crate) before: f64,
     pub(crate) now: f64,
     pub(crate) verdict: Verdict,
-    /// Whether there are samples enough for another verdict than noise.
+    /// Whether there are enough samples for a verdict other than noise.
     pub(crate) enough: bool,
 }
 
@@ -49,7 +49,7 @@ impl Comparison {
         Self { case: case.into(), batch, clock, before: before.median(), now: now.median(), verdict, enough }
     }
 
-    /// Change of the median, against the baseline's.
+    /// Change of the median, relative to the baseline's.
     pub(crate) fn percent(&self) -> f64 {
         100.0 * (self.now / self.before - 1.0)
     }
@@ -66,13 +66,13 @@ impl Comparison {
     }
 }
 
-/// What `--json` says of one case: an object for each clock that both runs have.
+/// What `--json` says about one case: an object for each clock that both runs have.
 pub(crate) fn json(compared: &[Comparison], row: &Row) -> Value {
     let find = |clock| compared.iter().find(|c| c.clock == clock && c.case == row.case && c.batch == row.batch);
     json!({"wall_ms": find("wall").map(Comparison::json), "gpu_ms": find("gpu").map(Comparison::json)})
 }
 
-/// A name that is safe as a file's.
+/// A name that is safe as a file name.
 pub(crate) fn name(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.is_empty() || text.starts_with('.') || !text.chars().all(plain) {
@@ -91,7 +91,7 @@ pub(crate) fn path(name: &str) -> Result<PathBuf> {
     Ok(data.join("spp-wgpu").join("bench").join(format!("{name}.json")))
 }
 
-/// Makes the folder where there is none. Errors: samples are there already and `force` is not given.
+/// Makes the folder if there is none. Errors: there are samples already and `force` is not given.
 pub(crate) fn reserve(path: &Path, force: bool) -> Result<(), Error> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|error| Error::File { path: folder.into(), reason: error.to_string() })?;
@@ -119,8 +119,9 @@ impl Baseline {
     pub(crate) fn load(path: &Path) -> Result<Self, Error> {
         let bad = |reason: String| Error::File { path: path.into(), reason };
         let text = fs::read_to_string(path).map_err(|error| bad(format!("no baseline to compare with: {error}")))?;
-        let value = serde_json::from_str(&text).map_err(|error| bad(format!("is no saved benchmark: {error}")))?;
-        Self::parse(&value).ok_or_else(|| bad("is no saved benchmark; make it anew with --save and --force".into()))
+        let value = serde_json::from_str(&text).map_err(|error| bad(format!("is not a saved benchmark: {error}")))?;
+        Self::parse(&value)
+            .ok_or_else(|| bad("is not a saved benchmark; make a new one with --save and --force".into()))
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -151,7 +152,7 @@ impl Baseline {
         self.cases.iter().find(|kept| kept.case == case && kept.batch == batch)
     }
 
-    /// One comparison for each row and clock that the baseline has, too.
+    /// One comparison for each row and clock that the baseline also has.
     pub(crate) fn compare(&self, rows: &[Row]) -> Vec<Comparison> {
         let mut compared = Vec::new();
         for row in rows {
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
     use crate::bench::judge;
 
-    /// Thirty times around 10 ms, as a processor that does other things, too, takes them.
+    /// Thirty times around 10 ms, as measured on a processor that does other things, too.
     const TIMES: [f64; 30] = [
         10.21, 9.94, 10.02, 10.87, 9.91, 9.97, 10.05, 10.11, 9.89, 10.34, 9.93, 10.0, 11.62, 9.96, 9.9, 10.08, 10.15,
         9.95, 9.98, 10.41, 10.03, 9.92, 10.57, 9.99, 10.01, 9.88, 10.26, 9.94, 10.06, 10.7,

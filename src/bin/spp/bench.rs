@@ -19,35 +19,35 @@ use crate::planning::Planning;
 use crate::report::{self, Report};
 use crate::subject::SEED;
 
-/// Whole networks take minutes on a processor; they run when they are named.
+/// Whole networks take minutes on a processor; they run only when named.
 const NETS: [&str; 2] = ["sppnet", "rfbnet"];
 
 /// Measure blocks at their published shapes, with seeded weights
 ///
-/// Times are milliseconds: wall is host tensor in to host tensor out, gpu the first to the last timestamp on the device.
-/// Rates are by device time, or by wall time where there are no timestamps. The roofline's floor is the least time that
-/// `spp peak` allows for the FLOPs, or for touching inputs, outputs and weights once.
+/// Times are in milliseconds: wall is host tensor in to host tensor out, gpu the first to the last timestamp on the
+/// device. Rates are by device time, or by wall time where there are no timestamps. The roofline's floor is the least
+/// time that `spp peak` allows for the FLOPs, or for touching inputs, outputs and weights once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp bench sppf_v5l --batch 1,16
          spp bench --save before; (change something); spp bench --baseline before --fail-over 5%")]
 pub(crate) struct Args {
-    /// Names of canonical.json; all blocks if none is given
+    /// Names from canonical.json; all blocks if none is given
     names: Vec<String>,
-    /// Images in a run, one measurement each
+    /// Images per run, one measurement for each number
     #[arg(long, value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Vec<u32>,
-    /// At least so many runs
+    /// Minimum number of runs
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// At least so many seconds
+    /// Minimum number of seconds
     #[arg(long, default_value = "1", value_parser = seconds)]
     seconds: Duration,
     #[command(flatten)]
     planning: Planning,
-    /// Find the fastest kernel of each convolution first, and keep it for this adapter; implies --tuned
+    /// Find the fastest kernel for each convolution first, and keep it for this adapter; implies --tuned
     #[arg(long)]
     tune: bool,
-    /// Storage of tensors
+    /// Storage type of tensors
     #[arg(long, value_delimiter = ',', default_value = "f32", value_parser = ["f32", "f16"])]
     precision: Vec<String>,
     /// Print a JSON array
@@ -59,10 +59,10 @@ pub(crate) struct Args {
     /// Keep the samples under this name
     #[arg(long, value_name = "NAME", value_parser = baseline::name)]
     save: Option<String>,
-    /// Compare with samples kept under this name, by a rank test (Mann-Whitney, p < 0.01); both want an idle machine
+    /// Compare with samples kept under this name, by a rank test (Mann-Whitney, p < 0.01); both need an idle machine
     #[arg(long, value_name = "NAME", value_parser = baseline::name)]
     baseline: Option<String>,
-    /// Exit with 1 where a case is significantly slower than the baseline by more than this
+    /// Exit with 1 if a case is significantly slower than the baseline by more than this
     #[arg(long, value_name = "PERCENT", requires = "baseline", value_parser = percent)]
     fail_over: Option<f64>,
     /// Write a report: tables, roofline and the time of each dispatch in one file
@@ -71,7 +71,7 @@ pub(crate) struct Args {
     /// Overwrite saved samples and reports
     #[arg(long)]
     force: bool,
-    /// Leave the roofline out, and the seconds it takes to measure it once
+    /// Leave out the roofline, and the seconds it takes to measure it once
     #[arg(long)]
     no_peak: bool,
 }
@@ -99,7 +99,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
         writable(path, args.force)?;
     }
     let Device::Gpu(gpu) = Device::open(device)? else {
-        return Err(Failure::Usage("bench measures GPUs; the CPU reference is made to be right, not fast".into()));
+        return Err(Failure::Usage("bench measures GPUs; the CPU reference is made to be correct, not fast".into()));
     };
     let before =
         args.baseline.as_deref().map(|name| before(name, &gpu, &cases, args.fail_over.is_some())).transpose()?;
@@ -120,7 +120,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
     judge(args.fail_over, &compared)
 }
 
-/// Errors: samples of another adapter or backend; none of a case that is to be judged, or none of any case.
+/// Errors: samples from another adapter or backend; none for a case that is to be judged, or none for any case.
 fn before(name: &str, gpu: &Gpu, cases: &[Canonical], judged: bool) -> Result<Baseline> {
     let path = baseline::path(name)?;
     let before = Baseline::load(&path)?;
@@ -128,10 +128,10 @@ fn before(name: &str, gpu: &Gpu, cases: &[Canonical], judged: bool) -> Result<Ba
     let now = device_names(gpu);
     if before.device[..2] != now[..2] {
         let [was, is] = [&before.device, &now].map(|device| device.join(", "));
-        return bad(format!("was measured on {was}, this is {is}; times of different adapters do not compare"));
+        return bad(format!("was measured on {was}, this is {is}; times of different adapters cannot be compared"));
     }
     if before.device != now {
-        note(format!("the baseline is of another driver, {}; this is {}", before.device[2], now[2]));
+        note(format!("the baseline is from another driver, {}; this is {}", before.device[2], now[2]));
     }
     let missing: Vec<_> = cases.iter().filter(|case| !before.has(&case.name, case.shape.n)).collect();
     for case in &missing {
@@ -143,7 +143,7 @@ fn before(name: &str, gpu: &Gpu, cases: &[Canonical], judged: bool) -> Result<Ba
     Ok(before)
 }
 
-/// Errors: a case that is slower by more than it may be.
+/// Errors: a case that is slower by more than it is allowed to be.
 pub(crate) fn judge(fail_over: Option<f64>, compared: &[Comparison]) -> Result<()> {
     for c in compared.iter().filter(|c| !c.enough) {
         note(format!("too few samples of {} to tell its {} time from noise; raise --runs", c.case, c.clock));
@@ -213,7 +213,7 @@ fn print(args: &Args, rows: &[Row], compared: &[Comparison]) -> Result<()> {
     Ok(())
 }
 
-/// Paths of numbers and texts in the JSON row.
+/// Paths of numbers and strings in the JSON row.
 const CSV: [&str; 26] = [
     "case",
     "batch",

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use spp_wgpu::reference::{self, Values, compare};
 use spp_wgpu::{Error, Gpu, Graph, Op, PlanOptions, Program, Tensor};
 
-/// How long to repeat a run for its time.
+/// How long to repeat a run in order to time it.
 const TIMING: Duration = Duration::from_millis(500);
 
-/// What a comparison found; of several outputs, the worst. `NaN` where it came to no number.
+/// What a comparison found; of several outputs, the worst. `NaN` if there was an error before there was a number.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) pass: bool,
@@ -30,7 +30,7 @@ impl From<Error> for Outcome {
     }
 }
 
-/// Runs on a GPU, every buffer poisoned before. Where the result is wrong, looks for the first node that is.
+/// Runs on a GPU, with every buffer poisoned before. If the result is wrong, looks for the first node that is.
 pub(crate) fn on_gpu(
     gpu: &Gpu,
     graph: &Graph,
@@ -51,7 +51,7 @@ pub(crate) fn on_gpu(
     Ok(outcome)
 }
 
-/// Compares what the reference computes with outputs that are true for it.
+/// Compares what the reference computes with the correct outputs.
 pub(crate) fn on_reference(graph: &Graph, got: &[Values], want: &[Values]) -> Result<Outcome, Error> {
     let got = got.iter().map(Values::rounded).collect::<Result<Vec<_>, _>>()?;
     outcome(graph, &got, want)

@@ -22,8 +22,8 @@ const YARDSTICK: &str = "sppf";
 /// Measure every block of the family at one size, the fastest first
 ///
 /// Each block has its own defaults for everything but channels, and seeded weights. Blocks are ordered by their median
-/// time on the device, or by wall time where there are no timestamps; images a second and the comparison with SPPF are
-/// by the same time.
+/// time on the device, or by wall time where there are no timestamps; images per second and the comparison with SPPF
+/// are by the same time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp compare --c1 1024 --c2 1024 --size 20 --batch 16")]
 pub(crate) struct Args {
@@ -36,13 +36,13 @@ pub(crate) struct Args {
     /// Height and width: 20, or 20x30
     #[arg(long, default_value = "20", value_name = "N|HxW", value_parser = size)]
     size: [u32; 2],
-    /// Images in a run
+    /// Images per run
     #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
-    /// At least so many runs
+    /// Minimum number of runs
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// At least so many seconds for each block
+    /// Minimum number of seconds for each block
     #[arg(long, default_value = "1", value_parser = crate::bench::seconds)]
     seconds: Duration,
     #[command(flatten)]
@@ -61,7 +61,7 @@ fn size(text: &str) -> Result<[u32; 2], String> {
 
 pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
     let Device::Gpu(gpu) = Device::open(device)? else {
-        return Err(Failure::Usage("compare measures GPUs; the CPU reference is made to be right, not fast".into()));
+        return Err(Failure::Usage("compare measures GPUs; the CPU reference is made to be correct, not fast".into()));
     };
     let Args { c1, c2, size: [h, w], batch, .. } = *args;
     let plan = args.planning.options(&gpu);

@@ -15,7 +15,7 @@ use crate::subject::SEED;
 
 /// Read handwritten digits at five sizes with one network, and check every block against the CPU reference
 ///
-/// Where there is no adapter at all, the digits are read on the CPU reference.
+/// If there is no adapter at all, the CPU reference reads the digits.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp demo --device 0")]
 pub(crate) struct Args {

@@ -1,4 +1,4 @@
-//! `spp devices`: every adapter, and what matters of it.
+//! `spp devices`: every adapter, and what matters about it.
 
 use serde_json::{Value, json};
 use spp_wgpu::Error;

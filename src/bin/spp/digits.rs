@@ -34,11 +34,11 @@ pub(crate) struct Reading {
     pub(crate) size: [u32; 2],
     /// What the network takes each image for.
     pub(crate) digits: Vec<usize>,
-    /// Of the digits, as many are right.
+    /// How many of the digits are right.
     pub(crate) right: usize,
-    /// As many are for PyTorch.
+    /// How many of PyTorch's are.
     pub(crate) right_in_pytorch: usize,
-    /// To PyTorch's scores.
+    /// The largest difference from PyTorch's scores.
     pub(crate) max_difference: f32,
     /// Length of the vector between pyramid and linear layers.
     pub(crate) vector: u32,
@@ -101,7 +101,7 @@ impl Digits {
         Ok(graph)
     }
 
-    /// The highest score of each image.
+    /// The digit with the highest score for each image.
     fn digits(&self, scores: &[f32]) -> Vec<usize> {
         let highest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
         scores.chunks(CLASSES).map(|row| highest(row).expect("no chunk is empty")).collect()
@@ -135,7 +135,7 @@ impl Digits {
     }
 }
 
-/// Pixels along a drawn digit, and how dark they must be.
+/// Pixels along each side of a drawn digit, and how dark they must be.
 const SIDE: usize = 12;
 const INK: f32 = 0.4;
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spp_wgpu::Shape;
 use spp_wgpu::case::Canonical;
 
-/// A row a block, in the order of [`spp_wgpu::blocks::NAMES`].
+/// One row per block, in the order of [`spp_wgpu::blocks::NAMES`].
 pub(crate) fn family() -> [Canonical; 14] {
     let pair = json!({ "c1": 32, "c2": 32 });
     let row = |block: &str, args: &Value, shape: [u32; 4]| {

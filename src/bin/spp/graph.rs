@@ -12,11 +12,11 @@ use crate::subject::Subject;
 
 /// Show a graph, or with --planned the dispatches and buffers it becomes
 ///
-/// The plan is made for a device of a class with wgpu's default limits, or for the adapter that --device names.
+/// The plan is made for a class of devices with wgpu's default limits, or for the adapter that --device names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp graph sppf_v5s --planned\n         spp graph sppf_v5s --format dot | dot -Tsvg")]
 pub(crate) struct Args {
-    /// A name of canonical.json, or a case file
+    /// A name from canonical.json, or a case file
     #[arg(value_name = "NAME|CASE")]
     subject: String,
     #[arg(long, value_enum, default_value_t)]
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Show the plan
     #[arg(long)]
     planned: bool,
-    /// Plan for a device of this kind
+    /// Plan for a device of this class
     #[arg(long, value_enum, default_value_t, requires = "planned")]
     class: Class,
     #[command(flatten)]

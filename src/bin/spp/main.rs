@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args())
     };
     env_logger::Builder::from_env(filter).format(format).init();
-    // The shells of Windows leave `cases\*` to the program.
+    // Windows shells leave `cases\*` to the program.
     match dispatch(Cli::parse_from(wild::args_os())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

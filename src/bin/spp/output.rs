@@ -48,8 +48,8 @@ pub(crate) fn progress(len: usize) -> ProgressBar {
     ProgressBar::new(len as u64).with_style(style)
 }
 
-/// Whether [`write_file`] stands a chance, to know before an hour of measuring. Errors: a path without a name or into no
-/// folder, a folder, a file that is there already unless `force` is given.
+/// Whether [`write_file`] stands a chance, to know before an hour of measuring. Errors: a path without a file name or
+/// in a folder that does not exist, a folder, a file that exists already unless `force` is given.
 pub(crate) fn writable(path: &Path, force: bool) -> Result<(), Error> {
     let bad = |reason: &str| Err(Error::File { path: path.into(), reason: reason.into() });
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

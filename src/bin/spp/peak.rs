@@ -1,4 +1,4 @@
-//! `spp peak`: what a device can do at most.
+//! `spp peak`: the most that a device can do.
 
 use serde_json::json;
 use spp_wgpu::bench::{Peaks, peaks};

@@ -1,4 +1,4 @@
-//! How graphs are planned: what several commands can be told.
+//! How graphs are planned: options that several commands share.
 
 use spp_wgpu::{Gpu, PlanOptions, bench};
 
@@ -12,7 +12,7 @@ pub(crate) struct Planning {
     /// Plan without these passes
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PASS")]
     without: Vec<Pass>,
-    /// Take the convolution kernels that `spp bench --tune` found fastest on this adapter
+    /// Use the convolution kernels that `spp bench --tune` found fastest on this adapter
     #[arg(long)]
     pub(crate) tuned: bool,
 }
@@ -31,7 +31,7 @@ enum Pass {
 }
 
 impl Planning {
-    /// Whether anything was said.
+    /// Whether any of the options was given.
     pub(crate) fn is_given(&self) -> bool {
         self.unfused || self.tuned || !self.without.is_empty()
     }

@@ -8,7 +8,7 @@ use spp_wgpu::Error;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-// `report.css` says what they look like, by light and by dark.
+// `report.css` says what they look like, in light and dark mode.
 const INK: RGBColor = RGBColor(0x1b, 0x1f, 0x24);
 const MUTED: RGBColor = RGBColor(0x59, 0x63, 0x6e);
 const RULE: RGBColor = RGBColor(0xd8, 0xde, 0xe4);
@@ -21,7 +21,7 @@ pub(crate) const BEFORE: RGBColor = RGBColor(0x9a, 0xa4, 0xae);
 pub(crate) struct Bar {
     pub(crate) label: String,
     pub(crate) value: String,
-    /// Length, of the longest.
+    /// Length, as a share of the longest.
     pub(crate) share: f64,
     pub(crate) color: RGBColor,
 }
@@ -29,11 +29,11 @@ pub(crate) struct Bar {
 /// A case in the roofline plot.
 pub(crate) struct Point {
     pub(crate) label: String,
-    /// FLOP a byte, and 10⁹ FLOP a second.
+    /// FLOP per byte, and 10⁹ FLOP per second.
     pub(crate) at: (f64, f64),
 }
 
-/// A limit of arithmetic, 10⁹ FLOP a second.
+/// A limit of arithmetic, 10⁹ FLOP per second.
 pub(crate) struct Roof {
     pub(crate) label: String,
     pub(crate) gflops: f64,
@@ -62,7 +62,7 @@ fn svg(
     })
 }
 
-/// Text of this height, so that `at` is its middle on the side where it begins.
+/// Text of this height, placed so that `at` is its middle on the side where it begins.
 fn text<'a>(text: String, at: (i32, i32), size: f64, color: RGBColor, side: HPos) -> Text<'a, (i32, i32), String> {
     Text::new(text, at, font(size, color).pos(Pos::new(side, VPos::Center)))
 }
@@ -181,13 +181,13 @@ struct Frame {
     bottom: i32,
 }
 
-/// Pixels of a text of 12 pixels' height, rather too many than too few.
+/// How many pixels wide a text 12 pixels high is: rather too many than too few.
 fn length(text: &str) -> i32 {
     text.chars().count() as i32 * 7
 }
 
 impl Frame {
-    /// Of a text that begins here.
+    /// The frame of a text that begins here.
     fn of_text(text: &str, (x, y): (i32, i32)) -> Self {
         Self { left: x, top: y - 7, right: x + length(text), bottom: y + 7 }
     }
@@ -201,14 +201,14 @@ impl Frame {
     }
 }
 
-/// Where a label begins so that it hides nothing, and whether that is so far from its point that it wants a line to it.
+/// Where a label begins so that it hides nothing, and whether that is so far from its point that it needs a line to it.
 fn free_place(label: &str, (x, y): (i32, i32), taken: &[Frame], edge: Frame) -> ((i32, i32), bool) {
     let sides = [x + 9, x - 9 - length(label), x - length(label) / 2];
     for away in (0..20).map(|step| step * 8) {
         for (side, x) in sides.into_iter().enumerate() {
             for y in [y - away, y + away] {
                 let frame = Frame::of_text(label, (x, y));
-                // Straight above or below is free from 16 pixels on.
+                // Straight above or below, it is clear of the point from 16 pixels on.
                 if frame.inside(edge) && !taken.iter().any(|other| frame.overlaps(*other)) {
                     return ((x, y), away > if side == 2 { 16 } else { 8 });
                 }
@@ -225,7 +225,7 @@ fn decades(values: impl Iterator<Item = f64>) -> (f64, f64) {
         return (1.0, 10.0);
     }
     let (low, high) = ((least / 1.2).log10().floor(), (most * 1.2).log10().ceil());
-    // The upper end is to have its own line, rounding or not.
+    // The upper end must have its own line, rounding or not.
     (10f64.powf(low), 10f64.powf(high.max(low + 1.0)) * 1.0001)
 }
 

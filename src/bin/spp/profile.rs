@@ -14,19 +14,19 @@ use crate::output::{note, say, say_json, say_table, writable, write_file};
 use crate::planning::Planning;
 use crate::subject::Subject;
 
-/// Measure each dispatch of a plan by its own pair of timestamps
+/// Measure each dispatch of a plan with its own pair of timestamps
 ///
-/// Each dispatch is a pass of its own here, so that the sum is more than the whole takes; `spp bench` times the whole.
+/// Each dispatch is a pass of its own here, so the sum is more than the whole takes; `spp bench` times the whole.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp profile sppcspc_v7 --by op --trace sppcspc.json")]
 pub(crate) struct Args {
-    /// A name of canonical.json, or a case file
+    /// A name from canonical.json, or a case file
     #[arg(value_name = "NAME|CASE")]
     subject: String,
     /// Runs; times are medians over them
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// A line for each
+    /// One line for each
     #[arg(long, value_enum, default_value_t)]
     by: By,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Overwrite the trace
     #[arg(long)]
     force: bool,
-    /// Leave out the share of each dispatch's floor, and the seconds it takes to measure the device once
+    /// Leave out how close each dispatch is to its floor, and the seconds it takes to measure the device once
     #[arg(long)]
     no_peak: bool,
 }
@@ -159,7 +159,7 @@ impl Line {
     }
 }
 
-/// One line a kernel, the longest first.
+/// One line per kernel, the longest first.
 fn folded(lines: Vec<Line>) -> Vec<Line> {
     let mut kernels: BTreeMap<String, Line> = BTreeMap::new();
     for line in lines {
@@ -175,7 +175,7 @@ fn folded(lines: Vec<Line>) -> Vec<Line> {
     lines
 }
 
-/// The dispatches one behind the other, in the trace event format of Chrome: microseconds.
+/// The dispatches one after the other, in Chrome's trace event format: microseconds.
 fn trace(name: &str, plan: &Plan, times: &[f64]) -> Value {
     let mut start = 0.0;
     let event = |(step, &us): (&Step, &f64)| {
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_lays_every_dispatch_behind_the_one_before() {
+    fn a_trace_puts_every_dispatch_after_the_one_before() {
         let graph = canonical_row("pyramid_sppnet").unwrap().graph(0).unwrap();
         let profile = DeviceProfile::portable(DeviceClass::Discrete);
         let plan = Plan::new(&graph, &profile, &PlanOptions::default()).unwrap();

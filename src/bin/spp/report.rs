@@ -18,7 +18,7 @@ pub(crate) struct Report<'a> {
     pub(crate) date: Timestamp,
 }
 
-/// As it was typed, the program's folder aside.
+/// As it was typed, without the program's folder.
 pub(crate) fn command() -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     std::iter::once("spp".into()).chain(arguments).collect::<Vec<_>>().join(" ")
@@ -81,7 +81,7 @@ impl Report<'_> {
             h2 { "Times" }
             p {
                 "Wall is host tensor in to host tensor out, GPU the first to the last timestamp on the device. Rates and "
-                "the share of the roofline are by the median on the device, or by the wall where the device has no "
+                "the share of the roofline are by the median on the device, or by wall time if the device has no "
                 "timestamps."
             }
             .scroll tabindex="0" {
@@ -154,7 +154,7 @@ impl Report<'_> {
         }
         Ok(html! {
             h2 { "Against the baseline" }
-            p { "Medians, and what a Mann-Whitney rank test (p < 0.01) on the raw samples says of them." }
+            p { "Medians, and what a Mann-Whitney rank test (p < 0.01) on the raw samples says about them." }
             .scroll tabindex="0" {
                 table {
                     thead {
@@ -206,7 +206,7 @@ impl Report<'_> {
         let narrow = draw(("narrow", 340, 380), &|number, _| (number + 1).to_string())?;
         let mut about = String::from(
             "The lines are what this device was measured to reach. A case lies at the FLOPs it needs for each byte of \
-             its inputs, outputs and weights; as high as the line it would be as fast as the device allows.",
+             its inputs, outputs and weights; if it were on the line, it would be as fast as the device allows.",
         );
         if self.peaks.is_none() {
             about = "The device's own limits were left out.".into();
@@ -277,7 +277,7 @@ impl Report<'_> {
         let about = if cards.is_empty() {
             "This adapter has no timestamps."
         } else {
-            "Each dispatch is a pass of its own here, so that all together take longer than the whole."
+            "Each dispatch is a pass of its own here, so all together take longer than the whole."
         };
         Ok(html! {
             h2 { "Dispatches" }
@@ -297,13 +297,13 @@ fn card(row: &Row, bars: &[Bar]) -> Result<Option<Markup>, Error> {
     Ok(Some(html! { figure { h3 { (title) } (plot) } }))
 }
 
-/// Digits behind the point that leave three that count in the least of these numbers.
+/// Digits after the decimal point that leave three significant ones in the least of these numbers.
 fn decimals(values: impl Iterator<Item = f64>) -> usize {
     let least = values.filter(|&value| value > 0.0).fold(f64::INFINITY, f64::min);
     if least.is_finite() { (2.0 - least.log10().floor()).clamp(0.0, 4.0) as usize } else { 0 }
 }
 
-/// Three digits that count, or all before the point.
+/// Three significant digits, or all before the decimal point.
 fn digits(value: f64) -> String {
     format!("{value:.*}", decimals(std::iter::once(value)))
 }
@@ -327,7 +327,7 @@ mod tests {
         }
     }
 
-    /// Three published shapes as a device might run them that has a name to beware of.
+    /// Three published shapes, as run by a device whose name must be escaped.
     fn rows(has_timestamps: bool) -> Vec<Row> {
         let row = |name: &str| {
             let cost = canonical_row(name).unwrap().graph(0).unwrap().cost();
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn three_digits_count() {
+    fn three_digits_are_significant() {
         let shown = [0.0, 0.00123, 0.0671, 0.5, 12.34, 123.4, 58_000.0].map(digits);
         assert_eq!(shown, ["0", "0.0012", "0.0671", "0.500", "12.3", "123", "58000"]);
         assert_eq!(decimals([0.0, 250.0, 1.5].into_iter()), 2);

@@ -1,4 +1,4 @@
-//! `spp run`: a block's outputs into a file.
+//! `spp run`: writes a block's outputs to a file.
 
 use std::path::PathBuf;
 use std::slice;
@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::say;
 
-/// Compute a block and write its outputs: of a case file, or of weights and an input in files of their own
+/// Compute a block and write its outputs: from a case file, or from weights and an input in files of their own
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: spp run cases/sppf_k5.safetensors --output y.safetensors
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Error::Unsupported { op, what, hint }.into());
     }
     if !args.force && args.output.symlink_metadata().is_ok() {
-        return Err(Failure::Usage(format!("{}: exists already; --force overwrites it", args.output.display())));
+        return Err(Failure::Usage(format!("{}: already exists; --force overwrites it", args.output.display())));
     }
     let (block, graph, input) = job(args)?;
     let inputs = slice::from_ref(&input);
@@ -104,7 +104,7 @@ fn open_input(path: &PathBuf, wanted: Option<&str>) -> Result<Tensor, Error> {
         (Some(wanted), _) => wanted,
         (None, [only]) => only,
         (None, _) if keys.contains(&"input") => "input",
-        (None, _) => return Err(bad(format!("--tensor must say which to take: {}", keys.join(", ")))),
+        (None, _) => return Err(bad(format!("--tensor must say which of them to use: {}", keys.join(", ")))),
     };
     let (dims, values) = file.tensor(key).map_err(|error| bad(error.to_string()))?;
     let &[n, c, h, w] = &dims[..] else {

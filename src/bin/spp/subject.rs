@@ -5,7 +5,7 @@ use std::path::Path;
 use spp_wgpu::case::{Canonical, Case, canonical_row};
 use spp_wgpu::{Error, Graph, Tensor};
 
-/// Of the weights and inputs that no file gives.
+/// For weights and inputs that no file gives.
 pub(crate) const SEED: u64 = 0;
 
 #[derive(Debug)]
