@@ -23,12 +23,12 @@ fn filters() -> Vec<String> {
 
 fn run(filters: &[String]) -> Result<()> {
     let gpu = Gpu::new(&GpuOptions::default())?;
-    let (plan, options) = Default::default();
+    let (plan_options, options) = Default::default();
     println!("{}\n{}", gpu::describe(gpu.info()), COLUMNS.join("\t"));
     for row in canonical()? {
         if filters.is_empty() || filters.iter().any(|part| row.name.contains(part)) {
             let (graph, input) = (row.graph(0)?, row.input(0)?);
-            let measured = Row::measure(&gpu, &row.name, &graph, &input, &plan, &options, None)?;
+            let measured = Row::measure(&gpu, &row.name, &graph, &input, &plan_options, &options, None)?;
             println!("{}", measured.cells().join("\t"));
         }
     }

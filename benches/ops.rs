@@ -92,13 +92,13 @@ fn run(filters: &[String]) -> Result<()> {
 }
 
 fn measure(gpu: &Gpu, name: &str, shape: Shape, build: impl Fn(&mut Graph, NodeId) -> Result<NodeId>) -> Result<()> {
-    let (plan, options) = Default::default();
+    let (plan_options, options) = Default::default();
     let input = Tensor::filled(shape, 0.5)?;
     let mut graph = Graph::new();
     let x = graph.input("x", shape)?;
     let y = build(&mut graph, x)?;
     graph.output("y", y)?;
-    let row = Row::measure(gpu, name, &graph, &input, &plan, &options, None)?;
+    let row = Row::measure(gpu, name, &graph, &input, &plan_options, &options, None)?;
     println!("{}", row.cells().join("\t"));
     Ok(())
 }

@@ -64,12 +64,12 @@ pub fn measure(
     gpu: &Gpu,
     graph: &Graph,
     input: &Tensor,
-    plan: &PlanOptions,
+    plan_options: &PlanOptions,
     options: &MeasureOptions,
 ) -> Result<(Program, Measurement)> {
     let inputs = std::slice::from_ref(input);
     let start = Instant::now();
-    let program = Program::with_options(gpu, graph, plan)?;
+    let program = Program::with_options(gpu, graph, plan_options)?;
     program.run(inputs)?;
     let compile_ms = ms(start);
 
@@ -77,7 +77,7 @@ pub fn measure(
     let copies = options.rotate_bytes.div_ceil(bytes).clamp(1, MAX_COPIES);
     let mut programs = vec![program];
     for _ in 1..copies {
-        match Program::with_options(gpu, graph, plan) {
+        match Program::with_options(gpu, graph, plan_options) {
             Ok(copy) => programs.push(copy),
             Err(Error::OutOfMemory(_)) => break,
             Err(error) => return Err(error),

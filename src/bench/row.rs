@@ -70,11 +70,11 @@ impl Row {
         case: &str,
         graph: &Graph,
         input: &Tensor,
-        plan: &PlanOptions,
+        plan_options: &PlanOptions,
         options: &MeasureOptions,
         peaks: Option<&Peaks>,
     ) -> Result<Self> {
-        let (program, measured) = measure(gpu, graph, input, plan, options)?;
+        let (program, measured) = measure(gpu, graph, input, plan_options, options)?;
         let cost = graph.cost();
         Ok(Self {
             case: case.into(),

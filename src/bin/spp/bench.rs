@@ -176,12 +176,12 @@ fn measure(args: &Args, gpu: &Gpu, cases: &[Canonical], peaks: Option<&Peaks>) -
     for case in cases {
         bar.set_message(case.name.clone());
         let (graph, input) = (case.graph(SEED)?, case.input(SEED)?);
-        let mut plan = args.planning.options(gpu);
+        let mut plan_options = args.planning.options(gpu);
         if args.tune {
             keep_tuning(gpu, None, tune(gpu, &graph, &input, runs)?);
-            plan = plan.tuned(kept_tuning(gpu, None));
+            plan_options = plan_options.tuned(kept_tuning(gpu, None));
         }
-        rows.push(Row::measure(gpu, &case.name, &graph, &input, &plan, &options, peaks)?);
+        rows.push(Row::measure(gpu, &case.name, &graph, &input, &plan_options, &options, peaks)?);
         bar.inc(1);
     }
     bar.finish_and_clear();
