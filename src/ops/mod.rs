@@ -1,5 +1,24 @@
 //! What operations are: attributes, the shape rule, what they cost and see; one file each. How they are computed is for
 //! `reference` on the host and for `kernels` on a device.
+//!
+//! | operation | computes |
+//! | --- | --- |
+//! | `add` | `act(scale * a + b)` |
+//! | `affine_activation` | batch normalisation and activation, if no convolution absorbs them |
+//! | `avg_pool` | the mean of each window; padding counts or does not, as in `torch.nn.AvgPool2d` and ONNX |
+//! | `concat` | along channels: planned away if producers can write in place, else a copy |
+//! | `conv` | any kernel, stride, dilation, groups, uneven padding; bias; `act(scale * y + residual)` after it |
+//! | `conv_sum` | the sum of convolutions of one or several inputs, in one pass: all of ASPP v2, the tail of RFB |
+//! | `global_pool` | mean or maximum of each channel |
+//! | `layout` | score maps to rows |
+//! | `linear` | fully connected |
+//! | `max_pool` | the maximum of each window: uneven padding, dilation, PyTorch's ceil mode; `NaN` always wins |
+//! | `max_pool_cascade` | chained stride-1 pools of one kernel, each result kept |
+//! | `pyramid_pool` | all bins of all levels; `padded` as in the original code, `adaptive` for any size |
+//! | `resize` | bilinear or nearest |
+//! | `softmax` | over channels, or over rows of scores |
+//!
+//! [`Activation`] lists the functions that may follow.
 
 use std::fmt;
 use std::ops::Add as Plus;

@@ -4,4 +4,14 @@
 #[path = "../graphs.rs"]
 mod graphs;
 
-automod::dir!("tests/cpu");
+mod bad_input;
+mod blocks;
+mod buffers;
+mod image_bias;
+mod memory;
+mod plans;
+mod priors;
+mod shaders;
+mod shapes;
+mod split_sums;
+mod weights;

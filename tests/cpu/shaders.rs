@@ -283,11 +283,13 @@ fn every_shader_and_every_operation_has_its_twins() {
     for (stem, text) in &files {
         assert!(listed.iter().any(|shader| shader.stem == stem && shader.text == text), "{stem} includes another file");
     }
+    let main = fs::read_to_string(at("tests/gpu/main.rs")).unwrap();
     let all: BTreeSet<&str> = stems.iter().chain(Op::STEMS).copied().collect();
     for stem in all {
         let twin = format!("tests/gpu/{stem}.rs");
         let tested = fs::read_to_string(at(&twin)).unwrap_or_else(|e| panic!("{twin}: {e}"));
         assert!(tested.contains("#[test]"), "{twin} tests nothing");
+        assert!(main.contains(&format!("\nmod {stem};")), "tests/gpu/main.rs does not declare {stem}");
     }
 }
 

@@ -4,5 +4,33 @@
 
 #[path = "../graphs.rs"]
 mod graphs;
+mod harness;
 
-automod::dir!("tests/gpu");
+mod add;
+mod affine_activation;
+mod avg_pool;
+mod blocks;
+mod concat;
+mod controls;
+mod conv;
+mod conv_choice;
+mod conv_direct;
+mod conv_grouped;
+mod conv_shift_add;
+mod conv_subgroup;
+mod conv_sum;
+mod elementwise;
+mod global_pool;
+mod layout;
+mod linear;
+mod max_pool;
+mod max_pool_cascade;
+mod max_pool_cascade_strip;
+mod passes;
+mod peak;
+mod pyramid_pool;
+mod resize;
+mod runs;
+mod softmax;
+mod split_sums;
+mod trusted;
