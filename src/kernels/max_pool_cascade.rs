@@ -2,7 +2,7 @@
 //! [`crate::ops::MaxPoolCascade`]'s; shader: `max_pool_cascade`.
 
 use super::conv::Parts;
-use super::{concat, max_pool, max_pool_cascade_strip};
+use super::{bind, concat, max_pool, max_pool_cascade_strip};
 use crate::ops::{MaxPool, MaxPoolCascade};
 use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, Step, joined, padded, params, piece, shader};
 use crate::tensor::Shape;
@@ -16,21 +16,6 @@ params! {
     x_stride: u32,
     y_offset: u32,
     y_stride: u32,
-}
-
-impl Params {
-    pub(super) fn new(len: u32, x: &Slice, y: &Slice) -> Self {
-        Self {
-            len,
-            channels4: x.channels4(),
-            height: x.shape.h,
-            width: x.shape.w,
-            x_offset: x.offset4(),
-            x_stride: x.stride4(),
-            y_offset: y.offset4(),
-            y_stride: y.stride4(),
-        }
-    }
 }
 
 pub(crate) static SHADER: Shader = Shader {
@@ -142,13 +127,23 @@ fn plan_tiles(
         ("INNER_W", across.inner),
     ];
     let source = parts.map_or_else(|| x.clone(), Parts::first);
-    let step = Step::new(node, &SHADER, &Params::new(len, &source, y), u64::from(len));
+    let params = Params {
+        len,
+        channels4: source.channels4(),
+        height: source.shape.h,
+        width: source.shape.w,
+        x_offset: source.offset4(),
+        x_stride: source.stride4(),
+        y_offset: y.offset4(),
+        y_stride: y.stride4(),
+    };
+    let step = Step::new(node, &SHADER, &params, u64::from(len));
     let step = match parts {
         Some(parts) => {
             let step = parts.read_by(step, 2).piece(piece!("source_parts")).piece(piece!("lanes"));
             step.constant("CHANNELS", Constant::U32(x.lanes_to_keep())).writes(0, y).result(x)
         }
-        None => bound(step, x, y),
+        None => bind(step, x, y),
     };
     let step = step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))));
     let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some()));
@@ -174,16 +169,6 @@ fn plan_apart(builder: &mut Builder, node: &str, cascade: &MaxPoolCascade, x: &S
         concat::plan_copy(builder, node, &pooled, &result);
         from = pooled;
     }
-}
-
-/// Binds `y` to be written and `x` to be read, once where both lie in one buffer.
-pub(super) fn bound(step: Step, x: &Slice, y: &Slice) -> Step {
-    let step = if x.buffer == y.buffer {
-        step.within(x).piece(piece!("source_within"))
-    } else {
-        step.reads(2, x).piece(piece!("source_apart"))
-    };
-    step.writes(0, y)
 }
 
 #[cfg(test)]

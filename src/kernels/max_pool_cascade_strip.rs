@@ -1,9 +1,20 @@
 //! Three chained pools of 5x5 on llvmpipe: no workgroup memory, and no loop but the one over rows. Attributes and truth
 //! are [`MaxPoolCascade`]'s; shader: `max_pool_cascade_strip`.
 
-use super::max_pool_cascade::{Params, bound};
+use super::bind;
 use crate::ops::MaxPoolCascade;
-use crate::plan::{Builder, Constant, DeviceClass, DeviceProfile, Shader, Slice, Step, piece, shader};
+use crate::plan::{Builder, Constant, DeviceClass, DeviceProfile, Shader, Slice, Step, params, piece, shader};
+
+params! {
+    len: u32,
+    channels4: u32,
+    height: u32,
+    width: u32,
+    x_offset: u32,
+    x_stride: u32,
+    y_offset: u32,
+    y_stride: u32,
+}
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "max_pool_cascade_strip",
@@ -35,7 +46,17 @@ pub(super) fn supports(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Sl
 /// One dispatch: reads slice `x`, writes slice `y`, which may lie in the same buffer.
 pub(super) fn plan(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
     let len = x.shape.n * x.shape.w.div_ceil(COLUMNS) * x.channels4();
-    let step = Step::new(node, &SHADER, &Params::new(len, x, y), u64::from(len.div_ceil(LANES)));
-    let step = bound(step, x, y).loops([x.shape.h + BEHIND]);
+    let params = Params {
+        len,
+        channels4: x.channels4(),
+        height: x.shape.h,
+        width: x.shape.w,
+        x_offset: x.offset4(),
+        x_stride: x.stride4(),
+        y_offset: y.offset4(),
+        y_stride: y.stride4(),
+    };
+    let step = Step::new(node, &SHADER, &params, u64::from(len.div_ceil(LANES)));
+    let step = bind(step, x, y).loops([x.shape.h + BEHIND]);
     builder.push(step.constant("WG_SIZE", Constant::U32(LANES)));
 }

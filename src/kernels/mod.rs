@@ -5,7 +5,7 @@ use std::slice::from_ref;
 
 use crate::error::Result;
 use crate::ops::{Activation, Op, SoftmaxAxis};
-use crate::plan::{Builder, Constant, Order, Shader, Slice, joined};
+use crate::plan::{Builder, Constant, Order, Shader, Slice, Step, joined, piece};
 use crate::tensor::Shape;
 
 pub(crate) mod avg_pool;
@@ -202,4 +202,14 @@ pub(crate) fn workgroups(len: u32) -> u64 {
 /// An activation, compiled into a kernel.
 pub(crate) fn activation(activation: Activation) -> [(&'static str, Constant); 2] {
     [("ACTIVATION", Constant::U32(activation.number())), ("SLOPE", Constant::F32(activation.slope()))]
+}
+
+/// Binds `x` to be read and `y` to be written: once, if both lie in one buffer.
+pub(crate) fn bind(step: Step, x: &Slice, y: &Slice) -> Step {
+    let step = if x.buffer == y.buffer {
+        step.within(x).piece(piece!("source_within"))
+    } else {
+        step.reads(2, x).piece(piece!("source_apart"))
+    };
+    step.writes(0, y)
 }
