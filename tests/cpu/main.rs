@@ -8,6 +8,7 @@ mod bad_input;
 mod blocks;
 mod buffers;
 mod image_bias;
+mod layers;
 mod memory;
 mod plans;
 mod priors;
