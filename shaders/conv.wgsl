@@ -1,10 +1,10 @@
 // Convolutions as implicit matrix products in workgroup memory, NHWC, each a sum of terms t:
 //   y[n,oy,ox,o] = act(bias[o] + Σ x_t[n,iy,ix,i] * w_t[ky,kx,i,o] + residual)
 // A workgroup makes TILE_M pixels times TILE_N output channels, an invocation THREAD_M pixels times THREAD_N4 vec4s of
-// channels; the sum runs over terms, taps and, in steps of TILE_K, over input channels. With SPLIT_K > 1, as many
+// channels; the sum runs over terms, taps and, in steps of TILE_K, over input channels. With SPLIT_K > 1, that many
 // invocations share an output, each with its share of every step, for maps of too few outputs to fill a GPU. With
-// PARTS > 1, as many workgroups do, each with some of the input channels. They leave parts y[part,n,oy,ox,o], the first
-// with the bias, for what reads them to add up.
+// PARTS > 1, that many workgroups do, each with some of the input channels. They leave parts y[part,n,oy,ox,o], the
+// first with the bias, for their reader to add up.
 // Dispatch: for each job, ceil(out_c / TILE_N) * PARTS * ceil(pixels / TILE_M), pixels fastest.
 // Weights: [term][block][ky][kx][in chunk][TILE_K][TILE_N4].
 
@@ -18,9 +18,9 @@ const LOADS_X: u32 = TILE_M * TILE_K4 / WG_SIZE;
 const LOADS_W: u32 = TILE_K * TILE_N4 / WG_SIZE;
 
 var<workgroup> tile_x: array<vec4f, TILE_M * TILE_K4>; // [pixel][k4]
-var<workgroup> tile_w: array<vec4f, TILE_K * TILE_N4>; // [k][n4]; at last [pixel][n4], where shares are added up
+var<workgroup> tile_w: array<vec4f, TILE_K * TILE_N4>; // [k][n4]; in the end [pixel][n4], to add up shares
 
-// Where the windows begin whose pixels this invocation loads: first row of the image, y0, x0.
+// Of the windows whose pixels this invocation loads: first row of the image, y0, x0.
 var<private> origin: array<vec3i, LOADS_X>;
 var<private> sum: array<vec4f, THREAD_M * THREAD_N4>; // [pixel][n4]
 
@@ -105,7 +105,7 @@ fn add_share(m0: u32, n4: u32, share: u32, s: u32) {
     workgroupBarrier();
 }
 
-// Divisions once a term, before the loop over taps.
+// Divides once per term, before the loop over taps.
 fn locate(job: Job, term: Term, first: u32, lane: u32) {
     for (var l = 0u; l < LOADS_X; l++) {
         let p = place(job, first + (lane + l * WG_SIZE) / TILE_K4);
@@ -136,7 +136,7 @@ fn load_tile_w(w: u32, lane: u32) {
     }
 }
 
-// One share of a step: vec4s from k4 on.
+// One share of a step: SHARE_K4 vec4s from first_k4 on.
 fn multiply(m0: u32, n4: u32, first_k4: u32) {
     for (var k4 = first_k4; k4 < first_k4 + SHARE_K4; k4++) {
         for (var j = 0u; j < THREAD_N4; j++) {

@@ -1,7 +1,7 @@
 // Reordering between NCHW and NHWC: y[a + b * y_b + n * y_n] = x[a * x_a + b * x_b + n * x_n]; x_b is 1 if TURN, x_a if
-// not. From valid_a on lies the padding of channels, which becomes zero, or nothing. Bits stay as they are.
+// not. From valid_a on lies the padding of channels: written as zeros, or not at all. Bits stay as they are.
 // One invocation makes four values of a at each of four b, and moves four values at once. Invocations lie side by side
-// along a, as their writes do; if TURN, their reads of 16 bytes are apart, and caches bring those together.
+// along a, as their writes do; if TURN, their reads of 16 bytes are far apart, and caches bring them together.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 
 struct Params {
@@ -53,7 +53,7 @@ fn relayout(
     }
 }
 
-// Four values of x side by side: of b if TURN, of a if not. Those beyond the extent are never written.
+// Four values of x side by side: along b if TURN, along a if not. Those beyond the extent are never written.
 fn line(first: u32, a: u32, b: u32, i: u32) -> vec4u {
     if TURN && a + i < params.valid_a {
         return load_x4(first + i * params.x_a);

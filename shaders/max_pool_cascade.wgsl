@@ -1,8 +1,8 @@
 // Chained stride-1 max pools, NHWC: y[i] = the maximum of x over a square of radius (i + 1) * RADIUS, i < TIMES.
-// One workgroup makes four channels of INNER_H * INNER_W pixels, all TIMES results. It reads these pixels, and around
-// them as many as the pools reach, once into workgroup memory: TILE_H * TILE_W at most. There it pools along rows, then
-// along columns, again and again; an invocation makes four neighbours of a row, of a column, and reads for them what
-// they share once. If KEEPS_X, what it read goes beside the results, to X_OFFSET, for others that read x.
+// One workgroup makes four channels of INNER_H * INNER_W pixels, all TIMES results. It reads these pixels, and
+// those around them that the pools reach, into workgroup memory once: TILE_H * TILE_W at most. There it pools along
+// rows, then along columns, again and again; an invocation makes four neighbours of a row, then of a column, and reads
+// what they share once. If KEEPS_X, what it read also goes beside the results, at X_OFFSET, for others that read x.
 // Dispatch: n * ceil(height / INNER_H) * ceil(width / INNER_W) * channels4 workgroups, channels fastest.
 
 struct Params {

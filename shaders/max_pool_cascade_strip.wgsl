@@ -1,7 +1,7 @@
 // Three chained stride-1 max pools of 5x5, NHWC: y[i] = the maximum of x over a square of radius (i + 1) * 2, i < 3.
 // One invocation makes four channels of a strip of up to eight columns, all three results, from top to bottom. It reads
 // each pixel of the strip and its margins once, and keeps maxima in registers by straight-line code: on software
-// adapters memory takes the time, and arrays with a variable index are memory.
+// adapters memory is what takes time, and arrays with a variable index are memory.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 
 struct Params {
@@ -110,7 +110,7 @@ fn store_pixel(at: u32, inside: bool, key: vec4u) {
     }
 }
 
-// The maximum of five columns each, from those of a on.
+// Four maxima of five columns each, the first beginning at a[0].
 fn across(a: Quad, b: Quad) -> Quad {
     let middle = max(a[3], b[0]);
     let before = max(a[2], middle);

@@ -13,8 +13,8 @@ struct Params {
     x_stride: u32,
     y_offset: u32, // slice, in elements: first channel, and distance from vector to vector
     y_stride: u32,
-    y_len: u32, // values of a vector, then with its padding
-    y_padded: u32,
+    y_len: u32, // values of a vector
+    y_padded: u32, // the same with its padding
 }
 
 struct Bin {

@@ -4,8 +4,8 @@
 
 struct Params {
     rows: u32,
-    width: u32, // values of a row, then with its padding
-    padded: u32,
+    width: u32, // values of a row
+    padded: u32, // the same with its padding
     rows_per_image: u32,
     x_offset: u32, // slices, in elements: first value, distance from row to row, from image to image
     x_stride: u32,
@@ -40,7 +40,7 @@ fn softmax(
     }
     var sum = 0.0;
     for (var i = 0u; i < params.width; i++) {
-        // Some drivers' exp turns NaN into a number; its bits tell NaN everywhere.
+        // Some drivers' exp turns NaN into a number, but its bits show it everywhere.
         let d = x[x_row + i] - highest;
         let e = select(exp(d), d, (bitcast<u32>(d) & 0x7fffffffu) > 0x7f800000u);
         y[y_row + i] = e;

@@ -66,7 +66,7 @@ fn conv_subgroup(
             }
         }
     }
-    // Subgroup operations want every lane: those beyond the last channel leave only here.
+    // Subgroup operations need every lane: those beyond the last channel leave only here.
     if o4 * 4u >= job.out_c {
         return;
     }

@@ -1,5 +1,5 @@
 // Cooperative matrices alone: y = rounds * A * (B0 + B1 + B2 + B3), in four chains C = A * B + C.
-// A subgroup makes one matrix: a workgroup makes as many as it has subgroups, SUBGROUPS at most, and leaves the others.
+// A subgroup makes one matrix: a workgroup makes as many as it has subgroups, SUBGROUPS at most, and leaves the rest.
 // Dispatch: as many workgroups as y has room for, in one row: where matrices are used, none may return early.
 
 struct Params {

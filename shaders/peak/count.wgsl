@@ -1,4 +1,4 @@
-// Next to nothing, which waits for the dispatch before: y[0] = y[0] + step.
+// Next to nothing, behind the dispatch it waits for: y[0] = y[0] + step.
 // One invocation makes the one value.
 // Dispatch: 1 workgroup.
 

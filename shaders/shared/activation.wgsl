@@ -11,7 +11,7 @@ fn activate(v: vec4f, activation: u32, slope: f32) -> vec4f {
     }
 }
 
-// The result, or NaN where the operand is: some drivers' exp turns NaN into a number; its bits tell NaN everywhere.
+// The result, or NaN where the operand is: some drivers' exp turns NaN into a number, but its bits show it everywhere.
 fn keep_nan(v: vec4f, result: vec4f) -> vec4f {
     return select(result, v, (bitcast<vec4u>(v) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u));
 }

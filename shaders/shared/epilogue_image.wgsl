@@ -1,4 +1,4 @@
-// What happens to a convolution's sum before it is stored, where a residual of one pixel an image is added.
+// What happens to a convolution's sum before it is stored, where a residual of one pixel per image is added.
 
 @group(0) @binding(3) var<storage, read> residual: array<vec4f>;
 

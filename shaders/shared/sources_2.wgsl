@@ -1,4 +1,4 @@
-// Where convolutions read: 2 buffers.
+// Where convolutions read: two buffers.
 
 @group(0) @binding(4) var<storage, read> x0: array<vec4f>;
 @group(0) @binding(5) var<storage, read> x1: array<vec4f>;

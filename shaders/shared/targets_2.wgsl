@@ -1,4 +1,4 @@
-// Where convolutions write: 2 buffers.
+// Where convolutions write: two buffers.
 
 @group(0) @binding(7) var<storage, read_write> y0: array<vec4f>;
 @group(0) @binding(8) var<storage, read_write> y1: array<vec4f>;

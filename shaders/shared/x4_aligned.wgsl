@@ -1,4 +1,4 @@
-// Four values side by side, where four begin at multiples of four only.
+// Four values side by side, where fours begin only at multiples of four.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4u>;
 

@@ -1,4 +1,4 @@
-// Four values side by side of what a convolution left in parts, where four begin at multiples of four only.
+// Four values side by side of what a convolution left in parts, where fours begin only at multiples of four.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 

@@ -2,7 +2,7 @@
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 
-// Behind the last value, that one again: it is beyond the extent.
+// Past the last value, that one again: what it stands for is beyond the extent.
 fn load_x4(i: u32) -> vec4u {
     let at = min(vec4u(i) + vec4u(0u, 1u, 2u, 3u), vec4u(arrayLength(&x) - 1u));
     return vec4u(x[at.x], x[at.y], x[at.z], x[at.w]);

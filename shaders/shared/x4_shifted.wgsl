@@ -2,7 +2,7 @@
 
 @group(0) @binding(0) var<storage, read> x: array<vec4u>;
 
-// Behind the last vec4, that one again: its values are beyond the extent.
+// Past the last vec4, that one again: what it stands for is beyond the extent.
 fn load_x4(i: u32) -> vec4u {
     let v = x[i / 4u];
     let w = x[min(i / 4u + 1u, arrayLength(&x) - 1u)];

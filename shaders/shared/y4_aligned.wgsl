@@ -1,4 +1,4 @@
-// Four values side by side, where four begin at multiples of four only, and all are to be written.
+// Four values side by side, where fours begin only at multiples of four, and all four are written.
 
 @group(0) @binding(1) var<storage, read_write> y: array<vec4u>;
 
