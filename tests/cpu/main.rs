@@ -12,6 +12,7 @@ mod layers;
 mod memory;
 mod plans;
 mod priors;
+mod shader_files;
 mod shaders;
 mod shapes;
 mod split_sums;

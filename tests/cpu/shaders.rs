@@ -1,21 +1,24 @@
-//! Every shader as WGSL, as each backend gets it, and beside its twins in Rust.
+//! Every shader as WGSL, as each backend gets it, and beside what Rust says of it.
+//!
+//! A check takes a source and its step, and says what is wrong with them. Each has a test that no source has such a
+//! fault, and a control: sources and steps with one mistake each, in which it must find that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 use std::sync::LazyLock;
 
 use naga::back::{hlsl, msl, spv};
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, ShaderStage, TypeInner};
+use naga::{AddressSpace, Handle, Module, ShaderStage, StorageAccess, Type, TypeInner};
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool};
 use spp_wgpu::plan::{ConvKernel, Fields, Shader, Step};
-use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Op, Plan, PlanOptions, Shape};
+use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape};
 use spp_wgpu::{bench, kernels};
 
 use crate::graphs::{CONSUMERS, behind_gaps, graph, same_conv, sppf};
+use crate::shader_files::{assert_none, at};
 
 /// Graphs that between them use every kernel in every form.
 fn graphs() -> Vec<Graph> {
@@ -54,7 +57,7 @@ fn options() -> [PlanOptions; 5] {
 }
 
 /// A step for each different source.
-static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
+pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
     let mut steps = BTreeMap::new();
     let mut add = |graph: &Graph, profile: &DeviceProfile, options: &PlanOptions| {
         let plan = Plan::new(graph, profile, options).unwrap();
@@ -81,245 +84,309 @@ static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
     steps
 });
 
-fn at(path: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+#[test]
+fn every_kernel_is_among_the_steps() {
+    assert!(STEPS.len() > 70, "{} sources", STEPS.len());
+    for shader in kernels::shaders() {
+        assert!(STEPS.values().any(|step| step.shader.stem == shader.stem), "no graph here uses '{}'", shader.stem);
+    }
 }
 
-/// Stems and texts of the `.wgsl` files in a folder.
-fn files(folder: &str) -> Vec<(String, String)> {
-    let paths = fs::read_dir(at(folder)).unwrap().map(|file| file.unwrap().path());
-    let wgsl = paths.filter(|path| path.extension().is_some_and(|extension| extension == "wgsl"));
-    wgsl.map(|path| (path.file_stem().unwrap().to_string_lossy().into(), fs::read_to_string(&path).unwrap())).collect()
+/// What is wrong with a source and its step.
+type Check = fn(&str, &Step) -> Result<(), String>;
+
+fn assert_no_fault(check: Check) {
+    assert_none(STEPS.iter().filter_map(|(source, step)| {
+        let fault = check(source, step).err()?;
+        Some(format!("'{}', a {}: {fault}", step.node, step.shader.stem))
+    }));
 }
 
-/// The shaders that compute: a folder's name comes before its files' stems.
-fn computing() -> Vec<(String, String)> {
-    let convs = files("shaders/conv").into_iter().map(|(stem, text)| (format!("conv_{stem}"), text));
-    files("shaders").into_iter().chain(convs).collect()
+/// A shader by its stem; what is replaced, once, in a source of it; and part of the fault that a check must then find.
+type Mistake = (&'static str, &'static [[&'static str; 2]], &'static str);
+
+fn assert_finds(check: Check, mistakes: &[Mistake]) {
+    for (stem, edits, fault) in mistakes {
+        let (source, step) = right(check, stem);
+        let edited = edits.iter().fold(source.clone(), |source, [from, to]| {
+            assert!(source.contains(from), "{stem}: no {from:?} to edit");
+            source.replacen(from, to, 1)
+        });
+        assert_is(check(&edited, step), fault);
+    }
 }
 
-/// What a folder holds, without endings.
-fn names(folder: &str) -> BTreeSet<String> {
-    let paths = fs::read_dir(at(folder)).unwrap().map(|entry| entry.unwrap().path());
-    paths.map(|path| path.file_stem().unwrap().to_string_lossy().into()).collect()
+/// The same where the mistake is in the step.
+fn assert_finds_in_step(check: Check, stem: &str, edit: impl Fn(&mut Step), fault: &str) {
+    let (source, step) = right(check, stem);
+    let mut edited = step.clone();
+    edit(&mut edited);
+    assert_is(check(source, &edited), fault);
+}
+
+/// A source of a shader in which the check finds nothing.
+fn right(check: Check, stem: &str) -> (&'static String, &'static Step) {
+    let (source, step) = STEPS.iter().find(|(_, step)| step.shader.stem == stem).unwrap();
+    check(source, step).unwrap();
+    (source, step)
+}
+
+fn assert_is(found: Result<(), String>, fault: &str) {
+    let found = found.expect_err(fault);
+    assert!(found.contains(fault), "found {found:?}, not {fault:?}");
 }
 
 fn has_matrices(source: &str) -> bool {
     source.contains("enable wgpu_cooperative_matrix;")
 }
 
-fn parsed(source: &str) -> (Module, ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(source)));
+fn parsed(source: &str) -> Result<(Module, ModuleInfo), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     // No capability: what every adapter takes. But for f16, subgroups and matrices, which must be asked for.
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_FLOAT16, source.starts_with("enable f16;"));
     capabilities.set(Capabilities::SUBGROUP, source.contains("@builtin(subgroup_"));
     capabilities.set(Capabilities::COOPERATIVE_MATRIX, has_matrices(source));
     let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
-    (module, info.unwrap_or_else(|e| panic!("{}\n{source}", e.emit_to_string(source))))
+    let info = info.map_err(|e| format!("{}\n{source}", e.emit_to_string(source)))?;
+    Ok((module, info))
 }
 
-/// A source of each kernel.
-fn of_each_shader() -> Vec<(&'static Shader, &'static String)> {
-    let mut found = BTreeMap::new();
-    for (source, step) in STEPS.iter() {
-        found.entry(step.shader.stem).or_insert((step.shader, source));
-    }
-    for shader in kernels::shaders() {
-        assert!(found.contains_key(shader.stem), "no graph here uses '{}'", shader.stem);
-    }
-    found.into_values().collect()
+fn becomes_spirv(source: &str, _: &Step) -> Result<(), String> {
+    let (module, info) = parsed(source)?;
+    let spirv = spv::write_vec(&module, &info, &spv::Options::default(), None);
+    spirv.map(|_| ()).map_err(|e| format!("SPIR-V: {e}"))
 }
+
+fn becomes_msl(source: &str, _: &Step) -> Result<(), String> {
+    let (module, info) = parsed(source)?;
+    let mut options = msl::Options::default();
+    if has_matrices(source) {
+        // Metal has them from this version on.
+        options.lang_version = (2, 3);
+    }
+    let msl = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default());
+    msl.map(|_| ()).map_err(|e| format!("MSL: {e}"))
+}
+
+fn becomes_hlsl(source: &str, _: &Step) -> Result<(), String> {
+    let (module, info) = parsed(source)?;
+    if has_matrices(source) {
+        return Ok(()); // DX12 has none
+    }
+    let mut text = String::new();
+    let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
+    let hlsl = hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None);
+    hlsl.map(|_| ()).map_err(|e| format!("HLSL: {e}"))
+}
+
+const BACKENDS: [Check; 3] = [becomes_spirv, becomes_msl, becomes_hlsl];
 
 #[test]
 fn every_source_becomes_spirv_msl_and_hlsl() {
-    assert!(STEPS.len() > 70, "{} sources", STEPS.len());
-    for (source, step) in STEPS.iter() {
-        let (module, info) = parsed(source);
-        let name = format!("'{}', a {}", step.node, step.shader.stem);
-        spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let mut options = msl::Options::default();
-        if has_matrices(source) {
-            // Metal has them from this version on, and DX12 not at all.
-            options.lang_version = (2, 3);
-        }
-        let msl = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default());
-        msl.unwrap_or_else(|e| panic!("{name}: {e}"));
-        if has_matrices(source) {
-            continue;
-        }
-        let mut text = String::new();
-        let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
-        let hlsl = hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None);
-        hlsl.map(|_| ()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    BACKENDS.into_iter().for_each(assert_no_fault);
+}
+
+#[test]
+fn what_does_not_translate_is_found() {
+    let mistakes: &[Mistake] = &[
+        ("copy", &[["if i < params.len {", "if i < params.len"]], "expected"),
+        ("copy", &[["y[i] = x[i];", "y[i] = x[i].x;"]], "match the type stored"),
+        ("copy", &[["y[i] = x[i];", "y[i] = subgroupAdd(x[i]);"]], "requires capability"),
+        ("copy", &[["array<vec4f>", "array<f16>"]], "extension is not enabled"),
+    ];
+    // WGSL, but no backend takes it before a value is given.
+    let edits: &[[&str; 2]] = &[["@compute", "override N: u32 = 1u;\n@compute"], ["params.len", "N"]];
+    for (check, language) in BACKENDS.into_iter().zip(["SPIR-V: ", "MSL: ", "HLSL: "]) {
+        assert_finds(check, mistakes);
+        assert_finds(check, &[("copy", edits, language)]);
     }
+}
+
+/// The limits that every adapter offers.
+fn keeps_to_limits(source: &str, step: &Step) -> Result<(), String> {
+    let (module, _) = parsed(source)?;
+    let profile = DeviceProfile::portable(DeviceClass::Discrete);
+    let mut layouter = Layouter::default();
+    layouter.update(module.to_ctx()).unwrap();
+    let globals = || module.global_variables.iter().map(|(_, global)| global);
+    let in_workgroups = globals().filter(|global| global.space == AddressSpace::WorkGroup);
+    let memory: u32 = in_workgroups.map(|global| layouter[global.ty].size).sum();
+    let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
+    let bound = globals().filter(|global| matches!(global.space, AddressSpace::Storage { .. })).count();
+    let faults = [
+        (memory > profile.workgroup_memory, format!("{memory} bytes of workgroup memory")),
+        (invocations > profile.max_invocations, format!("{invocations} invocations")),
+        (bound > profile.max_storage_buffers as usize, format!("{bound} storage buffers")),
+        (bound != step.bindings.len(), format!("it binds {bound} buffers, and its step {}", step.bindings.len())),
+        (!module.overrides.is_empty(), "an override".into()),
+    ];
+    let fault = faults.into_iter().find_map(|(is_fault, fault)| is_fault.then_some(fault));
+    fault.map_or(Ok(()), Err)
 }
 
 #[test]
 fn every_source_stays_within_the_portable_limits() {
-    for (source, step) in STEPS.iter() {
-        let (module, _) = parsed(source);
-        let profile = DeviceProfile::portable(DeviceClass::Discrete);
-        let mut layouter = Layouter::default();
-        layouter.update(module.to_ctx()).unwrap();
-        let in_space = |space| module.global_variables.iter().filter(move |(_, global)| global.space == space);
-        let memory: u32 = in_space(AddressSpace::WorkGroup).map(|(_, global)| layouter[global.ty].size).sum();
-        let storage = module.global_variables.iter().filter(|(_, g)| matches!(g.space, AddressSpace::Storage { .. }));
-        let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
-        let name = format!("'{}', a {}", step.node, step.shader.stem);
-        assert!(memory <= profile.workgroup_memory, "{name}: {memory} bytes of workgroup memory");
-        assert!(invocations <= profile.max_invocations, "{name}: {invocations} invocations");
-        let bound = storage.count();
-        assert!(bound <= profile.max_storage_buffers as usize, "{name}: {bound} storage buffers");
-        assert_eq!(bound, step.bindings.len(), "{name}: what the shader binds and the step");
-        assert!(module.overrides.is_empty(), "{name}");
+    assert_no_fault(keeps_to_limits);
+}
+
+#[test]
+fn what_exceeds_the_portable_limits_is_found() {
+    const BUFFERS: &str = "
+        @group(0) @binding(11) var<storage, read> a: f32; @group(0) @binding(12) var<storage, read> b: f32;
+        @group(0) @binding(13) var<storage, read> c: f32; @group(0) @binding(14) var<storage, read> d: f32;
+        @group(0) @binding(15) var<storage, read> e: f32; @group(0) @binding(16) var<storage, read> f: f32;
+        @group(0) @binding(17) var<storage, read> g: f32; @compute";
+    const BUFFER: &str = "@group(0) @binding(11) var<storage, read> a: f32; @compute";
+    let mistakes: &[Mistake] = &[
+        ("linear", &[["array<vec4f, WG_SIZE>", "array<vec4f, 1025>"]], "16400 bytes of workgroup memory"),
+        ("copy", &[["@workgroup_size(WG_SIZE)", "@workgroup_size(257)"]], "257 invocations"),
+        ("copy", &[["@compute", BUFFERS]], "9 storage buffers"),
+        ("copy", &[["@compute", BUFFER]], "it binds 3 buffers, and its step 2"),
+        ("copy", &[["@compute", "override N: u32;\n@compute"]], "an override"),
+    ];
+    assert_finds(keeps_to_limits, mistakes);
+    assert_finds_in_step(keeps_to_limits, "copy", |step| step.bindings.truncate(1), "and its step 1");
+}
+
+/// `Params`, where they are bound and what they hold.
+fn params_agree(source: &str, step: &Step) -> Result<(), String> {
+    let (module, _) = parsed(source)?;
+    let shader = step.shader;
+    let is_params = |global: &&naga::GlobalVariable| global.space == AddressSpace::Uniform;
+    let globals: Vec<_> = module.global_variables.iter().map(|(_, global)| global).filter(is_params).collect();
+    let [params] = globals.as_slice() else { return Err(format!("{} uniforms", globals.len())) };
+    let binding = params.binding.unwrap();
+    if (binding.group, binding.binding) != (0, shader.params_binding) {
+        return Err(format!("params at {binding:?}, not {}", shader.params_binding));
     }
+    if shader.tables.is_empty() {
+        fields_agree(&module, params.ty, shader.params)
+    } else {
+        tables_agree(&module, params.ty, shader)
+    }
+}
+
+/// Arrays of structs, one behind the other, without holes.
+fn tables_agree(module: &Module, params: Handle<Type>, shader: &Shader) -> Result<(), String> {
+    let TypeInner::Struct { members, .. } = &module.types[params].inner else { return Err("no struct".into()) };
+    if members.len() != shader.tables.len() {
+        return Err(format!("{} tables, not {}", members.len(), shader.tables.len()));
+    }
+    for (member, (name, fields)) in members.iter().zip(shader.tables) {
+        let TypeInner::Array { base, stride, .. } = module.types[member.ty].inner else {
+            return Err(format!("{:?} is no array", member.name));
+        };
+        let found = module.types[base].name.as_deref();
+        if found != Some(*name) || stride as usize != 4 * fields.len() {
+            return Err(format!("{found:?} of {stride} bytes, not {name} of {}", 4 * fields.len()));
+        }
+        fields_agree(module, base, fields)?;
+    }
+    Ok(())
+}
+
+fn fields_agree(module: &Module, ty: Handle<Type>, fields: Fields) -> Result<(), String> {
+    let TypeInner::Struct { members, .. } = &module.types[ty].inner else { return Err("no struct".into()) };
+    let scalar = |ty| match module.types[ty].inner {
+        TypeInner::Scalar(scalar) if scalar == naga::Scalar::U32 => "u32",
+        TypeInner::Scalar(scalar) if scalar == naga::Scalar::I32 => "i32",
+        TypeInner::Scalar(scalar) if scalar == naga::Scalar::F32 => "f32",
+        _ => "no scalar of 32 bits",
+    };
+    let wgsl: Vec<_> = members.iter().map(|m| (m.name.as_deref().unwrap(), scalar(m.ty), m.offset)).collect();
+    let rust: Vec<_> = fields.iter().zip(0..).map(|((name, ty), i)| (*name, *ty, 4 * i)).collect();
+    if wgsl == rust { Ok(()) } else { Err(format!("fields in WGSL {wgsl:?}, in Rust {rust:?}")) }
 }
 
 #[test]
 fn params_are_the_same_in_both_languages() {
-    for (shader, source) in of_each_shader() {
-        let (module, _) = parsed(source);
-        let is_params = |global: &&naga::GlobalVariable| global.space == AddressSpace::Uniform;
-        let globals: Vec<_> = module.global_variables.iter().map(|(_, global)| global).filter(is_params).collect();
-        let [params] = globals.as_slice() else { panic!("{}: {} uniforms", shader.stem, globals.len()) };
-        let binding = params.binding.unwrap();
-        assert_eq!((binding.group, binding.binding), (0, shader.params_binding), "{}", shader.stem);
-        let scalar = |ty| match module.types[ty].inner {
-            TypeInner::Scalar(scalar) if scalar == naga::Scalar::U32 => "u32",
-            TypeInner::Scalar(scalar) if scalar == naga::Scalar::I32 => "i32",
-            TypeInner::Scalar(scalar) if scalar == naga::Scalar::F32 => "f32",
-            _ => "no scalar of 32 bits",
-        };
-        let agree = |ty: naga::Handle<naga::Type>, fields: Fields| {
-            let TypeInner::Struct { members, .. } = &module.types[ty].inner else { panic!("{}", shader.stem) };
-            let wgsl: Vec<_> = members.iter().map(|m| (m.name.as_deref().unwrap(), scalar(m.ty), m.offset)).collect();
-            let rust: Vec<_> = fields.iter().zip(0..).map(|((name, ty), i)| (*name, *ty, 4 * i)).collect();
-            assert_eq!(wgsl, rust, "{}", shader.stem);
-        };
-        if shader.tables.is_empty() {
-            agree(params.ty, shader.params);
-            continue;
-        }
-        // Arrays of structs, one behind the other, without holes.
-        let TypeInner::Struct { members, .. } = &module.types[params.ty].inner else { panic!("{}", shader.stem) };
-        assert_eq!(members.len(), shader.tables.len(), "{}", shader.stem);
-        for (member, (name, fields)) in members.iter().zip(shader.tables) {
-            let TypeInner::Array { base, stride, .. } = module.types[member.ty].inner else {
-                panic!("{}", shader.stem)
-            };
-            assert_eq!(module.types[base].name.as_deref(), Some(*name));
-            assert_eq!(stride as usize, 4 * fields.len());
-            agree(base, fields);
-        }
-    }
+    assert_no_fault(params_agree);
+}
+
+#[test]
+fn params_that_differ_are_found() {
+    const SWAPPED: [&str; 2] = ["bias: u32, // first vec4\n    y_slot: u32", "y_slot: u32,\n    bias: u32"];
+    const JOBS: &str = "jobs: array<Job, JOBS>,";
+    const TERMS: &str = "terms: array<Term, TERMS>,";
+    let mistakes: &[Mistake] = &[
+        ("copy", &[["var<uniform> params: Params", "var<storage> params: Params"]], "0 uniforms"),
+        ("copy", &[["@binding(2)", "@binding(3)"]], "params at"),
+        ("copy", &[["@group(0) @binding(2)", "@group(1) @binding(2)"]], "params at"),
+        ("copy", &[["len: u32,", "len: u32, more: u32,"]], "fields in WGSL"),
+        ("copy", &[["len: u32", "length: u32"], ["params.len", "params.length"]], "fields in WGSL"),
+        ("count", &[["step: f32", "step: u32"], ["params.step", "f32(params.step)"]], "fields in WGSL"),
+        ("resize", &[["in_h: u32,\n    in_w: u32", "in_w: u32,\n    in_h: u32"]], "fields in WGSL"),
+        ("resize", &[["    in_h: u32", "    @align(16) in_h: u32"]], "fields in WGSL"),
+        ("conv", &[SWAPPED], "fields in WGSL"),
+        ("conv", &[["struct Term {", "struct Term { more: u32,"]], "not Term of 64"),
+        ("conv", &[[TERMS, "terms: array<Term, TERMS>, more: u32,"]], "3 tables, not 2"),
+        ("conv", &[[JOBS, ""], [TERMS, "terms: array<Term, TERMS>, jobs: array<Job, JOBS>,"]], "not Job"),
+    ];
+    assert_finds(params_agree, mistakes);
 }
 
 /// A step's bindings are the shader's: the same slots, written where the shader may write.
+fn bindings_agree(source: &str, step: &Step) -> Result<(), String> {
+    let (module, _) = parsed(source)?;
+    let slots = module.global_variables.iter().filter_map(|(_, global)| match global.space {
+        AddressSpace::Storage { access } => {
+            Some((global.binding.unwrap().binding, access.contains(StorageAccess::STORE)))
+        }
+        _ => None,
+    });
+    let wgsl: BTreeSet<(u32, bool)> = slots.collect();
+    let rust: BTreeSet<_> = step.bindings.iter().map(|binding| (binding.slot, binding.written)).collect();
+    if wgsl == rust { Ok(()) } else { Err(format!("slots, and whether written, in WGSL {wgsl:?}, in Rust {rust:?}")) }
+}
+
 #[test]
 fn bindings_are_the_same_in_both_languages() {
-    for (source, step) in STEPS.iter() {
-        let (module, _) = parsed(source);
-        let slots = module.global_variables.iter().filter_map(|(_, global)| match global.space {
-            AddressSpace::Storage { access } => {
-                Some((global.binding.unwrap().binding, access.contains(naga::StorageAccess::STORE)))
-            }
-            _ => None,
-        });
-        let bound = step.bindings.iter().map(|binding| (binding.slot, binding.written));
-        assert_eq!(slots.collect::<BTreeSet<_>>(), bound.collect(), "{}", step.shader.stem);
+    assert_no_fault(bindings_agree);
+}
+
+#[test]
+fn bindings_that_differ_are_found() {
+    let mistakes: &[Mistake] = &[
+        ("copy", &[["@binding(1)", "@binding(3)"]], "slots"),
+        (
+            "copy",
+            &[["@binding(0)", "@binding(3)"], ["@binding(1)", "@binding(0)"], ["@binding(3)", "@binding(1)"]],
+            "slots",
+        ),
+        ("copy", &[["var<storage, read> x", "var<storage, read_write> x"]], "slots"),
+    ];
+    assert_finds(bindings_agree, mistakes);
+    assert_finds_in_step(bindings_agree, "copy", |step| step.bindings.truncate(1), "slots");
+    assert_finds_in_step(bindings_agree, "copy", |step| step.bindings[1].written = false, "slots");
+}
+
+/// There is one entry point, called like the file.
+fn entry_is_called_like_the_file(source: &str, step: &Step) -> Result<(), String> {
+    let (module, _) = parsed(source)?;
+    let [entry] = module.entry_points.as_slice() else {
+        return Err(format!("{} entry points", module.entry_points.len()));
+    };
+    // WGSL reserves the word `layout`.
+    let name = if step.shader.stem == "layout" { "relayout" } else { step.shader.stem };
+    if entry.stage != ShaderStage::Compute || entry.name != name {
+        return Err(format!("{:?} {}, not Compute {name}", entry.stage, entry.name));
     }
+    Ok(())
 }
 
 #[test]
 fn there_is_one_entry_point_called_like_the_file() {
-    for (shader, source) in of_each_shader() {
-        let (module, _) = parsed(source);
-        let [entry] = module.entry_points.as_slice() else { panic!("{} entry points", module.entry_points.len()) };
-        assert_eq!(entry.stage, ShaderStage::Compute);
-        // WGSL reserves the word `layout`.
-        let name = if shader.stem == "layout" { "relayout" } else { shader.stem };
-        assert_eq!(entry.name, name);
-    }
+    assert_no_fault(entry_is_called_like_the_file);
 }
 
 #[test]
-fn a_file_starts_with_what_it_computes_and_how_it_is_dispatched() {
-    for (stem, text) in computing().into_iter().chain(files("shaders/peak")) {
-        let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
-        assert!(header.len() >= 3, "{stem}: {header:?}");
-        let says = |what: &str| header.iter().any(|line| line.contains(what));
-        assert!(says("="), "{stem}: no formula");
-        assert!(says("One invocation makes") || says("workgroup makes"), "{stem}: what is made by whom?");
-        assert!(says("Dispatch: "), "{stem}: no dispatch");
-    }
-    for (stem, text) in files("shaders/shared") {
-        assert!(text.contains("//"), "{stem}: not a word of comment");
-    }
-}
-
-/// The names in one folder and not in the other are these.
-fn assert_alike(a: &str, b: &str, only: &[&str]) {
-    let (a, b) = (names(a), names(b));
-    let differing: BTreeSet<&str> = a.symmetric_difference(&b).map(String::as_str).collect();
-    assert_eq!(differing, only.iter().copied().collect());
-}
-
-#[test]
-fn folders_read_alike() {
-    // Pieces, and what measures devices, are no kernels.
-    assert_alike("src/kernels", "shaders", &["mod", "peak", "shared"]);
-    assert_alike("src/kernels/conv", "shaders/conv", &["mod", "choice", "jobs", "parts", "tile"]);
-    assert_alike("src/ops", "src/reference", &["window", "compare"]);
-}
-
-#[test]
-fn every_shader_and_every_operation_has_its_twins() {
-    let files = computing();
-    let stems: BTreeSet<&str> = files.iter().map(|(stem, _)| stem.as_str()).collect();
-    let listed = kernels::shaders();
-    assert_eq!(stems, listed.iter().map(|shader| shader.stem).collect(), "kernels::shaders");
-    assert_eq!(listed.len(), stems.len(), "a shader is listed twice");
-    for (stem, text) in &files {
-        assert!(listed.iter().any(|shader| shader.stem == stem && shader.text == text), "{stem} includes another file");
-    }
-    let main = fs::read_to_string(at("tests/gpu/main.rs")).unwrap();
-    let all: BTreeSet<&str> = stems.iter().chain(Op::STEMS).copied().collect();
-    for stem in all {
-        let twin = format!("tests/gpu/{stem}.rs");
-        let tested = fs::read_to_string(at(&twin)).unwrap_or_else(|e| panic!("{twin}: {e}"));
-        assert!(tested.contains("#[test]"), "{twin} tests nothing");
-        assert!(main.contains(&format!("\nmod {stem};")), "tests/gpu/main.rs does not declare {stem}");
-    }
-}
-
-#[test]
-fn every_shader_that_measures_is_measured_with() {
-    for (stem, text) in files("shaders/peak") {
-        let uses = |step: &Step| step.shader.stem == stem && step.shader.text == text;
-        assert!(STEPS.values().any(uses), "{stem} is used by no plan of bench::peak_plans");
-    }
-}
-
-#[test]
-fn no_shared_piece_is_unused() {
-    let used: BTreeMap<&str, &str> = STEPS
-        .values()
-        .flat_map(|step| step.shader.pieces.iter().chain(&step.pieces))
-        .map(|piece| (piece.stem, piece.text))
-        .collect();
-    let shared = files("shaders/shared");
-    let there: BTreeMap<&str, &str> = shared.iter().map(|(stem, text)| (stem.as_str(), text.as_str())).collect();
-    assert_eq!(used, there);
-}
-
-#[test]
-fn files_keep_to_the_rules() {
-    for (stem, text) in ["shaders", "shaders/conv", "shaders/peak", "shaders/shared"].into_iter().flat_map(files) {
-        for banned in ["\t", "atomic", "override ", "enable "] {
-            assert!(!text.contains(banned), "{stem}: {banned:?}");
-        }
-        assert!(text.lines().all(|line| line.chars().count() <= 120), "{stem}: a long line");
-        assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{stem}: its end");
-    }
+fn other_entry_points_are_found() {
+    let mistakes: &[Mistake] = &[
+        ("copy", &[["fn copy", "fn copied"]], "Compute copied"),
+        ("count", &[["@compute @workgroup_size(1)", "@fragment"]], "Fragment count"),
+        ("count", &[["@compute @workgroup_size(1)", ""]], "0 entry points"),
+        ("count", &[["@compute", "@compute @workgroup_size(1) fn more() {}\n@compute"]], "2 entry points"),
+    ];
+    assert_finds(entry_is_called_like_the_file, mistakes);
 }
