@@ -1,6 +1,9 @@
 // Average pooling, NHWC: y[n,oy,ox,c] = mean of x[n,iy,ix,c] over the window. Padding counts as zeros, or not at all.
 // One invocation makes four channels of one output pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
+// Pieces from shared/: index, window, lanes.
+// Constants from Rust: WG_SIZE; KERNEL_H, KERNEL_W, STRIDE_H, STRIDE_W, DILATION_H, DILATION_W, PAD_TOP, PAD_LEFT,
+//   PAD_BOTTOM, PAD_RIGHT, COUNT_INCLUDE_PAD.
 
 struct Params {
     len: u32, // vec4s to write: n * out_h * out_w * channels4

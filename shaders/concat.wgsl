@@ -1,6 +1,8 @@
 // A copy into a slice: y[pixel, c] = x[pixel, c], zero from channels to padded. Bits stay as they are.
 // One invocation makes one element: a vec4, or a scalar where slices are not aligned to four channels.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
+// Pieces from shared/: index; one of element_vec4, element_scalar.
+// Constants from Rust: WG_SIZE.
 
 struct Params {
     len: u32, // elements to write: pixels * padded

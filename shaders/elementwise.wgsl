@@ -3,6 +3,8 @@
 //   combine_add:    scale * a[pixel, c] + b[pixel, c]
 // One invocation makes four channels of one pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
+// Pieces from shared/: index, activation, lanes; one of combine_affine, combine_add.
+// Constants from Rust: WG_SIZE, ACTIVATION, SLOPE.
 
 struct Params {
     len: u32, // vec4s to write: pixels * channels4

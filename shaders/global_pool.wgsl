@@ -1,6 +1,8 @@
 // Global pooling, NHWC: y[n, c] = mean or maximum of x[n, iy, ix, c] over the map; NaN wins a maximum.
 // A workgroup makes four channels of one image: its lanes share the pixels, then combine in a tree.
 // Dispatch: images * channels4 workgroups, channels fastest.
+// Pieces from shared/: index, ordered.
+// Constants from Rust: WG_SIZE, AVERAGE.
 
 struct Params {
     images: u32,

@@ -1,6 +1,8 @@
 // Fully connected layer: y[n, o] = act(bias[o] + Σ x[n, k] * w[o, k]), k over pixels and channels of an NHWC map.
 // A workgroup makes four outputs of one image: its lanes share the sum, then add up in a tree.
 // Dispatch: images * out_c4 workgroups, outputs fastest.
+// Pieces from shared/: index, activation, lanes.
+// Constants from Rust: WG_SIZE, ACTIVATION, SLOPE.
 
 struct Params {
     images: u32,

@@ -4,6 +4,10 @@
 // rows, then along columns, again and again; an invocation makes four neighbours of a row, then of a column, and reads
 // what they share once. If KEEPS_X, what it read also goes beside the results, at X_OFFSET, for others that read x.
 // Dispatch: n * ceil(height / INNER_H) * ceil(width / INNER_W) * channels4 workgroups, channels fastest.
+// Pieces from shared/: index, ordered; one of source_apart, source_within, source_parts;
+//   with source_parts: parts, activation, lanes.
+// Constants from Rust: RADIUS, TIMES, TILE_H, TILE_W, INNER_H, INNER_W, KEEPS_X, X_OFFSET;
+//   with source_parts: CHANNELS, PARTS, PART_LEN, ACTIVATION, SLOPE.
 
 struct Params {
     len: u32, // workgroups

@@ -3,6 +3,8 @@
 // each pixel of the strip and its margins once, and keeps maxima in registers by straight-line code: on software
 // adapters memory is what takes time, and arrays with a variable index are memory.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
+// Pieces from shared/: index, ordered; one of source_apart, source_within.
+// Constants from Rust: WG_SIZE.
 
 struct Params {
     len: u32, // invocations: n * ceil(width / 8) * channels4

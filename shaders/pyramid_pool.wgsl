@@ -1,6 +1,8 @@
 // Spatial pyramid pooling: y[n, base + c * step] = max of x[n,iy,ix,c] over a bin, for every bin of every level.
 // One invocation makes four channels of one bin. The bins' rows and columns come ready from the planner.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
+// Pieces from shared/: index, ordered.
+// Constants from Rust: WG_SIZE.
 
 struct Params {
     len: u32, // n * bins * channels4

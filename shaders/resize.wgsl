@@ -1,6 +1,8 @@
 // Resizing, NHWC: y[n,oy,ox,c] = x at the same place, between pixels if BILINEAR (align_corners=false), else nearest.
 // One invocation makes four channels of one output pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
+// Pieces from shared/: index.
+// Constants from Rust: WG_SIZE, BILINEAR.
 
 struct Params {
     len: u32, // vec4s to write: n * out_h * out_w * channels4

@@ -1,6 +1,8 @@
 // Softmax: y[r, i] = exp(x[r, i] - max) / Σ exp(x[r, j] - max), over the width of each row; zero from width to padded.
 // One invocation makes one row. A row is the channels of an NHWC pixel, or a row of scores.
 // Dispatch: ceil(rows / WG_SIZE) workgroups.
+// Pieces from shared/: index.
+// Constants from Rust: WG_SIZE.
 
 struct Params {
     rows: u32,

@@ -2,6 +2,8 @@
 //   y[n,oy,ox,o] = act(bias[o] + Σ z[n, oy + dy_t, ox + dx_t, t, o]) over the taps t that lie inside the image.
 // One invocation makes four channels of one pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
+// Pieces from shared/: index, activation, lanes.
+// Constants from Rust: WG_SIZE, ACTIVATION, SLOPE.
 
 struct Params {
     len: u32, // vec4s to write: n * out_h * out_w * channels4

@@ -1,6 +1,8 @@
 // Cooperative matrices alone: y = rounds * A * (B0 + B1 + B2 + B3), in four chains C = A * B + C.
 // A subgroup makes one matrix: a workgroup makes as many as it has subgroups, SUBGROUPS at most, and leaves the rest.
 // Dispatch: as many workgroups as y has room for, in one row: where matrices are used, none may return early.
+// Pieces from shared/: one of factor_f16, factor_f32; one of matrices_8, matrices_16.
+// Constants from Rust: WG_SIZE, SIZE, SUBGROUPS.
 
 struct Params {
     rounds: u32,

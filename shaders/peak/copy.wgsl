@@ -1,6 +1,8 @@
 // Memory traffic alone: y[i] = x[i].
 // One invocation makes four values, 16 bytes.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
+// Pieces from shared/: index.
+// Constants from Rust: WG_SIZE.
 
 struct Params {
     len: u32, // vec4s

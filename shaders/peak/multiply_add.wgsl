@@ -1,6 +1,8 @@
 // Arithmetic alone: 32 independent chains v = fma(v, factor, addend), started at s, s + 1 ... s + 31 with
 // s = i % 8, advanced 4 * rounds + 1 times each; y[i] = their sum. No chain can be left out: all of them end in y.
 // One invocation makes one value. Dispatch: ceil(len / WG_SIZE) workgroups.
+// Pieces from shared/: index; one of vec4_f16, vec4_f32.
+// Constants from Rust: WG_SIZE.
 
 struct Params {
     len: u32,

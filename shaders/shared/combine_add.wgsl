@@ -1,4 +1,4 @@
-// A scaled value and a second operand's.
+// A value times params.scale, plus a second operand's.
 
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 

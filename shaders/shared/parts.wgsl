@@ -1,4 +1,5 @@
-// What a convolution left in PARTS parts, PART_LEN vec4s from each to the next: added up in order, then activated.
+// What a convolution left in x in PARTS parts, PART_LEN vec4s from each to the next: added up in order, then
+// activated.
 
 fn load_parts(i: u32) -> vec4f {
     var sum = x[i];

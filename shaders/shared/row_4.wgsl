@@ -1,4 +1,4 @@
-// A row of 4 pixels, one for each lane of a subgroup.
+// A row of 4 pixels, one for each lane of a subgroup. Needs the shader's dot4 and store.
 
 struct Row {
     s0: vec4f,

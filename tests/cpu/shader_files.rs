@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use spp_wgpu::plan::{Shader, Step};
+use spp_wgpu::plan::{Piece, Step};
 use spp_wgpu::{Op, kernels};
 
 use crate::shaders::STEPS;
@@ -21,9 +21,9 @@ pub(crate) fn assert_none(faults: impl IntoIterator<Item = String>) {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// One fault is found, and it is this.
+/// Among the faults is this.
 fn assert_found(faults: &[String], fault: &str) {
-    assert!(matches!(faults, [found] if found.contains(fault)), "found {faults:?}, not {fault:?}");
+    assert!(faults.iter().any(|found| found.contains(fault)), "found {faults:?}, not {fault:?}");
 }
 
 /// The stem of a `.wgsl` file, and its text.
@@ -87,14 +87,18 @@ fn header_lacks(text: &str) -> Vec<String> {
     needs.into_iter().filter(|(there, _)| !there).map(|(_, fault)| fault.into()).collect()
 }
 
+/// A piece has a comment somewhere.
+fn lacks_comment(text: &str) -> bool {
+    !text.contains("// ")
+}
+
 #[test]
 fn a_file_starts_with_what_it_computes_and_how_it_is_dispatched() {
     for (stem, text) in computing().into_iter().chain(files("shaders/peak")) {
         assert_none(header_lacks(&text).into_iter().map(|fault| format!("{stem}: {fault}")));
     }
-    for (stem, text) in files("shaders/shared") {
-        assert!(text.contains("//"), "{stem}: not a word of comment");
-    }
+    let without = files("shaders/shared").into_iter().filter(|(_, text)| lacks_comment(text));
+    assert_none(without.map(|(stem, _)| format!("{stem}: not a word of comment")));
 }
 
 #[test]
@@ -106,6 +110,93 @@ fn headers_that_say_too_little_are_found() {
         ("// y = x.\n// A workgroup makes one value.\n\n// Dispatch: 1 workgroup.\n", "no dispatch"),
     ] {
         assert_found(&header_lacks(text), fault);
+    }
+    assert!(lacks_comment("alias Element = u32;\n"));
+}
+
+/// The names of what a step's source is put together from.
+struct MadeOf<'a> {
+    pieces: BTreeSet<&'a str>,
+    constants: BTreeSet<&'a str>,
+}
+
+/// A header ends with the pieces and the constants of its shader's steps: those that each step has; `one of` several, of
+/// which each has one; `with` a piece, those of each step that has the piece.
+fn misnamed(text: &str, steps: &[MadeOf]) -> Vec<String> {
+    let lines: Vec<&str> = header(text).iter().map(|line| line.trim_start_matches('/').trim()).collect();
+    let header = lines.join(" ");
+    let end = header.split_once(" Pieces from shared/: ").and_then(|(_, end)| end.strip_suffix('.'));
+    let (pieces, constants) = end.and_then(|end| end.split_once(". Constants from Rust: ")).unwrap_or_default();
+    let mut faults = BTreeSet::new();
+    for step in steps {
+        for (list, has) in [(pieces, &step.pieces), (constants, &step.constants)] {
+            let named = named(list, step);
+            faults.extend(has.difference(&named).map(|name| format!("'{name}' is not named")));
+            faults.extend(named.difference(has).map(|name| format!("'{name}' is named, but there is a step without")));
+        }
+    }
+    let names = [pieces, constants].into_iter().flat_map(|list| list.split([' ', ',', ';', ':']));
+    let names = names.filter(|name| !["", "one", "of", "with"].contains(name));
+    let unused =
+        names.filter(|name| !steps.iter().any(|step| step.pieces.contains(name) || step.constants.contains(name)));
+    faults.extend(unused.map(|name| format!("'{name}' is named, but no step has it")));
+    faults.into_iter().collect()
+}
+
+/// What a list says of a step. A choice of which the step has not just one stands for itself, which nothing is called.
+fn named<'a>(list: &'a str, step: &MadeOf) -> BTreeSet<&'a str> {
+    let mut named = BTreeSet::new();
+    for group in list.split("; ").filter(|group| !group.is_empty()) {
+        if let Some(choice) = group.strip_prefix("one of ") {
+            let mut taken = choice.split(", ").filter(|name| step.pieces.contains(name));
+            named.insert(taken.next().filter(|_| taken.next().is_none()).unwrap_or(group));
+        } else if let Some((piece, names)) = group.strip_prefix("with ").and_then(|group| group.split_once(": ")) {
+            named.extend(names.split(", ").filter(|_| step.pieces.contains(piece)));
+        } else {
+            named.extend(group.split(", "));
+        }
+    }
+    named
+}
+
+#[test]
+fn headers_name_the_pieces_and_constants_of_all_their_steps_and_no_others() {
+    let mut shaders = BTreeMap::new();
+    for step in STEPS.values() {
+        let constants = step.constants.iter().map(|(name, _)| *name).collect();
+        let made_of = MadeOf { pieces: pieces(step).map(|piece| piece.stem).collect(), constants };
+        shaders.entry(step.shader.stem).or_insert((step.shader.text, Vec::new())).1.push(made_of);
+    }
+    assert_none(shaders.into_iter().flat_map(|(stem, (text, steps))| {
+        misnamed(text, &steps).into_iter().map(move |fault| format!("{stem}: {fault}"))
+    }));
+}
+
+#[test]
+fn headers_that_name_other_pieces_or_constants_are_found() {
+    let steps = [(&["a", "b"][..], &["A"][..]), (&["a", "c", "d"], &["A", "D"])];
+    let set = |names: &[&'static str]| names.iter().copied().collect();
+    let steps = steps.map(|(pieces, constants)| MadeOf { pieces: set(pieces), constants: set(constants) });
+    let right =
+        "// y = x.\n// Pieces from shared/: a; one of b, c;\n//   with c: d.\n// Constants from Rust: A; with c: D.\n";
+    assert_none(misnamed(right, &steps));
+    for (from, to, fault) in [
+        ("a; ", "", "'a' is not named"),
+        ("a; ", "a, e; ", "'e' is named, but no step has it"),
+        ("one of b, c", "one of b, c, e", "'e' is named, but no step has it"),
+        ("one of b, c", "one of b, e", "'c' is not named"),
+        ("one of b, c", "one of a, b, c", "'one of a, b, c' is named, but there is a step without"),
+        ("one of b, c", "b, c", "'b' is named, but there is a step without"),
+        ("with c: d", "with b: d", "'d' is not named"),
+        ("with c: d", "with c: d; with e: d", "'e' is named, but no step has it"),
+        ("with c: D", "D", "'D' is named, but there is a step without"),
+        ("; with c: D", "", "'D' is not named"),
+        ("A; ", "A, E; ", "'E' is named, but no step has it"),
+        ("D.\n", "D.\n// More.\n", "'D' is not named"),
+        ("// Constants", "\n// Constants", "'A' is not named"),
+    ] {
+        assert!(right.contains(from), "no {from:?} to edit");
+        assert_found(&misnamed(&right.replacen(from, to, 1), &steps), fault);
     }
 }
 
@@ -213,7 +304,7 @@ fn unused(files: &[File], used: &BTreeMap<&str, &str>) -> Vec<String> {
     there.iter().filter_map(fault).chain(unknown).collect()
 }
 
-fn pieces(step: &Step) -> impl Iterator<Item = &'static spp_wgpu::plan::Piece> {
+fn pieces(step: &Step) -> impl Iterator<Item = &'static Piece> {
     step.shader.pieces.iter().chain(&step.pieces).copied()
 }
 
@@ -224,10 +315,9 @@ fn no_shared_piece_is_unused() {
 }
 
 #[test]
-fn every_shader_that_measures_is_measured_with() {
-    let kernels: BTreeSet<&str> = kernels::shaders().iter().map(|shader| shader.stem).collect();
-    let others = STEPS.values().map(|step| step.shader).filter(|shader| !kernels.contains(shader.stem));
-    assert_none(unused(&files("shaders/peak"), &others.map(|shader: &Shader| (shader.stem, shader.text)).collect()));
+fn no_shader_is_unused() {
+    let used = STEPS.values().map(|step| (step.shader.stem, step.shader.text)).collect();
+    assert_none(unused(&[computing(), files("shaders/peak")].concat(), &used));
 }
 
 #[test]
