@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use naga::back::{hlsl, msl, spv};
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Handle, Module, ShaderStage, StorageAccess, Type, TypeInner};
+use naga::{AddressSpace, Block, Handle, Module, ShaderStage, Statement, StorageAccess, Type, TypeInner};
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade};
@@ -394,4 +394,55 @@ fn other_entry_points_are_found() {
         ("count", &[["@compute", "@compute @workgroup_size(1) fn more() {}\n@compute"]], "2 entry points"),
     ];
     assert_finds(entry_is_called_like_the_file, mistakes);
+}
+
+/// A step counts iterations where its shader has a loop, and only there: plans are refused by that count, as llvmpipe
+/// ends long loops without a word. Every loop calls for it, also one whose bound is a constant: no bound has to be
+/// told from another, and a shader of short loops only may count them as the constants they are. What the count has
+/// to be, the text does not say: this finds that it was forgotten, not that it is too low.
+fn loops_are_counted(source: &str, step: &Step) -> Result<(), String> {
+    let (module, _) = parsed(source)?;
+    match (has_loop(&module, &module.entry_points[0].function.body), step.iterations) {
+        (true, 0) => Err("a loop whose iterations are not counted".into()),
+        (false, 1..) => Err(format!("{} iterations are counted, but there is no loop", step.iterations)),
+        _ => Ok(()),
+    }
+}
+
+/// In a block, or in a function that it calls.
+fn has_loop(module: &Module, block: &Block) -> bool {
+    block.iter().any(|statement| match statement {
+        Statement::Loop { .. } => true,
+        Statement::Block(block) => has_loop(module, block),
+        Statement::If { accept, reject, .. } => has_loop(module, accept) || has_loop(module, reject),
+        Statement::Switch { cases, .. } => cases.iter().any(|case| has_loop(module, &case.body)),
+        Statement::Call { function, .. } => has_loop(module, &module.functions[*function].body),
+        _ => false,
+    })
+}
+
+#[test]
+fn steps_count_the_iterations_of_their_loops() {
+    assert_no_fault(loops_are_counted);
+}
+
+#[test]
+fn loops_that_are_not_counted_are_found() {
+    const ADD: &str = "y[0] += params.step;";
+    const FUNCTION: &str = "fn wait() { while y[0] > params.step { y[0] -= 1.0; } }\n@compute";
+    let fault = "a loop whose iterations are not counted";
+    let mistakes: &[Mistake] = &[
+        ("count", &[[ADD, "for (var i = 0u; i < 4u; i++) { y[0] += params.step; }"]], fault),
+        ("count", &[[ADD, "loop { if y[0] > params.step { break; } }"]], fault),
+        ("count", &[[ADD, "{ while y[0] < params.step { y[0] += 1.0; } }"]], fault),
+        ("count", &[[ADD, "if y[0] > 0.0 { return; } else { loop { break; } }"]], fault),
+        ("count", &[[ADD, "if y[0] > 0.0 { loop { break; } }"]], fault),
+        ("count", &[[ADD, "switch u32(y[0]) { case 1u: { loop { break; } } default: {} }"]], fault),
+        ("count", &[[ADD, "wait();"], ["@compute", FUNCTION]], fault),
+    ];
+    assert_finds(loops_are_counted, mistakes);
+    let (source, step) = right(loops_are_counted, "count");
+    loops_are_counted(&source.replace("@compute", FUNCTION), step).expect("a function that is not called is no loop");
+    assert_finds_in_step(loops_are_counted, "max_pool", |step| step.iterations = 0, fault);
+    assert_finds_in_step(loops_are_counted, "count", |step| step.iterations = 1, "but there is no loop");
 }
