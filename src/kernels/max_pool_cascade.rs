@@ -67,8 +67,8 @@ impl Tile {
 /// The most pools of a cascade whose reach a tile holds; `None` if it does not hold that of one.
 fn most_at_once(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: Shape) -> Option<u32> {
     let fits = |&times: &u32| Tile::both(profile, &MaxPoolCascade { times, ..*cascade }, x).is_some();
-    // A reach of a whole tile fits no more.
-    (1..=cascade.times.min(Tile::MOST[1])).rev().find(fits)
+    // All of them, or fewer than a tile has pixels: each reaches one at least.
+    (1..=Tile::MOST[1].min(cascade.times)).chain([cascade.times]).rev().find(fits)
 }
 
 /// Whether the kernel is one that adds up an input in parts.
