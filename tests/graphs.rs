@@ -108,7 +108,7 @@ pub(crate) const CONSUMERS: [Consumer; 27] = [
     ("affine_activation, sigmoid", |g, x| {
         g.affine_activation("y", x, affine(channels(g, x), Activation::Sigmoid)).unwrap()
     }),
-    ("avg_pool", |g, x| g.avg_pool("y", x, AvgPool::new([3, 2])).unwrap()),
+    ("avg_pool", |g, x| g.avg_pool("y", x, AvgPool::new([2, 2])).unwrap()),
     ("avg_pool, dilated", |g, x| {
         let pool = AvgPool { dilation: [2, 1], padding: Padding::symmetric(1, 1), ..AvgPool::new([2, 2]) };
         g.avg_pool("y", x, AvgPool { count_include_pad: false, ..pool }).unwrap()
