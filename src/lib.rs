@@ -1,8 +1,8 @@
 //! Spatial pyramid pooling networks — SPP, SPPF, SPPCSPC, ASPP, RFB and kin — as hand-written WGSL compute shaders on
-//! any GPU that wgpu reaches. The [README](https://crates.io/crates/spp-wgpu) says what for; this page is the
-//! architecture.
+//! any GPU that wgpu reaches. The [README](https://crates.io/crates/spp-wgpu) says what it is for; this page
+//! describes the architecture.
 //!
-//! Data goes one way:
+//! Data flows one way:
 //!
 //! ```text
 //! Weights + blocks → Graph → (passes) → Plan → Program → Tensor
@@ -12,7 +12,7 @@
 //! | noun | what it is | knows wgpu |
 //! | --- | --- | --- |
 //! | [`Tensor`] | host data: a [`Shape`] and its values, NCHW | no |
-//! | [`Weights`] | named tensors of a safetensors file, called as in PyTorch's `state_dict` | no |
+//! | [`Weights`] | tensors of a safetensors file, named as in PyTorch's `state_dict` | no |
 //! | [`Graph`] | what to compute: nodes with inferred shapes; builders check everything | no |
 //! | [`Plan`] | how: dispatches, buffers and slices for one [`DeviceProfile`]; printable | no |
 //! | [`Gpu`] | adapter, device, queue, limits, compiled kernels; ours, or the app's own | yes |
@@ -20,29 +20,29 @@
 //!
 //! # Layers
 //!
-//! Each module uses only those above it in this table, which begins at the ground:
+//! Each module uses only those above it in this table:
 //!
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`error`], [`tensor`] | [`Error`], which names the node, both shapes or the limit, and a remedy; [`Shape`], [`Tensor`] |
-//! | [`ops`] | what an operation is: attributes, shape rule, what it costs and sees; one file each |
-//! | [`graph`] | nodes and their builders, the cost of a whole graph, graphs as text and drawing |
-//! | [`weights`], [`blocks`] | files of weights; the published systems built out of operations, by their `state_dict` keys |
-//! | [`mod@reference`] | the truth: plain loops in `f64`, one file per operation, with the error that `f32` may have beside each value |
-//! | [`detection`], [`case`] | RFBNet's output as boxes; files of weights, input and expected output, and the published shapes |
+//! | [`ops`] | what an operation is: attributes, shape rule, cost and receptive field; one file each |
+//! | [`graph`] | nodes and their builders, the cost of a whole graph, graphs as text and as drawings |
+//! | [`weights`], [`blocks`] | weight files; the published systems built from operations, by their `state_dict` keys |
+//! | [`mod@reference`] | the truth: plain `f64` loops, one file per operation, and for each value the error that `f32` may have |
+//! | [`detection`], [`case`] | RFBNet's output as boxes; files of weights, input and expected output; the published shapes |
 //! | [`plan`] | nouns: dispatches, buffers, slices, shaders, options, chosen kernels; and a builder for them |
 //! | [`kernels`] | how operations become dispatches: one file per shader of `shaders/` |
 //! | `passes` | from graph to plan: passes over the graph, placement of results, lowering |
 //! | [`gpu`] | devices, programs, compiled pipelines, transfers, timestamps; all `unsafe` is in `src/gpu/trusted.rs` |
 //! | [`mod@bench`] | measuring: statistics, rooflines, tuning |
 //!
-//! `reference` shares the graph with the planner, and nothing of `plan`, `kernels` and `passes`. The command line,
+//! `reference` shares the graph with the planner, but nothing of `plan`, `kernels` or `passes`. The command line,
 //! `src/bin/spp`, stands on top of them all.
 //!
-//! On the GPU tensors are NHWC, with channels padded to a multiple of four by zeros. A tensor is a [`plan::Slice`] of a
+//! On the GPU, tensors are NHWC, with channels zero-padded to a multiple of four. A tensor is a [`plan::Slice`] of a
 //! buffer, so that concatenation costs nothing if producers write in place.
 //!
-//! An operation, its reference, its shader, its kernel and its GPU test have one name. To see how they fit together,
+//! An operation, its reference, its shader, its kernel and its GPU test share one name. To see how they fit together,
 //! read `src/ops/max_pool.rs`, `shaders/max_pool.wgsl`, `src/kernels/max_pool.rs` and `tests/gpu/max_pool.rs`.
 //!
 //! Every function that can fail returns [`Result`].

@@ -1,4 +1,4 @@
-//! Data and graphs that the tests with and without a GPU share.
+//! Data and graphs shared by the tests with and without a GPU.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use spp_wgpu::ops::*;
 use spp_wgpu::plan::Step;
 use spp_wgpu::{Graph, NodeId, Plan, Shape, Tensor};
 
-/// What numbers a test feeds: each regime finds other mistakes.
+/// The numbers a test feeds in: each regime finds different mistakes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Data {
     /// -1 .. 1.
@@ -47,7 +47,7 @@ fn data_are_what_their_names_say() {
     assert!(count(Data::WideRange, |v| v.abs() > 1e4) > 100 && count(Data::WideRange, |v| v.abs() < 1e-4) > 100);
 }
 
-/// Uniform values, one a channel.
+/// Uniform values, one per channel.
 pub(crate) fn vector(channels: u32, seed: u64) -> Arc<[f32]> {
     random(Shape::new(1, channels, 1, 1), seed, Data::Uniform).into_data().into()
 }
@@ -92,10 +92,10 @@ pub(crate) fn sppf(shape: Shape, hidden: u32, chained: bool) -> Graph {
     })
 }
 
-/// An operation, by its stem and what is special, that takes any map whose channels are a multiple of 24.
+/// An operation on any map whose channels are a multiple of 24, by its stem and what is special about it.
 pub(crate) type Consumer = (&'static str, fn(&mut Graph, NodeId) -> NodeId);
 
-/// Every operation, in each form that the planner treats differently. Benches take them, too.
+/// Every operation, in each form that the planner treats differently. Benches use them, too.
 pub(crate) const CONSUMERS: [Consumer; 27] = [
     ("add", |g, x| g.add("y", x, x, Add { scale: 0.5, activation: Activation::None }).unwrap()),
     ("add of other runs", |g, x| {
@@ -172,7 +172,7 @@ fn every_operation_is_among_the_consumers() {
     }
 }
 
-/// The consumer behind a concatenation of 9, 7 and 8 channels: gaps of three channels and of one.
+/// The consumer after a concatenation of 9, 7 and 8 channels: gaps of three channels and of one.
 pub(crate) fn behind_gaps(shape: Shape, consumer: &Consumer) -> Graph {
     let shape = Shape { c: 9, ..shape };
     graph(shape, |graph, x| {
@@ -188,7 +188,7 @@ pub(crate) fn parts(step: &Step) -> Option<u32> {
     Some(step.choice.as_ref()?.taken.parts())
 }
 
-/// Those of each convolution, in order.
+/// The parts of each convolution, in order.
 pub(crate) fn all_parts(plan: &Plan) -> Vec<u32> {
     plan.steps.iter().filter_map(parts).collect()
 }

@@ -1,4 +1,4 @@
-//! What a graph costs whoever computes it: the yardstick of a roofline.
+//! What a graph costs, however it is computed: the yardstick for a roofline.
 
 use super::Graph;
 use crate::ops::{View, Work};
@@ -14,10 +14,9 @@ pub struct GraphCost {
     pub flops: u64,
     /// Bytes of inputs, outputs and weights, each touched once, in `f32`.
     pub min_bytes: u64,
-    /// Weights and biases, and two values for each channel that is normalised.
+    /// Weights and biases, and two values for each normalised channel.
     pub parameters: u64,
-    /// Side of the square of input pixels that one output pixel sees, rows and columns; `None` where an operation sees
-    /// all of its map.
+    /// Rows and columns of the input pixels that one output pixel sees; `None` if an operation sees its whole map.
     pub receptive_field: Option<[u64; 2]>,
 }
 
@@ -45,7 +44,7 @@ impl Graph {
     }
 }
 
-/// What a pixel sees of the input, and how far its neighbour's view is from its own.
+/// What a pixel sees of the input, and the distance from its view to its neighbour's.
 #[derive(Clone, Copy)]
 struct Seen {
     field: Option<[u64; 2]>,
@@ -61,7 +60,7 @@ impl Seen {
         Self { field, step: larger(self.step, other.step) }
     }
 
-    /// What a pixel sees through an operation behind this.
+    /// What a pixel sees through a further operation.
     fn through(self, view: View) -> Self {
         let View::Window { extent, stride } = view else { return Self { field: None, ..self } };
         let grown = |i: usize| (extent[i] - 1) * self.step[i];
@@ -74,9 +73,9 @@ impl Seen {
 mod tests {
     use crate::case::{canonical, canonical_row};
 
-    /// FLOPs and minimal traffic of the published shapes, as worked out by hand.
+    /// FLOPs, parameters, minimal traffic and receptive fields of the published shapes.
     #[test]
-    fn published_shapes_cost_what_paper_and_pencil_say() {
+    fn published_shapes_cost_what_was_worked_out_by_hand() {
         let rows = canonical().unwrap();
         let cost = |name: &str| rows.iter().find(|row| row.name == name).unwrap().graph(0).unwrap().cost();
         let sppf = cost("sppf_v5l");
@@ -103,8 +102,8 @@ mod tests {
         assert_eq!(cost("pyramid_sppnet").receptive_field, None);
     }
 
-    /// 10⁹ FLOP an image and 10⁶ bytes a batch, worked out apart from this code for weights without the two values of a
-    /// normalised channel: those are what the one per cent is for.
+    /// 10⁹ FLOP per image and 10⁶ bytes per batch, worked out independently of this code, without the two values of
+    /// each normalised channel: the one per cent allows for those.
     #[test]
     fn published_shapes_cost_what_a_roofline_table_says() {
         let table = [

@@ -2,10 +2,10 @@
 
 use super::Graph;
 
-/// What is drawn, whatever draws it.
+/// What is drawn, in whatever format.
 #[derive(Default)]
 pub(crate) struct Drawing {
-    /// Lines of text in each box, and whether it is rounded: what goes in or comes out.
+    /// Lines of text in each box, and whether it is rounded: an input or output.
     pub(crate) boxes: Vec<(Vec<String>, bool)>,
     /// From box to box.
     pub(crate) arrows: Vec<(usize, usize)>,

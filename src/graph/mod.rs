@@ -13,10 +13,10 @@ pub(crate) mod draw;
 pub use crate::ops::Op;
 pub use cost::GraphCost;
 
-/// The most nodes a graph holds.
+/// The most nodes a graph may hold.
 pub const MAX_NODES: usize = 65_536;
 
-/// A node of one graph; another graph refuses it.
+/// A node of one graph; other graphs refuse it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId {
     graph: u32,
@@ -33,7 +33,7 @@ impl NodeId {
 /// One step of the computation.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Unique in its graph; errors, plans and profiles call the node so.
+    /// Unique in its graph; errors, plans and profiles use it.
     pub name: String,
     /// What it computes.
     pub op: Op,
@@ -44,7 +44,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// The convolution of a node that does nothing behind it: no activation, no residual. Passes may take it over.
+    /// The convolution of a node that does nothing after it: no activation, no residual. Passes may absorb it.
     pub(crate) fn bare_conv(&self) -> Option<&Conv> {
         let Op::Conv(conv) = &self.op else { return None };
         (conv.activation == Activation::None && self.inputs.len() == 1).then_some(conv)
@@ -119,7 +119,8 @@ impl Graph {
         self.ids().zip(&self.nodes).filter(|(_, node)| matches!(node.op, Op::Input))
     }
 
-    /// Declares a tensor that every run is given, NCHW.
+    /// Declares a tensor that every run is given, NCHW. Errors: a name that is taken or empty, a zero extent other than
+    /// `n`, too many elements or nodes.
     pub fn input(&mut self, name: impl Into<String>, shape: Shape) -> Result<NodeId> {
         let name = name.into();
         let shape = shape.check(&format!("input '{name}'"));
@@ -137,8 +138,8 @@ impl Graph {
         Ok(())
     }
 
-    /// Adds what `op` makes of `inputs`; the methods that are called like the operations do the same. Errors: a name that
-    /// is taken, a foreign handle, operands that the operation refuses.
+    /// Adds `op` applied to `inputs`; the methods named after operations do the same. Errors: a name that is taken or
+    /// empty, a foreign handle, operands that the operation refuses, an [`Op::Input`], too many nodes.
     pub fn apply(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
         let op = op.into();
         let Some(operation) = op.operation() else {
@@ -152,17 +153,18 @@ impl Graph {
     }
 
     /// `act(scale * conv(x) + residual)`: see [`Conv`]. The residual has the output's shape, or one pixel per image,
-    /// `[n, out_c, 1, 1]`, which all pixels of the image get. Errors: a residual of another shape.
+    /// `[n, out_c, 1, 1]`, added to all its pixels. Errors: a residual of a different shape, and those of
+    /// [`Graph::apply`].
     pub fn conv_add(&mut self, name: impl Into<String>, x: NodeId, residual: NodeId, conv: Conv) -> Result<NodeId> {
         self.apply(name, conv, &[x, residual])
     }
 
-    /// See [`Concat`].
+    /// Adds a node: see [`Concat`]. Errors: those of [`Graph::apply`].
     pub fn concat(&mut self, name: impl Into<String>, inputs: &[NodeId]) -> Result<NodeId> {
         self.apply(name, Concat, inputs)
     }
 
-    /// Checks what only the whole graph can tell: there is an output, and every node leads to one.
+    /// Checks what only the whole graph can tell. Errors: no output, a node that leads to none.
     pub fn check(&self) -> Result<()> {
         if self.outputs.is_empty() {
             return Err(Error::Graph("no output is declared; call Graph::output".into()));
@@ -195,8 +197,8 @@ impl Graph {
         readers
     }
 
-    /// Builds the graph anew: `rewrite` adds what stands for each node to the new graph, given the new handles of the
-    /// operands, or skips it (`None`) where a later node absorbs it.
+    /// Rebuilds the graph: `rewrite` adds each node's replacement to the new graph, given the operands' new handles, or
+    /// skips it (`None`) if a later node absorbs it.
     pub(crate) fn rewritten(
         &self,
         mut rewrite: impl FnMut(&mut Graph, NodeId, &Node, &HashMap<NodeId, NodeId>) -> Result<Option<NodeId>>,
@@ -230,7 +232,7 @@ impl Graph {
 
     fn push(&mut self, name: String, op: Op, inputs: &[NodeId], shape: Result<Shape>) -> Result<NodeId> {
         if name.is_empty() || self.names.contains(&name) {
-            return Err(Error::Graph(format!("a node name must be given once and not be empty: '{name}'")));
+            return Err(Error::Graph(format!("a node's name must be unique and not empty: '{name}'")));
         }
         if self.nodes.len() >= MAX_NODES {
             return Err(Error::Graph(format!("more than {MAX_NODES} nodes")));
@@ -243,7 +245,7 @@ impl Graph {
     }
 }
 
-/// A builder method for each operation; [`Concat`] has no attributes, so that its method is written out above.
+/// A builder method for each operation; [`Concat`] has no attributes, so its method is written out above.
 macro_rules! builder {
     ($stem:ident $Op:ident ()) => {};
     ($stem:ident $Op:ident ($($x:ident),*)) => {
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_given_once_and_a_failed_node_frees_it() {
+    fn names_are_unique_and_a_failed_node_frees_its_name() {
         let mut graph = Graph::new();
         let x = x(&mut graph);
         assert!(graph.max_pool("p", x, MaxPool { kernel: [0, 3], ..MaxPool::same(3) }).is_err());

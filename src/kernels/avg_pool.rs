@@ -1,4 +1,4 @@
-//! Average pooling. Attributes and truth are [`crate::ops::AvgPool`]'s; shader: `avg_pool`.
+//! Average pooling. Attributes and reference: [`crate::ops::AvgPool`]; shader: `avg_pool`.
 
 use super::{WG_SIZE, workgroups};
 use crate::ops::{AvgPool, Padding};
@@ -28,7 +28,7 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels.
+/// One dispatch: reads slice `x`, writes slice `y` with the same runs of channels.
 pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &AvgPool, x: &Slice, y: &Slice) {
     let len = y.pixels() * y.channels4();
     let params = Params {

@@ -1,5 +1,5 @@
-//! Concatenation along channels: copies of what could not be written in place. Attributes and truth are
-//! [`crate::ops::Concat`]'s; shader: `concat`.
+//! Concatenation along channels: copies of what could not be written in place. Attributes and reference:
+//! [`crate::ops::Concat`]; shader: `concat`.
 
 use super::{WG_SIZE, layout, workgroups};
 use crate::plan::{Builder, Constant, Order, Role, Shader, Slice, Step, image_len, params, piece, shader};
@@ -36,13 +36,13 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, xs: &[Slice], y: &Slice) {
         if *x == target {
             continue;
         }
-        // A dispatch may not read and write one buffer: go by way of another.
+        // A dispatch may not read and write the same buffer: copy via another.
         let apart = (x.buffer == y.buffer).then(|| plan_copied(builder, node, x, x.segments.clone()));
         plan_copy(builder, node, apart.as_ref().unwrap_or(x), &target);
     }
 }
 
-/// A copy of `x` with its channels in other runs, in a buffer of its own.
+/// A copy of `x` with its channels in different runs, in its own buffer.
 pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments: Vec<u32>) -> Slice {
     let label = format!("{node} copy");
     let y = match x.order {
@@ -56,8 +56,8 @@ pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments
     y
 }
 
-/// Copies slice `x` into slice `y` of one order: the same channels, perhaps in other runs. One dispatch where the runs
-/// agree, else one for each stretch that is whole on both sides.
+/// Copies slice `x` into slice `y` of the same order: the same channels, perhaps in different runs. One dispatch if the
+/// runs agree, else one per stretch without gaps on either side.
 pub(crate) fn plan_copy(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
     if y.order == Order::Nchw {
         return layout::plan_copy(builder, node, x, y);
@@ -70,7 +70,7 @@ pub(crate) fn plan_copy(builder: &mut Builder, node: &str, x: &Slice, y: &Slice)
     while done < x.shape.c {
         let [from, to] = [x, y].map(|slice| stretch(slice, done));
         let channels = from.1.min(to.1);
-        // The stretch that ends a run of `y` also zeroes the padding behind it.
+        // The stretch that ends a run of `y` also zeroes the padding after it.
         let written = if channels == to.1 { (to.0 + channels).next_multiple_of(4) - to.0 } else { channels };
         copy(builder, node, [x, y], [from.0, to.0], [channels, written]);
         done += channels;

@@ -1,4 +1,4 @@
-//! Functions of each value by itself. Attributes and truth are [`Add`]'s and [`AffineActivation`]'s; shader:
+//! Functions applied value by value. Attributes and reference: [`Add`] and [`AffineActivation`]; shader:
 //! `elementwise`.
 
 use super::{WG_SIZE, activation, workgroups};
@@ -28,14 +28,14 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// One dispatch: reads slices `a` and `b`, writes slice `y`, all of the same runs of channels.
+/// One dispatch: reads slices `a` and `b`, writes slice `y`, all with the same runs of channels.
 pub(crate) fn plan_add(builder: &mut Builder, node: &str, add: &Add, a: &Slice, b: &Slice, y: &Slice) {
     let params = Params { b_offset: b.offset4(), b_stride: b.stride4(), scale: add.scale, ..params(a, y) };
     let step = Step::new(node, &SHADER, &params, workgroups(params.len)).reads(0, a).reads(1, b).writes(3, y);
     push(builder, step.piece(piece!("combine_add")), add.activation, y);
 }
 
-/// One dispatch: reads slice `a`, writes slice `y` of the same runs of channels.
+/// One dispatch: reads slice `a`, writes slice `y` with the same runs of channels.
 pub(crate) fn plan_affine(builder: &mut Builder, node: &str, affine: &AffineActivation, a: &Slice, y: &Slice) {
     let map = a.channel_map();
     let packed =

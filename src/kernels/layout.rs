@@ -1,5 +1,5 @@
-//! Reordering between NCHW and NHWC, at the borders of a graph and inside it. Attributes and truth are
-//! [`crate::ops::Layout`]'s; shader: `layout`.
+//! Reordering between NCHW and NHWC, at the borders of a graph and inside it. Attributes and reference:
+//! [`crate::ops::Layout`]; shader: `layout`.
 
 use super::conv::Parts;
 use super::{WG_SIZE, workgroups};
@@ -29,7 +29,7 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// NCHW `x` to NHWC `y`, padding and gaps zeroed: a dispatch for each run of channels.
+/// NCHW `x` to NHWC `y`, padding and gaps zeroed: one dispatch per run of channels.
 pub(crate) fn plan_to_nhwc(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
     let pixels = y.shape.h * y.shape.w;
     for (logical, physical, channels) in y.runs() {
@@ -49,7 +49,7 @@ pub(crate) fn plan_to_nhwc(builder: &mut Builder, node: &str, x: &Slice, y: &Sli
     }
 }
 
-/// NHWC `x`, which may be in parts, to NCHW `y`: a dispatch for each run of channels.
+/// NHWC `x`, which may be in parts, to NCHW `y`: one dispatch per run of channels.
 pub(crate) fn plan_to_nchw(builder: &mut Builder, node: &str, x: &Slice, parts: Option<&Parts>, y: &Slice) {
     let x = &parts.map_or_else(|| x.clone(), Parts::first);
     let pixels = x.shape.h * x.shape.w;
@@ -70,7 +70,7 @@ pub(crate) fn plan_to_nchw(builder: &mut Builder, node: &str, x: &Slice, parts: 
     }
 }
 
-/// NHWC `x` to rows `y`: channels last, padding left out. A dispatch for each run of channels.
+/// NHWC `x` to rows `y`: channels last, padding left out. One dispatch per run of channels.
 pub(crate) fn plan_rows(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
     let pixels = x.shape.h * x.shape.w;
     for (logical, physical, channels) in x.runs() {
@@ -108,7 +108,7 @@ pub(crate) fn plan_copy(builder: &mut Builder, node: &str, x: &Slice, y: &Slice)
     push(builder, node, params, x, None, y);
 }
 
-/// Counts blocks, and takes four values at once wherever they lie so that it can.
+/// Counts blocks, and moves four values at once wherever alignment allows.
 fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Option<&Parts>, y: &Slice) {
     let Params { valid_a, extent_b, x_offset, x_a, x_b, x_n, y_offset, y_b, y_n, .. } = params;
     let blocks_a = valid_a.div_ceil(4);
@@ -120,7 +120,7 @@ fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Opt
     } else if by_four(&[x_n * x.shape.n]) {
         piece!("x4_shifted")
     } else {
-        piece!("x4_scalar") // the buffer's last values make no vec4
+        piece!("x4_scalar") // the buffer's last values fill no vec4
     };
     let room = if y.order == Order::Nhwc { padded(valid_a) } else { valid_a };
     let to = if by_four(&[room, y_offset, y_b, y_n]) { piece!("y4_aligned") } else { piece!("y4_scalar") };

@@ -1,4 +1,4 @@
-//! Fully connected layer. Attributes and truth are [`crate::ops::Linear`]'s; shader: `linear`.
+//! Fully connected layer. Attributes and reference: [`crate::ops::Linear`]; shader: `linear`.
 
 use super::activation;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ pub(crate) static SHADER: Shader = Shader {
 /// Lanes that share one sum; a power of two.
 const WG_SIZE: u32 = 64;
 
-/// Reads slice `x`, writes the vectors `y`: one dispatch, or several where the weights are over what one binding holds.
+/// Reads slice `x`, writes the vectors `y`: one dispatch, or several if the weights exceed what one binding holds.
 pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice, y: &Slice) -> Result<()> {
     let in_pixels = x.shape.h * x.shape.w;
     let bytes_of_four = 4 * Element::F32.bytes_of(u64::from(in_pixels) * u64::from(x.physical_c()));

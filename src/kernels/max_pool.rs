@@ -1,4 +1,4 @@
-//! Max pooling. Attributes and truth are [`crate::ops::MaxPool`]'s; shader: `max_pool`.
+//! Max pooling. Attributes and reference: [`crate::ops::MaxPool`]; shader: `max_pool`.
 
 use super::{WG_SIZE, workgroups};
 use crate::ops::MaxPool;
@@ -28,7 +28,7 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// One dispatch: reads slice `x`, writes slice `y` of the same runs of channels.
+/// One dispatch: reads slice `x`, writes slice `y` with the same runs of channels.
 pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &MaxPool, x: &Slice, y: &Slice) {
     let len = y.pixels() * y.channels4();
     let params = Params {

@@ -1,5 +1,5 @@
-//! Chained stride-1 max pools of one odd kernel, in workgroup memory. Attributes and truth are
-//! [`crate::ops::MaxPoolCascade`]'s; shader: `max_pool_cascade`.
+//! Chained stride-1 max pools with one odd kernel, in workgroup memory. Attributes and reference:
+//! [`crate::ops::MaxPoolCascade`]; shader: `max_pool_cascade`.
 
 use super::conv::Parts;
 use super::{bind, concat, max_pool, max_pool_cascade_strip};
@@ -28,12 +28,12 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// What a workgroup makes along one axis.
+/// What a workgroup computes along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tile {
     /// Pixels of each result.
     inner: u32,
-    /// Pixels in workgroup memory, a multiple of four: those, and a margin wherever another tile is beside this one.
+    /// Pixels in workgroup memory, a multiple of four: `inner`, and a margin towards each neighbouring tile.
     whole: u32,
 }
 
@@ -41,7 +41,7 @@ impl Tile {
     /// Most pixels in workgroup memory, down and across: 224 invocations, 14 784 bytes, within every adapter's limits.
     const MOST: [u32; 2] = [28, 32];
 
-    /// The fewest tiles, all of one size; `None` where the margins alone fill one.
+    /// The fewest tiles, all of one size; `None` if the margins alone fill one.
     fn choose(extent: u32, reach: u32, most: u32) -> Option<Self> {
         let margins = [(1, 0), (2, reach), (u32::MAX, reach.saturating_mul(2))];
         let fit = margins.into_iter().find_map(|(tiles, margin)| {
@@ -64,20 +64,20 @@ impl Tile {
     }
 }
 
-/// The most pools of a cascade whose reach a tile holds; `None` if it does not hold that of one.
+/// The most pools of a cascade whose reach fits in a tile; `None` if not even one fits.
 fn most_at_once(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: Shape) -> Option<u32> {
     let fits = |&times: &u32| Tile::both(profile, &MaxPoolCascade { times, ..*cascade }, x).is_some();
     // All of them, or fewer than a tile has pixels: each reaches one at least.
     (1..=Tile::MOST[1].min(cascade.times)).chain([cascade.times]).rev().find(fits)
 }
 
-/// Whether the kernel is one that adds up an input in parts.
+/// Whether the kernel can add up an input in parts.
 pub(crate) fn adds_parts(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
     !max_pool_cascade_strip::supports(profile, cascade, x) && most_at_once(profile, cascade, x.shape).is_some()
 }
 
-/// One dispatch, or several where the pools reach beyond a tile: reads slice `x`, writes slice `y`, which may lie in the
-/// same buffer. Where `x` is still in `parts`, it reads those, and writes both slices, of one buffer.
+/// One dispatch, or several if the pools reach beyond a tile: reads slice `x`, writes slice `y`, which may lie in the
+/// same buffer. If `x` is still in `parts`, reads those and writes both slices, which share a buffer.
 pub(crate) fn plan(
     builder: &mut Builder,
     node: &str,
@@ -92,7 +92,7 @@ pub(crate) fn plan(
     let Some(most) = most_at_once(builder.profile, cascade, x.shape) else {
         return plan_apart(builder, node, cascade, x, y);
     };
-    // The results of `times` pools, of which the first comes behind `done` others.
+    // The results of `times` pools, after `done` others.
     let results = |done: u32, times: u32| {
         let segments = joined(x.segments.repeat(times as usize));
         let shape = Shape { c: times * x.shape.c, ..x.shape };
@@ -152,8 +152,8 @@ fn plan_tiles(
     builder.push(step.loops([loads]).loops([cascade.times, 2 * (cascade.kernel + 3) + 4]));
 }
 
-/// Windows larger than a tile, by `max_pool`. Each pool reads the result of the one before in a buffer of its own: a
-/// dispatch may not read and write one buffer, and the results lie side by side in `y`.
+/// Windows larger than a tile, by `max_pool`. Each pool reads the previous result from a buffer of its own: a
+/// dispatch may not read and write the same buffer, and the results lie side by side in `y`.
 fn plan_apart(builder: &mut Builder, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
     let pool = MaxPool::same(cascade.kernel);
     let mut from = x.clone();

@@ -1,5 +1,5 @@
-//! Three chained pools of 5x5 on llvmpipe: no workgroup memory, and no loop but the one over rows. Attributes and truth
-//! are [`MaxPoolCascade`]'s; shader: `max_pool_cascade_strip`.
+//! Three chained pools of 5x5 on llvmpipe: no workgroup memory, and no loop but the one over rows. Attributes and
+//! reference: [`MaxPoolCascade`]; shader: `max_pool_cascade_strip`.
 
 use super::bind;
 use crate::ops::MaxPoolCascade;
@@ -26,17 +26,17 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// Invocations of a workgroup, one subgroup: the more workgroups there are, the better threads can share them.
+/// Invocations per workgroup, one subgroup: the more workgroups there are, the better threads can share them.
 const LANES: u32 = 8;
 
-/// Columns of an invocation, as the shader is written.
+/// Columns per invocation, fixed in the shader.
 const COLUMNS: u32 = 8;
 
-/// Rows that the third pool is behind what is read.
+/// Rows by which the third pool lags behind what is read.
 const BEHIND: u32 = 6;
 
-/// Whether the shader is written for it, and the device is one that it suits: SwiftShader, of four lanes, takes minutes
-/// to compile so much straight-line code.
+/// Whether the shader is written for the cascade and suits the device: SwiftShader, with four lanes, needs minutes to
+/// compile so much straight-line code.
 pub(super) fn supports(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
     let rows = u64::from(x.shape.h) + u64::from(BEHIND);
     let suits = profile.class == DeviceClass::Software && profile.subgroup_size == Some(LANES);

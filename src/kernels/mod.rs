@@ -1,5 +1,5 @@
-//! How operations become dispatches: a file for each shader, with its `Params`, how weights are packed for it, and how
-//! it is bound and counted. `contract` says what each operation needs of its operands' memory, and what form its result has.
+//! How operations become dispatches: one file per shader, with its `Params`, how weights are packed for it, and how it
+//! is bound and counted. `contract` says what each operation needs of its operands' memory, and the form of its result.
 
 use std::slice::from_ref;
 
@@ -24,7 +24,7 @@ pub(crate) mod softmax;
 
 use conv::{Job, Parts};
 
-/// Every shader that computes.
+/// Every kernel's shader.
 pub fn shaders() -> [&'static Shader; 17] {
     [
         &avg_pool::SHADER,
@@ -82,15 +82,15 @@ pub(crate) enum Needs {
     Nchw,
 }
 
-/// An operation's contract of memory.
+/// An operation's memory contract.
 pub(crate) struct Contract {
     /// By operand.
     pub(crate) operands: Vec<Needs>,
     pub(crate) result: Form,
 }
 
-/// What `op`, which makes `y`, needs of operands that have these forms and shapes, and the form its result gets. Gaps
-/// between runs of channels hold zeros, so a result may only have gaps where its kernel makes zeros of zeros.
+/// What `op`, which makes `y`, needs of operands that have these forms and shapes, and the form of its result. Gaps
+/// between runs of channels hold zeros, so a result may only have gaps if its kernel maps zeros to zeros.
 pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contract {
     // An operand's runs once it is in NHWC.
     let runs = |(form, shape): &(&Form, Shape)| match form.order {
@@ -111,7 +111,7 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
         Op::Input => Contract { operands: Vec::new(), result: Form::whole(y) },
         Op::Add(add) => elementwise(add.activation),
         Op::AffineActivation(affine) => elementwise(affine.activation),
-        // A dilated window may miss the image, and then has no mean.
+        // A dilated window may miss the image and have no mean.
         Op::AvgPool(pool) => windowed(pool.dilation),
         Op::Concat(_) if operands.iter().all(|(form, _)| form.order == Order::Nchw) => {
             Contract { operands: all(Needs::Nchw), result: Form::nchw(y) }
@@ -128,7 +128,7 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
         Op::GlobalPool(_) | Op::Resize(_) => Contract { operands: all(Needs::Nhwc), result: same_runs() },
         Op::Layout(_) => Contract { operands: all(Needs::Nhwc), result: Form::nchw(y) },
         Op::Linear(_) => Contract { operands: all(Needs::Nhwc), result: Form::whole(y) },
-        // The maximum of a dilated window that misses the image is no zero.
+        // The maximum of a dilated window that misses the image is not zero.
         Op::MaxPool(pool) => windowed(pool.dilation),
         Op::MaxPoolCascade(cascade) => Contract {
             operands: all(Needs::Nhwc),
@@ -142,20 +142,20 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
     }
 }
 
-/// An operation whose operands lie as its [`contract`] wants them, and whose result has its place.
+/// An operation whose operands lie as its [`contract`] requires, and whose result has its place.
 pub(crate) struct Call<'a> {
     pub(crate) node: &'a str,
     pub(crate) op: &'a Op,
     pub(crate) xs: Vec<Slice>,
-    /// The first operand, where it is still to be added up.
+    /// The first operand's, if still to be added up.
     pub(crate) parts: Option<Parts>,
     pub(crate) y: Slice,
-    /// Whether what reads the result first can add up parts of it.
+    /// Whether the result's first reader can add up parts of it.
     pub(crate) reader_adds: bool,
 }
 
 /// Plans operations that do not depend on each other; convolutions among them share dispatches. Returns, for each, the
-/// parts that are left for its reader to add up, where its sum was split.
+/// parts left for its reader to add up, if its sum was split.
 pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Vec<Option<Parts>>> {
     let mut left = vec![None; calls.len()];
     let (mut jobs, mut places) = (Vec::new(), Vec::new());
@@ -191,7 +191,7 @@ pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Vec<Option
     Ok(left)
 }
 
-/// Invocations of a workgroup in kernels that make one value each; every adapter takes it.
+/// Invocations per workgroup in kernels that compute one value each; every adapter allows it.
 pub(crate) const WG_SIZE: u32 = 64;
 
 /// The workgroups of a dispatch of `len` invocations.

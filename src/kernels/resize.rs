@@ -1,4 +1,4 @@
-//! Resizing. Attributes and truth are [`crate::ops::Resize`]'s; shader: `resize`.
+//! Resizing. Attributes and reference: [`crate::ops::Resize`]; shader: `resize`.
 
 use super::{WG_SIZE, workgroups};
 use crate::ops::{Resize, ResizeMode};

@@ -24,7 +24,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Every one of them, each with a parameter that shows.
+    /// Every activation, each parameter with a visible effect.
     pub const ALL: [Self; 6] =
         [Self::None, Self::Relu, Self::LeakyRelu(0.2), Self::Silu, Self::Sigmoid, Self::Hardswish];
 
@@ -40,7 +40,7 @@ impl Activation {
         }
     }
 
-    /// The number by which shaders know it.
+    /// Its number in the shaders.
     pub(crate) fn number(self) -> u32 {
         self.row(0.0).0
     }
@@ -63,7 +63,7 @@ impl Activation {
         Err(Error::param(op, "slope", self.slope(), "the slope of LeakyReLU must be finite"))
     }
 
-    /// Its name behind a comma; nothing for none.
+    /// Its name after a comma; nothing for `None`.
     pub(crate) fn describe(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (_, name, _) = self.row(0.0);
         match self {

@@ -6,7 +6,7 @@ use super::{Activation, Operand, Operation, View, Work, operands};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
-/// `act(scale * a + b)` of two tensors of one shape.
+/// `act(scale * a + b)` of two tensors of the same shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Add {
     /// Multiplies the first input.
@@ -16,7 +16,7 @@ pub struct Add {
 }
 
 impl Add {
-    /// Output shape. Errors: shapes that differ (nothing is broadcast), a scale that is not finite.
+    /// Output shape. Errors: different shapes (nothing is broadcast); a scale that is not finite.
     pub fn output_shape(&self, op: &str, [a, b]: [(&str, Shape); 2]) -> Result<Shape> {
         if a.1 != b.1 {
             return Err(Error::mismatch(op, format!("{} from '{}' and {} from '{}' differ", a.1, a.0, b.1, b.0)));

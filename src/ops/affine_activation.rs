@@ -10,9 +10,9 @@ use crate::tensor::Shape;
 /// A per-channel scale and shift with an activation. Kept in `f64` so that folding into a convolution rounds once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AffineActivation {
-    /// One factor a channel.
+    /// One factor per channel.
     pub scale: Arc<[f64]>,
-    /// One summand a channel.
+    /// One summand per channel.
     pub shift: Arc<[f64]>,
     /// Applied last.
     pub activation: Activation,
@@ -30,8 +30,8 @@ impl AffineActivation {
         self.scale.iter().all(|&scale| scale == 1.0) && self.shift.iter().all(|&shift| shift == 0.0)
     }
 
-    /// Inference-time batch normalisation: `gamma * (x - mean) / sqrt(var + eps) + beta`.
-    /// Errors: lengths that differ; `var + eps` not above zero.
+    /// Batch normalisation at inference: `gamma * (x - mean) / sqrt(var + eps) + beta`, one value of each per channel.
+    /// Errors: different lengths; `var + eps` not positive and finite.
     pub fn batch_norm(
         op: &str,
         [gamma, beta, mean, var]: [&[f32]; 4],
@@ -57,7 +57,7 @@ impl AffineActivation {
         Ok(Self { scale: scale.into(), shift: shift.into(), activation })
     }
 
-    /// Output shape for `x`. Errors: another channel count.
+    /// Output shape for `x`: the same. Errors: a different channel count.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         if self.scale.len() as u64 != u64::from(x.c) || self.shift.len() as u64 != u64::from(x.c) {
             let (scale, shift) = (self.scale.len(), self.shift.len());

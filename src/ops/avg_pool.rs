@@ -7,8 +7,8 @@ use super::{Operand, Operation, Padding, View, Work, operands};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
-/// The mean of each window, as `torch.nn.AvgPool2d` and ONNX's AveragePool. A window whose every tap misses the image
-/// (it must be dilated for that) has the mean of nothing, `NaN`, unless padding counts.
+/// The mean of each window, as `torch.nn.AvgPool2d` and ONNX's AveragePool: `[n, c, out_h, out_w]`. If every tap of a
+/// dilated window misses the image, its mean is `NaN`, unless padding counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AvgPool {
     /// Rows, columns.
@@ -19,14 +19,14 @@ pub struct AvgPool {
     pub padding: Padding,
     /// Rows, columns.
     pub dilation: [u32; 2],
-    /// Round the output extent up; a window never starts in the padding behind the image.
+    /// Round the output extent up; a window never starts past the image.
     pub ceil_mode: bool,
-    /// Whether taps in the padding count as zeros; if not, or beyond the padding, they do not count.
+    /// Whether taps in the padding count as zeros; those beyond it never count.
     pub count_include_pad: bool,
 }
 
 impl AvgPool {
-    /// Stride equal to the kernel, no padding, which would count, as `AvgPool2d(kernel)`.
+    /// Stride equal to the kernel, no padding, though it would count, as `AvgPool2d(kernel)`.
     pub const fn new(kernel: [u32; 2]) -> Self {
         let padding = Padding::symmetric(0, 0);
         Self { kernel, stride: kernel, padding, dilation: [1, 1], ceil_mode: false, count_include_pad: true }
@@ -38,7 +38,7 @@ impl AvgPool {
         let axes = axes(x, self.kernel, self.stride, self.dilation, self.padding);
         for (pad, window) in [(top.max(bottom), axes[0].window()), (left.max(right), axes[1].window())] {
             if window > 0 && i64::from(pad) >= window {
-                let reason = format!("must be less than the window ({window}), else one holds nothing but padding");
+                let reason = format!("must be less than the window ({window}), or some windows hold only padding");
                 return Err(Error::param(op, "padding", pad, &reason));
             }
         }
@@ -75,9 +75,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extents_are_those_of_onnx() {
+    fn extents_match_onnx() {
         let shape = |pool: AvgPool, h, w| pool.output_shape("pool", Shape::new(2, 3, h, w)).unwrap();
-        // Of its backend tests averagepool_2d_default, _pads, _strides, _ceil, _ceil_last_window_starts_on_pad, _dilations.
+        // Its tests averagepool_2d_default, _pads, _strides, _ceil, _ceil_last_window_starts_on_pad and _dilations.
         let pool = AvgPool { stride: [1, 1], ..AvgPool::new([2, 2]) };
         assert_eq!(shape(pool, 32, 32), Shape::new(2, 3, 31, 31));
         let padded = AvgPool { kernel: [3, 3], padding: Padding::symmetric(2, 2), ..pool };
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_without_extent_or_without_image_are_refused() {
+    fn empty_windows_and_windows_of_padding_are_refused() {
         let x = Shape::new(1, 1, 5, 5);
         let refused = |pool: AvgPool| pool.output_shape("pool", x).unwrap_err().to_string();
         let pool = AvgPool::new([2, 3]);

@@ -6,12 +6,12 @@ use super::{Operand, Operation, View, Work};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
-/// Inputs side by side along channels, as `torch.cat(…, 1)`.
+/// Inputs side by side along channels, as `torch.cat(…, 1)`: `[n, Σ c, h, w]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Concat;
 
 impl Concat {
-    /// Output shape. Errors: no input, inputs that differ in batch, height or width.
+    /// Output shape. Errors: no input; inputs that differ in batch, height or width.
     pub fn output_shape(&self, op: &str, inputs: &[(String, Shape)]) -> Result<Shape> {
         let Some((_, first)) = inputs.first() else {
             return Err(Error::param(op, "inputs", 0, "needs at least one"));

@@ -8,20 +8,20 @@ use super::{Activation, Operand, Operation, Padding, View, Work, operands};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
-/// A convolution as `torch.nn.Conv2d`, followed by `act(scale * y + residual)` where a residual is given.
+/// A convolution as `torch.nn.Conv2d`, followed by `act(scale * y + residual)`; the residual is optional.
 #[derive(Clone, Debug)]
 pub struct Conv {
     /// `[out_c, in_c / groups, kernel_h, kernel_w]`
     pub weight: Arc<Tensor>,
-    /// One value an output channel.
+    /// One value per output channel.
     pub bias: Option<Arc<[f32]>>,
     /// Rows, columns.
     pub stride: [u32; 2],
-    /// Zeros around the input; each side its own.
+    /// Zeros around the input, for each side.
     pub padding: Padding,
     /// Rows, columns.
     pub dilation: [u32; 2],
-    /// Channels are split into this many groups that do not see each other.
+    /// Channels are split into this many independent groups.
     pub groups: u32,
     /// Applied last.
     pub activation: Activation,
@@ -54,8 +54,8 @@ impl Conv {
         self.kernel().map(u64::from).iter().product()
     }
 
-    /// Output shape for `x`. Errors: zero stride, dilation or groups; groups that do not divide the channels; a weight
-    /// or bias of another size; an empty output.
+    /// Output shape for `x`: `[n, out_c, out_h, out_w]`. Errors: zero kernel, stride, dilation or groups; groups that
+    /// do not divide the channels; a mismatched weight or bias; a scale that is not finite; an empty output.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         let weight = self.weight.shape();
         if self.groups == 0 || !x.c.is_multiple_of(self.groups) || !weight.n.is_multiple_of(self.groups) {
@@ -73,7 +73,7 @@ impl Conv {
         if let Some(bias) = &self.bias
             && bias.len() as u64 != u64::from(weight.n)
         {
-            let detail = format!("bias has {} values, weight {weight} {} output channels: {x}", bias.len(), weight.n);
+            let detail = format!("{} bias values for {} output channels of weight {weight}: {x}", bias.len(), weight.n);
             return Err(Error::mismatch(op, detail));
         }
         if !self.scale.is_finite() {

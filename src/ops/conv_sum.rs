@@ -1,5 +1,5 @@
-//! The sum of convolutions: `y = act(Σ_t conv_t(x_t))`, one pass of the convolution kernels. It is all of ASPP v2, and the
-//! tail of RFB: `relu(scale * linear(cat) + shortcut(x))`.
+//! The sum of convolutions: `y = act(Σ_t conv_t(x_t))`, one pass of the convolution kernels. It is all of ASPP v2,
+//! and the tail of RFB: `relu(scale * linear(cat) + shortcut(x))`.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use super::{Activation, Conv, Operand, Operation, View, Work};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
-/// Convolutions of one output shape, each of an input of its own, added up.
+/// Convolutions of the same output shape, each on its own input, added up.
 #[derive(Clone, Debug)]
 pub struct ConvSum {
-    /// Their scale and bias count; an activation of their own they have not.
+    /// Their scale and bias count; they have no activation of their own.
     pub terms: Vec<Conv>,
     /// Applied to the sum.
     pub activation: Activation,
 }
 
 impl ConvSum {
-    /// Output shape for one input a term. Errors: no term; another number of inputs; a term in groups or with an
-    /// activation; outputs that differ; and those of [`Conv::output_shape`].
+    /// Output shape for one input per term: that of each term. Errors: no term; a wrong number of inputs; a term with
+    /// groups or an activation; outputs that differ; and those of [`Conv::output_shape`].
     pub fn output_shape(&self, op: &str, inputs: &[(String, Shape)]) -> Result<Shape> {
         if self.terms.is_empty() || self.terms.len() != inputs.len() {
-            let reason = format!("one for each of the {} inputs, and at least one", inputs.len());
+            let reason = format!("needs one for each of the {} inputs, and at least one", inputs.len());
             return Err(Error::param(op, "terms", self.terms.len(), &reason));
         }
         self.activation.check(op)?;
@@ -32,8 +32,8 @@ impl ConvSum {
                 return Err(Error::param(
                     op,
                     "terms",
-                    "in groups or with an activation",
-                    "a term is a bare convolution",
+                    "with groups or an activation",
+                    "a term must be a bare convolution",
                 ));
             }
             shapes.push((name, term.output_shape(op, *x)?));

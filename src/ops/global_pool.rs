@@ -23,7 +23,7 @@ pub struct GlobalPool {
 }
 
 impl GlobalPool {
-    /// Output shape for `x`.
+    /// Output shape for `x`: `[n, c, 1, 1]`. Errors: no channels.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         Shape::new(x.n, x.c, 1, 1).check(op)
     }

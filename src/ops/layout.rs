@@ -8,15 +8,15 @@ use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
 /// Channels last, cut into rows: `x.permute(0, 2, 3, 1).reshape(n, -1, width)` as `[n, rows, 1, width]`.
-/// SSD-style heads store their predictions so.
+/// SSD-style heads store their predictions this way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Values a row; divides the channel count.
+    /// Values per row; divides the channel count.
     pub width: u32,
 }
 
 impl Layout {
-    /// Output shape for `x`. Errors: a width that does not divide the channels.
+    /// Output shape for `x`: `[n, rows, 1, width]`. Errors: a width that does not divide the channels.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         x.check(op)?;
         if self.width == 0 || !x.c.is_multiple_of(self.width) {

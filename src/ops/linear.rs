@@ -7,19 +7,19 @@ use super::{Activation, Operand, Operation, View, Work, operands};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
-/// As `torch.nn.Linear` on `x.flatten(1)`: features count in NCHW order.
+/// As `torch.nn.Linear` on `x.flatten(1)`: features are in NCHW order.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// `[out, in, 1, 1]`, `in = c * h * w` of the input.
     pub weight: Arc<Tensor>,
-    /// One value an output.
+    /// One value per output.
     pub bias: Option<Arc<[f32]>>,
     /// Applied last.
     pub activation: Activation,
 }
 
 impl Linear {
-    /// Output shape for `x`: `[n, out, 1, 1]`. Errors: a weight or bias of another size.
+    /// Output shape for `x`: `[n, out, 1, 1]`. Errors: a mismatched weight or bias; no output.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         x.check(op)?;
         let weight = self.weight.shape();
@@ -31,7 +31,7 @@ impl Linear {
         if let Some(bias) = &self.bias
             && bias.len() as u64 != u64::from(weight.n)
         {
-            let detail = format!("bias has {} values, weight {weight} {} outputs: {x}", bias.len(), weight.n);
+            let detail = format!("{} bias values for {} outputs of weight {weight}: {x}", bias.len(), weight.n);
             return Err(Error::mismatch(op, detail));
         }
         if weight.n == 0 {

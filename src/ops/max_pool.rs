@@ -7,7 +7,7 @@ use super::{Operand, Operation, Padding, View, Work, operands};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
-/// What a window does along height and width, as `torch.nn.MaxPool2d`. Padding never wins, `NaN` always does.
+/// The maximum of each window, as `torch.nn.MaxPool2d`: `[n, c, out_h, out_w]`. Padding never wins, `NaN` always does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
     /// Rows, columns.
@@ -18,7 +18,7 @@ pub struct MaxPool {
     pub padding: Padding,
     /// Rows, columns.
     pub dilation: [u32; 2],
-    /// Round the output extent up; a window never starts in the padding behind the image.
+    /// Round the output extent up; a window never starts past the image.
     pub ceil_mode: bool,
 }
 
@@ -40,7 +40,7 @@ impl MaxPool {
         let Padding { top, left, bottom, right } = self.padding;
         for (pad, kernel) in [(top.max(bottom), self.kernel[0]), (left.max(right), self.kernel[1])] {
             if kernel != 0 && pad > kernel / 2 {
-                let reason = format!("at most half the kernel ({kernel}), else a window holds nothing but padding");
+                let reason = format!("must be at most half the kernel ({kernel}), or windows may hold only padding");
                 return Err(Error::param(op, "padding", pad, &reason));
             }
         }

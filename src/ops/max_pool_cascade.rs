@@ -1,4 +1,4 @@
-//! Chained stride-1 max pools of one odd kernel, each result kept: the heart of SPPF, and of SPP(5, 9, 13) too.
+//! Chained stride-1 max pools with one odd kernel, each result kept: the heart of SPPF, and also of SPP(5, 9, 13).
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use crate::tensor::Shape;
 /// The i-th result equals one pool of kernel `i * (kernel - 1) + 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPoolCascade {
-    /// Odd, at least 3; padding is `kernel / 2`, so the extent stays.
+    /// Odd, at least 3; padding is `kernel / 2`, which keeps the extent.
     pub kernel: u32,
     /// How many pools are chained.
     pub times: u32,
 }
 
 impl MaxPoolCascade {
-    /// Output shape for `x`. Errors: an even kernel or one below 3, no pool at all, a reach beyond 32-bit indices.
+    /// Output shape for `x`. Errors: an even kernel or one below 3; no pool at all; a reach beyond 32-bit indices.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         if self.kernel.is_multiple_of(2) || self.kernel < 3 {
             return Err(Error::param(op, "kernel", self.kernel, "must be odd, to keep the extent, and at least 3"));

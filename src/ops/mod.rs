@@ -1,5 +1,5 @@
-//! What operations are: attributes, the shape rule, what they cost and see; one file each. How they are computed is for
-//! `reference` on the host and for `kernels` on a device.
+//! What operations are: attributes, shape rule, cost and receptive field; one file each. `reference` and `kernels`
+//! compute them. Every `output_shape` also refuses counts beyond 32 bits and activation slopes that are not finite.
 //!
 //! | operation | computes |
 //! | --- | --- |
@@ -99,7 +99,7 @@ macro_rules! make_op {
             /// The stems of all operations.
             pub const STEMS: &[&str] = &[$(stringify!($stem)),*];
 
-            /// The operation's one name: module, reference, tests and benches are called the same.
+            /// The operation's name, shared by its module, reference, tests and benches.
             pub const fn stem(&self) -> &'static str {
                 match self {
                     Self::Input => "input",
@@ -125,9 +125,9 @@ macro_rules! make_op {
 }
 operations!(make_op);
 
-/// What a graph must know of an operation, whatever computes it.
+/// What a graph must know about an operation, however it is computed.
 pub(crate) trait Operation {
-    /// The result's shape. Errors: another number of operands, and those of the type's `output_shape`.
+    /// The result's shape. Errors: a wrong number of operands, and those of the type's `output_shape`.
     fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape>;
 
     /// What it costs to compute `y`.
@@ -136,7 +136,7 @@ pub(crate) trait Operation {
     /// What a value of the result sees of the operands.
     fn view(&self) -> View;
 
-    /// The attributes that are not the usual ones, for people, each behind a comma or a space.
+    /// The unusual attributes, for people, each after a comma or a space.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct Operand<'a> {
 }
 
 impl Operand<'_> {
-    /// Says in a mismatch where the operand came from.
+    /// Names the operand's node in a mismatch.
     fn named_in(&self, error: Error) -> Error {
         match error {
             Error::ShapeMismatch { op, detail } => Error::mismatch(op, format!("{detail} from '{}'", self.name)),
@@ -158,13 +158,13 @@ impl Operand<'_> {
     }
 }
 
-/// So many operands. Errors: another number.
+/// Exactly `N` operands. Errors: any other number.
 fn operands<'a, const N: usize>(op: &str, xs: &[Operand<'a>]) -> Result<[Operand<'a>; N]> {
     let count = || Error::Graph(format!("{op} takes {N} operands, got {}", xs.len()));
     xs.try_into().map_err(|_| count())
 }
 
-/// What an operation costs whoever computes it.
+/// What an operation costs, however it is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Work {
     /// Weights and biases.
@@ -177,7 +177,7 @@ impl Work {
     /// Of operations without weights: activations, sums and maxima are not counted.
     pub(crate) const NONE: Self = Self { parameters: 0, flops: 0 };
 
-    /// Of a weight `[out, in, h, w]` whose every value is used once for each output.
+    /// Of a weight `[out, in, h, w]` whose every value is used once per output pixel.
     fn of(weight: Shape, has_bias: bool, y: Shape) -> Self {
         let per_output = u64::from(weight.c) * u64::from(weight.h) * u64::from(weight.w);
         let parameters = weight.len() + if has_bias { u64::from(weight.n) } else { 0 };
@@ -196,9 +196,9 @@ impl Plus for Work {
 /// What a value of the result sees of the operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum View {
-    /// A window of so many rows and columns, dilation included, and how far the next one is from it.
+    /// A window of this many rows and columns, dilation included, and the distance to the next one.
     Window { extent: [u64; 2], stride: [u64; 2] },
-    /// All of the map.
+    /// The whole map.
     Whole,
 }
 
@@ -211,7 +211,7 @@ impl View {
         Self::Window { extent, stride: stride.map(u64::from) }
     }
 
-    /// What covers both.
+    /// A view that covers both.
     fn union(self, other: Self) -> Self {
         match (self, other) {
             (Self::Window { extent: a, stride: s }, Self::Window { extent: b, stride: t }) => {
@@ -236,7 +236,7 @@ mod tests {
     use crate::tensor::Tensor;
 
     #[test]
-    fn only_unusual_attributes_are_told() {
+    fn only_unusual_attributes_are_shown() {
         let weight = Tensor::filled(Shape::new(8, 4, 3, 1), 1.0).unwrap();
         let conv = Conv {
             stride: [2, 2],

@@ -21,7 +21,7 @@ pub enum PyramidMode {
 /// `[n, c * Σ bins², 1, 1]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PyramidPool {
-    /// Bins along each side, one entry a level: `[4, 2, 1]` in the paper's code.
+    /// Bins along each side, one entry per level: `[4, 2, 1]` in the paper's code.
     pub levels: Vec<u32>,
     /// How bins are laid out.
     pub mode: PyramidMode,
@@ -39,8 +39,8 @@ impl PyramidPool {
         self.levels.iter().fold(0, |sum, &bins| sum.saturating_add(u64::from(bins) * u64::from(bins)))
     }
 
-    /// Output shape for `x`. Errors: no level, a level of 0 bins; in `Padded` mode a size whose padding is over half
-    /// the window or which yields another number of bins.
+    /// Output shape for `x`. Errors: no level; a level of 0 bins; in `Padded` mode a size whose padding is over half
+    /// the window or that yields a different number of bins.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         x.check(op)?;
         if self.levels.is_empty() || self.levels.contains(&0) {

@@ -6,7 +6,7 @@ use super::{Operand, Operation, View, Work, operands};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
-/// How a value between pixels is found.
+/// How a value between pixels is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResizeMode {
     /// `mode="bilinear", align_corners=False`
@@ -15,7 +15,7 @@ pub enum ResizeMode {
     Nearest,
 }
 
-/// A map at another size.
+/// A map resized to `[n, c, out_h, out_w]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resize {
     /// Rows of the output.
@@ -30,7 +30,7 @@ pub struct Resize {
 const MAX_EXTENT: u32 = 1 << 15;
 
 impl Resize {
-    /// Output shape for `x`. Errors: an extent of 0, an extent over 32 768.
+    /// Output shape for `x`. Errors: an extent of 0 or over 32 768.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         for (param, value) in [("out_h", self.out_h), ("out_w", self.out_w)] {
             if value == 0 {

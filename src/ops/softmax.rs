@@ -11,19 +11,19 @@ use crate::tensor::Shape;
 pub enum SoftmaxAxis {
     /// `torch.softmax(x, 1)`: at each pixel, over channels.
     Channels,
-    /// `torch.softmax(x, -1)`: over each row of width `w`; what [`super::Layout`] makes.
+    /// `torch.softmax(x, -1)`: over each row of width `w`, as [`super::Layout`] makes them.
     Columns,
 }
 
 /// `exp(x - max) / Σ exp(x - max)` along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Softmax {
-    /// Where to sum.
+    /// The axis to sum over.
     pub axis: SoftmaxAxis,
 }
 
 impl Softmax {
-    /// Output shape for `x`: the same.
+    /// Output shape for `x`: the same. Errors: columns of a map whose height is not 1.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         if self.axis == SoftmaxAxis::Columns && x.h != 1 {
             return Err(Error::param(op, "axis", format!("columns of {x}"), "rows of scores have height 1"));

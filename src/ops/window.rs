@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
-/// Rows and columns around an image; zeros to a convolution, never chosen by a maximum.
+/// Rows and columns around an image; zeros for a convolution, never chosen by a maximum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Padding {
     /// Rows above.
@@ -25,7 +25,7 @@ impl Padding {
     }
 }
 
-/// A window's way along one axis.
+/// How a window moves along one axis.
 pub(super) struct Axis {
     extent: u32,
     kernel: u32,
@@ -36,18 +36,18 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Extent of the window, dilation included. Saturates: two 32-bit attributes multiply beyond 63 bits.
+    /// Extent of the window, dilation included. Saturates: the product of two 32-bit attributes may exceed 63 bits.
     pub(super) fn window(&self) -> i64 {
         (i64::from(self.kernel) - 1).saturating_mul(self.dilation.into()).saturating_add(1)
     }
 
-    /// Above every coordinate the shaders form on this axis.
+    /// Above every coordinate that shaders compute on this axis.
     fn reach(&self) -> i64 {
         [self.extent, self.before, self.after].iter().fold(self.window(), |sum, &x| sum.saturating_add(x.into()))
     }
 
-    /// Output extent; zero or below where the window does not fit. Ceil mode drops a last window that would
-    /// start in the padding behind the image, as PyTorch does.
+    /// Output extent; zero or below if the window does not fit. Ceil mode drops a last window that would start past
+    /// the image, as PyTorch does.
     fn out(&self, ceil_mode: bool) -> i64 {
         let stride = i64::from(self.stride);
         let room = i64::from(self.extent) + i64::from(self.before) + i64::from(self.after) - self.window();
@@ -55,8 +55,8 @@ impl Axis {
             return 0;
         }
         let steps = if ceil_mode { (room + stride - 1).div_euclid(stride) } else { room / stride };
-        let starts_behind_image = steps * stride >= i64::from(self.extent) + i64::from(self.before);
-        if ceil_mode && starts_behind_image { steps } else { steps + 1 }
+        let starts_past_image = steps * stride >= i64::from(self.extent) + i64::from(self.before);
+        if ceil_mode && starts_past_image { steps } else { steps + 1 }
     }
 }
 
@@ -102,7 +102,7 @@ pub(super) fn by([h, w]: [u32; 2]) -> String {
     format!("{h}x{w}")
 }
 
-/// What of a window is not as usual, each behind a comma.
+/// A window's unusual attributes, each after a comma.
 pub(super) fn describe_window(
     f: &mut fmt::Formatter<'_>,
     stride: [u32; 2],

@@ -9,7 +9,7 @@ use crate::kernels::{Contract, Form, contract};
 use crate::plan::{BufferId, Builder, Element, Order, Role, Slice, image_len, padded, physical};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
-/// The contract of memory of each node.
+/// The memory contract of each node.
 pub(super) fn contracts(graph: &Graph) -> Vec<Contract> {
     let nodes = graph.nodes();
     let mut contracts: Vec<Contract> = Vec::with_capacity(nodes.len());
@@ -55,8 +55,8 @@ pub(super) fn run(
     Ok(places.into_iter().flatten().collect())
 }
 
-/// Puts a result into a concatenation that its dispatch writes to anyway, where another will lie once this was read: in
-/// the CSP blocks cv1 lies where cv6 will. That part of the buffer would hold nothing for most of its life.
+/// Puts a result into a concatenation that its dispatch writes to anyway, where another will lie once this one has been
+/// read: in the CSP blocks, cv1 lies where cv6 will. That space would otherwise be empty for most of the buffer's life.
 fn share_idle_slices(graph: &Graph, batches: &[Vec<NodeId>], forms: &[&Form], places: &mut [Option<Slice>]) {
     let mut turns = vec![0; places.len()];
     for (turn, batch) in batches.iter().enumerate() {
@@ -95,7 +95,7 @@ fn share_idle_slices(graph: &Graph, batches: &[Vec<NodeId>], forms: &[&Form], pl
     }
 }
 
-/// Puts the results of one dispatch side by side in one buffer, so that it, and what reads them together, binds one.
+/// Puts the results of one dispatch side by side, so that it, and whatever reads them together, binds one buffer.
 fn place_together(
     builder: &mut Builder,
     graph: &Graph,

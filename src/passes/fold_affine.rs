@@ -1,4 +1,4 @@
-//! Pass: a convolution takes over the scale, shift and activation behind it. Folded in `f64`, rounded once.
+//! Pass: a convolution takes over the scale, shift and activation after it. Folded in `f64`, rounded once.
 
 use std::collections::HashMap;
 

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::{Graph, NodeId, Op};
 use crate::ops::{Activation, Conv, ConvSum};
 
-/// As many inputs as one dispatch can bind.
+/// The most inputs that one dispatch can bind.
 const MAX_INPUTS: usize = 3;
 
 pub(super) fn run(graph: &Graph) -> Result<Graph> {
@@ -58,7 +58,7 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// Whether all of the tree is additions and convolutions that nobody else reads.
+    /// Whether all of the tree is additions and convolutions that nothing else reads.
     fn collect(&mut self, id: NodeId, scale: f32, root: bool) -> Result<bool> {
         let node = self.graph.node(id)?;
         if !root && self.readers[id.index()] != 1 {

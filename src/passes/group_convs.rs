@@ -1,5 +1,5 @@
-//! Pass: the order in which nodes are computed. Convolutions that wait for the same depth of others come together, so
-//! that one dispatch makes them all.
+//! Pass: the order in which nodes are computed. Convolutions at the same depth come together, so that one dispatch
+//! computes them all.
 
 use crate::graph::{Graph, NodeId, Op};
 
@@ -16,13 +16,13 @@ pub(super) fn run(graph: &Graph, enabled: bool) -> Vec<Vec<NodeId>> {
     }
     let batches = levels.into_iter().flat_map(|level| {
         let (convs, others): (Vec<NodeId>, Vec<NodeId>) = level.into_iter().partition(is_conv);
-        // A concatenation is as deep as its operands: it comes behind them.
+        // A concatenation is as deep as its operands: it comes after them.
         std::iter::once(convs).filter(|convs| !convs.is_empty()).chain(others.into_iter().map(|id| vec![id]))
     });
     batches.collect()
 }
 
-/// How many dispatches each node waits for, one behind the other. Inputs and concatenations are none.
+/// How many dispatches each node waits for, one after the other. Inputs and concatenations count as none.
 fn depths(graph: &Graph) -> Vec<usize> {
     let mut depths: Vec<usize> = Vec::with_capacity(graph.nodes().len());
     for node in graph.nodes() {

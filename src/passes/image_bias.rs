@@ -1,8 +1,8 @@
-//! Pass: maps of one pixel that are resized, concatenated and projected, as the image pooling of ASPP v3, go through their
-//! columns of the 1x1 projection once an image and not at every pixel: `act(w * rest + w' * image)`.
+//! Pass: maps of one pixel that are resized, concatenated and projected, as in the image pooling of ASPP v3, go through
+//! their columns of the 1x1 projection once per image, not at every pixel: `act(w * rest + w' * image)`.
 //!
-//! The terms of each sum stay the same, NaN and infinities among them, but for one: bilinear resizing weighs a pixel with
-//! zero, too, in the upper and in the left half of the map, and makes NaN of an infinite one there. Here it stays infinite.
+//! The terms of each sum stay the same, NaN and infinities included, with one exception: in the upper and in the left
+//! half of the map, bilinear resizing also weights a pixel by zero, which makes infinity NaN. Here it stays infinite.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,7 +17,7 @@ type Part = (NodeId, Range<usize>);
 
 pub(super) fn run(graph: &Graph) -> Result<Graph> {
     let readers = graph.readers();
-    // For each projection: the operands that are one pixel an image, and the others.
+    // For each projection: the operands of one pixel per image, and the others.
     let mut splits: HashMap<NodeId, (Vec<Part>, Vec<Part>)> = HashMap::new();
     let mut absorbed = Vec::new();
     for (id, node) in graph.ids().zip(graph.nodes()) {
@@ -71,7 +71,7 @@ fn parts<'a>(graph: &'a Graph, concat: &'a Node) -> impl Iterator<Item = Part> +
     })
 }
 
-/// What the parts are multiplied by, of a kernel of one tap.
+/// The columns of a one-tap kernel that multiply the parts.
 fn columns(weight: &Tensor, parts: &[Part]) -> Result<Tensor> {
     let rows = weight.data().chunks(weight.shape().c as usize);
     let data: Vec<f32> = rows.flat_map(|row| parts.iter().flat_map(|(_, part)| &row[part.clone()])).copied().collect();
@@ -89,7 +89,7 @@ mod tests {
     use crate::ops::{Activation, GlobalPool, GlobalPoolKind, Resize, ResizeMode};
     use crate::reference;
 
-    /// 2 images of 3x2 pixels, whose values count from `first`.
+    /// 2 images of 3x2 pixels, whose values count up from `first`.
     fn counting(c: u32, first: i32) -> Tensor {
         let shape = Shape::new(2, c, 3, 2);
         Tensor::new(shape, (first..).take(shape.len() as usize).map(|i| (i % 17) as f32).collect()).unwrap()

@@ -40,7 +40,7 @@ struct Lowering<'a> {
     places: Vec<Slice>,
     /// Copies in the other order, made when first asked for.
     converted: HashMap<(NodeId, Order), Slice>,
-    /// Results still in parts, until what reads them first is planned.
+    /// Results still in parts, until their first reader is planned.
     parts: HashMap<NodeId, Parts>,
 }
 

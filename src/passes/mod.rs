@@ -1,4 +1,4 @@
-//! From a graph to a plan: passes that rewrite the graph, a file each and a switch of [`PlanOptions`] each, then the
+//! From a graph to a plan: passes that rewrite the graph, each with its file and switch in [`PlanOptions`], then the
 //! placement of every result, and the lowering of each node to dispatches.
 
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ mod split_sums;
 
 impl Plan {
     /// Plans `graph` for a device. Errors: an unsound graph, a tensor over the device's limits, a plan over the memory
-    /// budget; nothing has been allocated on a GPU then.
+    /// budget. Nothing is allocated on a GPU.
     pub fn new(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Self> {
         graph.check()?;
         let mut graph = graph.clone();
@@ -47,7 +47,7 @@ impl Plan {
             Ok(plan)
         };
         match lowered(options) {
-            // Parts of sums take memory, too.
+            // Parts of sums also need memory.
             Err(Error::MemoryBudget { .. }) if options.split_sums => {
                 lowered(&PlanOptions { split_sums: false, ..options.clone() })
             }

@@ -1,5 +1,5 @@
-//! Pass: tensors that are not alive at the same time share a buffer. Buffers stay apart from each other: one dispatch
-//! never reads and writes the same one, and wgpu puts a barrier between any two that touch one.
+//! Pass: tensors that are not alive at the same time share a buffer. Buffers stay separate: no dispatch reads and
+//! writes the same one, and wgpu puts a barrier between any two dispatches that touch the same one.
 //!
 //! The largest tensor chooses first, so that none makes a buffer grow: "Greedy by Size for Shared Objects" of Pisarchyk
 //! and Lee, Efficient Memory Management for Deep Neural Net Inference, 2020 (arXiv:2001.03288), as in TensorFlow Lite.
@@ -36,7 +36,7 @@ pub(super) fn run(plan: &mut Plan) {
     drop_unused(plan);
 }
 
-/// Leaves out buffers that no step binds, but for those of graph inputs and outputs.
+/// Leaves out buffers that no step binds, except those of graph inputs and outputs.
 pub(super) fn drop_unused(plan: &mut Plan) {
     let mut used = vec![false; plan.buffers.len()];
     for binding in plan.steps.iter().flat_map(|step| &step.bindings) {

@@ -1,4 +1,4 @@
-//! A plan in the making: buffers and dispatches are added, and nothing is taken back.
+//! A plan in the making: buffers and dispatches are added, never removed.
 
 use super::{Buffer, BufferId, DeviceProfile, Element, Plan, PlanOptions, Port, Role, Slice, Step, physical};
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ impl<'a> Builder<'a> {
         Self { profile, options, steps, buffers, inputs, outputs }
     }
 
-    /// The plan of all that was added.
+    /// The plan of everything that was added.
     pub(crate) fn finish(self) -> Plan {
         let Self { profile, steps, buffers, inputs, outputs, .. } = self;
         Plan { steps, buffers, inputs, outputs, profile: profile.clone() }
@@ -48,7 +48,7 @@ impl<'a> Builder<'a> {
         self.outputs.push(Port { name: name.into(), shape, buffer });
     }
 
-    /// The values of the graph input that is called so.
+    /// The values of the graph input of this name.
     pub(crate) fn input_slice(&self, name: &str) -> Slice {
         let port = self.inputs.iter().find(|port| port.name == name).expect("all inputs are added before any node");
         Slice::nchw(port.buffer, Port::ELEMENT, port.shape)
@@ -66,7 +66,7 @@ impl<'a> Builder<'a> {
         BufferId(self.buffers.len() as u32 - 1)
     }
 
-    /// A buffer of numbers that are known now.
+    /// A buffer of numbers known at planning time.
     pub(crate) fn table(&mut self, label: String, values: Vec<u32>) -> Table {
         self.constant(label, Element::U32, values)
     }
@@ -82,7 +82,7 @@ impl<'a> Builder<'a> {
         Table { buffer, bytes: element.bytes_of(len) }
     }
 
-    /// Room for `len` packed weights, refused where one binding could not hold them.
+    /// Room for `len` packed weights, refused if one binding cannot hold them.
     pub(crate) fn room(&self, node: &str, len: u64) -> Result<Vec<f32>> {
         let (needed, available) = (Element::F32.bytes_of(len), self.profile.max_slice());
         if needed > available {
@@ -91,13 +91,13 @@ impl<'a> Builder<'a> {
                 limit: "max_storage_buffer_binding_size",
                 needed,
                 available,
-                hint: "use fewer channels or a smaller kernel, or a device made with higher limits",
+                hint: "use fewer channels or a smaller kernel, or a device created with higher limits",
             });
         }
         Ok(Vec::with_capacity(len as usize))
     }
 
-    /// Scratch space for `shape` in NHWC, with channels in these runs.
+    /// Scratch space for `shape` in NHWC, its channels in these runs.
     pub(crate) fn scratch(&mut self, label: String, shape: Shape, segments: Vec<u32>) -> Slice {
         let len = u64::from(physical(&segments)) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
         let buffer = self.buffer(label, Element::F32, len, Role::Scratch);

@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// A convolution kernel and its sizes. As text, where it is stored or printed: `conv 32x64x32 in 4 by 3`, `conv_direct`.
+/// A convolution kernel and its sizes, stored and printed as text: `conv 32x64x32 in 4 by 3`, `conv_direct`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConvVariant {
     /// Tiles in workgroup memory.
     Tiled(Tile),
-    /// Lanes hand each other the input: `conv_subgroup of 3`.
+    /// Lanes pass the input to each other: `conv_subgroup of 3`.
     Subgroup {
-        /// Rows of pixels of an invocation, each as long as a subgroup.
+        /// Rows of pixels per invocation, each as long as a subgroup.
         rows: u32,
     },
     /// Neither workgroup memory nor subgroups.
@@ -24,51 +24,51 @@ pub enum ConvVariant {
     ShiftAdd,
 }
 
-/// What a workgroup and an invocation of the tiled convolution make.
+/// What a workgroup and an invocation of the tiled convolution compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
-    /// Pixels of a workgroup.
+    /// Pixels per workgroup.
     pub m: u32,
-    /// Output channels of a workgroup.
+    /// Output channels per workgroup.
     pub n: u32,
-    /// Input channels of one step of the sum.
+    /// Input channels per step of the sum.
     pub k: u32,
-    /// Pixels of an invocation.
+    /// Pixels per invocation.
     pub thread_m: u32,
-    /// Output channels of an invocation, in vec4s.
+    /// Output channels per invocation, in vec4s.
     pub thread_n4: u32,
     /// Invocations that share an output.
     pub split_k: u32,
-    /// Workgroups that share an output, each leaving its part for what reads it.
+    /// Workgroups that share an output, each leaving its part for the reader to add up.
     pub parts: u32,
 }
 
 impl Tile {
-    /// For maps that fill a device with it: the most arithmetic for each value loaded.
+    /// For maps that fill a device with it: the most arithmetic per value loaded.
     pub const LARGE: Self = Self { m: 128, n: 128, k: 16, thread_m: 8, thread_n4: 2, split_k: 1, parts: 1 };
-    /// For maps of which the largest makes too few workgroups.
+    /// For maps on which the largest makes too few workgroups.
     pub const MEDIUM: Self = Self { m: 64, n: 64, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
-    /// For few output channels, as of a classifier.
+    /// For few output channels, as in a classifier.
     pub const NARROW: Self = Self { m: 128, n: 32, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
     /// For few output channels and few pixels.
     pub const NARROW_SPLIT: Self = Self { m: 32, n: 32, k: 64, thread_m: 8, thread_n4: 1, split_k: 8, parts: 1 };
-    /// For small maps under many channels, which two invocations share.
+    /// For small maps with many channels: two invocations share an output.
     pub const SPLIT_2: Self = Self { m: 32, n: 64, k: 32, thread_m: 4, thread_n4: 1, split_k: 2, parts: 1 };
-    /// For small maps under many channels, which four invocations share.
+    /// For small maps with many channels: four invocations share an output.
     pub const SPLIT_4: Self = Self { m: 32, n: 64, k: 32, thread_m: 8, thread_n4: 1, split_k: 4, parts: 1 };
 
-    /// Every tile there is.
+    /// Every tile.
     pub const ALL: [Self; 6] =
         [Self::LARGE, Self::MEDIUM, Self::NARROW, Self::NARROW_SPLIT, Self::SPLIT_2, Self::SPLIT_4];
 
-    /// The same, its sums dealt out to so many workgroups.
+    /// The same tile, its sums split among this many workgroups.
     pub const fn in_parts(self, parts: u32) -> Self {
         Self { parts, ..self }
     }
 }
 
 impl ConvVariant {
-    /// Workgroups that share an output, each leaving its part for what reads it.
+    /// Workgroups that share an output, each leaving its part for the reader to add up.
     pub const fn parts(&self) -> u32 {
         match self {
             Self::Tiled(tile) => tile.parts,
@@ -104,7 +104,7 @@ impl FromStr for ConvVariant {
 
     /// Errors: a text that names no kernel of this version.
     fn from_str(text: &str) -> Result<Self> {
-        let unknown = || Error::data("convolution kernel", format!("'{text}' is none that this version has"));
+        let unknown = || Error::data("convolution kernel", format!("'{text}' is unknown to this version"));
         let number = |text: &str| text.parse().ok().filter(|number| *number > 0).ok_or_else(unknown);
         if let Some(rows) = text.strip_prefix("conv_subgroup of ") {
             return number(rows).map(|rows| Self::Subgroup { rows });
@@ -124,26 +124,26 @@ impl FromStr for ConvVariant {
 /// How a dispatch's convolution kernel was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// What is computed, as text: kernels, channels, pixels. Dispatches of one class take equally long.
+    /// What is computed, as text: kernels, channels, pixels. Dispatches of the same class take equally long.
     pub class: String,
-    /// The kernels that can make it; the first is the table's.
+    /// The kernels that can compute it; the first is the table's choice.
     pub candidates: Vec<ConvVariant>,
-    /// The one that does.
+    /// The one chosen.
     pub taken: ConvVariant,
-    /// Why.
+    /// Why it was chosen.
     pub why: String,
 }
 
 /// The fastest kernel of each class of convolution, as measured on one adapter and driver; see
-/// [`crate::bench::tune`]. What another adapter is told by it is no error: only kernels that it can run are taken.
+/// [`crate::bench::tune`]. It may be used with another adapter: kernels that cannot run there are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
-    /// `None`: the table's.
+    /// `None`: the table's choice.
     fastest: BTreeMap<String, Option<ConvVariant>>,
 }
 
 impl Tuning {
-    /// The fastest of a class; `None` where the table's is, or nobody has measured it.
+    /// The fastest of a class; `None` if that is the table's choice, or unmeasured.
     pub fn get(&self, class: &str) -> Option<ConvVariant> {
         *self.fastest.get(class)?
     }
@@ -153,7 +153,7 @@ impl Tuning {
         self.fastest.insert(class.into(), Some(kernel));
     }
 
-    /// Leaves a class to the table, whatever was known of it.
+    /// Leaves a class to the table, whatever was known about it.
     pub fn leave(&mut self, class: impl Into<String>) {
         self.fastest.insert(class.into(), None);
     }
@@ -163,19 +163,19 @@ impl Tuning {
         self.fastest.extend(other.fastest);
     }
 
-    /// Each class and its fastest kernel, in order, but for classes left to the table.
+    /// Each class and its fastest kernel, in order, except for classes left to the table.
     pub fn iter(&self) -> impl Iterator<Item = (&str, ConvVariant)> {
         self.fastest.iter().filter_map(|(class, kernel)| Some((class.as_str(), (*kernel)?)))
     }
 
-    /// An object: kernel by class, but for classes left to the table.
+    /// An object: kernel by class, except for classes left to the table.
     pub fn json(&self) -> Value {
         self.iter().map(|(class, kernel)| (class, kernel.to_string())).collect()
     }
 
-    /// What [`Tuning::json`] wrote. Errors: anything but an object of texts, or one that names no kernel.
+    /// Reads what [`Tuning::json`] wrote. Errors: anything but an object of strings; a string that names no kernel.
     pub fn from_json(value: &Value) -> Result<Self> {
-        let bad = || Error::data("tuning", "must be an object of texts");
+        let bad = || Error::data("tuning", "must be an object of strings");
         let kernels = value.as_object().ok_or_else(bad)?.iter();
         let parsed = kernels.map(|(class, kernel)| {
             let kernel = kernel.as_str().ok_or_else(bad)?.parse()?;
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_back_and_what_names_no_kernel_is_refused() {
+    fn json_is_read_back_and_unknown_kernels_are_refused() {
         let mut tuning = Tuning::default();
         tuning.set("1x1x8 to 9x8", ConvVariant::Direct);
         tuning.set("b", ConvVariant::ShiftAdd);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_won_this_time_is_forgotten() {
+    fn classes_that_the_table_wins_now_are_forgotten() {
         let mut kept = Tuning::from_json(&json!({ "a": "conv_direct", "b": "conv_direct" })).unwrap();
         let mut newer = Tuning::default();
         newer.leave("a");

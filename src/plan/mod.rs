@@ -39,11 +39,11 @@ pub enum Role {
 /// A buffer of the plan.
 #[derive(Clone, Debug)]
 pub struct Buffer {
-    /// Who fills it.
+    /// What it holds, for people.
     pub label: String,
-    /// What one value is.
+    /// Type of a value.
     pub element: Element,
-    /// Values.
+    /// Number of values.
     pub len: u64,
     /// What it is for.
     pub role: Role,
@@ -91,7 +91,7 @@ pub struct Step {
     pub bindings: Vec<Binding>,
     /// The bytes of `Params`.
     pub params: Vec<u8>,
-    /// Workgroups; folded into two dimensions where one does not hold them.
+    /// Workgroups; folded into two dimensions if one cannot hold them.
     pub workgroups: u64,
     /// Loop iterations of one invocation, at most.
     pub iterations: u64,
@@ -101,7 +101,7 @@ pub struct Step {
     pub operands: Vec<Slice>,
     /// Slices written.
     pub results: Vec<Slice>,
-    /// How the kernel was chosen, where there is a choice.
+    /// How the kernel was chosen, if there is a choice.
     pub choice: Option<Choice>,
 }
 
@@ -124,7 +124,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// What one value is.
+    /// Type of a value.
     pub const ELEMENT: Element = Element::F32;
 
     /// Bytes of the host's values.
@@ -162,14 +162,14 @@ impl Plan {
         })
     }
 
-    /// Dispatches but for the conversion of graph inputs and outputs.
+    /// Dispatches, except those that convert graph inputs and outputs.
     pub fn dispatches(&self) -> usize {
         let is_port = |buffer: BufferId| matches!(self.buffers[buffer.index()].role, Role::Input(_) | Role::Output(_));
         let converts = |step: &Step| step.shader.stem == "layout" && step.bindings.iter().any(|b| is_port(b.buffer));
         self.steps.iter().filter(|step| !converts(step)).count()
     }
 
-    /// Whether the device, and the caller's budget, can hold and run it.
+    /// Checks that the device, and the caller's budget, can hold and run it.
     pub(crate) fn check_limits(&self, max_bytes: Option<u64>) -> Result<()> {
         let DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = self.profile;
         for buffer in &self.buffers {
@@ -181,7 +181,7 @@ impl Plan {
                         limit,
                         needed: buffer.bytes(),
                         available,
-                        hint: "use a smaller batch or input, or a device made with higher limits",
+                        hint: "use a smaller batch or input, or a device created with higher limits",
                     });
                 }
             }
@@ -190,7 +190,7 @@ impl Plan {
             let workgroups = u64::from(max_workgroups) * u64::from(max_workgroups);
             let limits = [
                 ("max_compute_workgroups_per_dimension squared", step.workgroups, workgroups),
-                ("the iterations that software adapters let a loop have", step.iterations, max_iterations),
+                ("the loop iteration limit of software adapters", step.iterations, max_iterations),
             ];
             for (limit, needed, available) in limits {
                 if needed > available {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Tuning;
 
-/// Which convolution kernel to take.
+/// Which convolution kernel to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConvKernel {
     /// By device class and shape.
@@ -12,7 +12,7 @@ pub enum ConvKernel {
     Auto,
     /// Tiles in workgroup memory, wherever it applies (one group).
     Tiled,
-    /// Lanes hand each other the input, wherever it applies (one group; subgroups of four or eight lanes).
+    /// Lanes pass the input to each other, wherever it applies (one group; subgroups of four or eight lanes).
     Subgroup,
     /// No workgroup memory, wherever it applies.
     Direct,
@@ -28,8 +28,8 @@ pub struct PlanOptions {
     pub fuse_add: bool,
     /// Compute a sum of convolutions as one.
     pub fuse_sum: bool,
-    /// Compute what a resized map of one pixel adds to a 1x1 convolution of a concatenation once an image. Where it is
-    /// infinite it stays so; bilinear resizing alone makes NaN of it in three quarters of the map, by weights of zero.
+    /// Compute once per image what a resized map of one pixel adds to a 1x1 convolution of a concatenation. Infinities
+    /// stay infinite; bilinear resizing itself makes them NaN in three quarters of the map, through weights of zero.
     pub image_bias: bool,
     /// Compute chained or nested stride-1 pools in one dispatch.
     pub fuse_cascade: bool,
@@ -37,15 +37,15 @@ pub struct PlanOptions {
     pub group_convs: bool,
     /// Let producers write their slice of a concatenation.
     pub concat_slices: bool,
-    /// Split a convolution's sum among workgroups where they are few, and what reads it first can add up the parts.
+    /// Split a convolution's sum among more workgroups if they are few and its first reader can add up the parts.
     pub split_sums: bool,
     /// Let tensors that are not alive at the same time share a buffer.
     pub reuse_buffers: bool,
     /// Convolution kernel.
     pub conv_kernel: ConvKernel,
-    /// What was measured to be fastest on the adapter, for convolutions whose class is in it.
+    /// The kernels measured fastest on the adapter, for the classes of convolution that it lists.
     pub tuned: Option<Arc<Tuning>>,
-    /// Most bytes of GPU memory, weights included; `None`: what the device allows.
+    /// At most this many bytes of GPU memory, weights included; `None`: what the device allows.
     pub max_bytes: Option<u64>,
 }
 
@@ -69,7 +69,7 @@ impl Default for PlanOptions {
 }
 
 impl PlanOptions {
-    /// Every node by itself.
+    /// Every pass off: each node by itself.
     pub fn unfused() -> Self {
         Self {
             fold_affine: false,
@@ -85,7 +85,7 @@ impl PlanOptions {
         }
     }
 
-    /// The same, with the kernels that were found fastest on the adapter.
+    /// The same, with the kernels found fastest on the adapter.
     pub fn tuned(self, tuning: impl Into<Arc<Tuning>>) -> Self {
         Self { tuned: Some(tuning.into()), ..self }
     }

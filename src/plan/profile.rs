@@ -1,13 +1,13 @@
-//! What the planner must know of a device; no GPU is needed to make one up.
+//! What the planner must know about a device; no GPU is needed to make one up.
 
 /// What kind of processor runs the shaders: kernels are chosen by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceClass {
     /// A card with its own memory.
     Discrete,
-    /// A GPU that shares memory with the processor, or one of unknown kind.
+    /// A GPU that shares memory with the CPU, or one of unknown kind.
     Integrated,
-    /// A processor that plays GPU (Mesa's llvmpipe, SwiftShader, WARP).
+    /// A CPU that acts as a GPU (Mesa's llvmpipe, SwiftShader, WARP).
     Software,
 }
 
@@ -37,15 +37,15 @@ pub struct DeviceProfile {
     pub workgroup_memory: u32,
     /// Storage buffers one shader may bind: `max_storage_buffers_per_shader_stage`.
     pub max_storage_buffers: u32,
-    /// Lanes of a subgroup, where all have as many and shaders may use subgroup operations.
+    /// Lanes of a subgroup, if all have the same number and shaders may use subgroup operations.
     pub subgroup_size: Option<u32>,
     /// Loop iterations of one invocation, all loops together. Mesa's llvmpipe silently ends loops after 65 535
-    /// (`LP_MAX_TGSI_LOOP_ITERATIONS`), so that on software adapters a longer sum is refused.
+    /// (`LP_MAX_TGSI_LOOP_ITERATIONS`), so longer sums are refused on software adapters.
     pub max_iterations: u64,
 }
 
 impl DeviceProfile {
-    /// wgpu's default limits, which every adapter it supports well offers.
+    /// wgpu's default limits, offered by every adapter that it supports well.
     pub const fn portable(class: DeviceClass) -> Self {
         Self {
             class,

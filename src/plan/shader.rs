@@ -1,4 +1,4 @@
-//! A kernel's WGSL, put together from its file, the constants of a step and the shared pieces it names.
+//! A kernel's WGSL, assembled from its file, the constants of a step and the shared pieces it names.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,13 +12,13 @@ pub struct Shader {
     pub text: &'static str,
     /// What the file itself needs beyond WGSL's core.
     pub extensions: &'static [Extension],
-    /// What is appended to every module of it: module scope has no order, and line numbers stay the file's.
+    /// Appended to each of its modules: order does not matter at module scope, and line numbers stay the file's.
     pub pieces: &'static [&'static Piece],
     /// Binding number of the parameters.
     pub params_binding: u32,
     /// The fields of its `Params`.
     pub params: Fields,
-    /// Structs that its `Params` holds arrays of, where it is not plain: name and fields, 32 bits each.
+    /// Structs that its `Params` holds arrays of, if it is not plain: name and fields, 32 bits each.
     pub tables: &'static [(&'static str, Fields)],
 }
 
@@ -33,7 +33,7 @@ pub struct Piece {
     pub extensions: &'static [Extension],
 }
 
-/// A part of WGSL that must be asked for: of the language by a directive, of the device by a feature.
+/// A part of WGSL that must be requested: from the language by a directive, from the device by a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extension {
     /// Half precision: `SHADER_F16`.
@@ -77,7 +77,7 @@ macro_rules! shader {
 pub(crate) use shader;
 
 /// Declares a kernel's `Params`: plain 32-bit fields, so that both languages lay them out alike.
-/// With a name: such a struct of another name.
+/// Given a name: such a struct of that name.
 macro_rules! params {
     ($name:ident { $($field:ident: $type:ident),* $(,)? }) => {
         #[repr(C)]

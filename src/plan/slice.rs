@@ -1,4 +1,4 @@
-//! Where a tensor lies: which buffer, in which order, from where, how far from pixel to pixel.
+//! Where a tensor lies: in which buffer and order, at which offset and stride.
 
 use crate::tensor::Shape;
 
@@ -22,12 +22,12 @@ pub enum Order {
     Nchw,
 }
 
-/// What one value is in memory. Bytes come from here alone.
+/// Type of a value in memory. All byte sizes come from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
     /// A 32-bit float.
     F32,
-    /// A 32-bit number of a table: an offset, an extent.
+    /// A 32-bit unsigned integer of a table: an offset, an extent.
     U32,
 }
 
@@ -50,7 +50,7 @@ impl Element {
 pub struct Slice {
     /// The buffer.
     pub buffer: BufferId,
-    /// What one value is.
+    /// Type of a value.
     pub element: Element,
     /// Logical extents.
     pub shape: Shape,
@@ -60,7 +60,7 @@ pub struct Slice {
     pub offset: u32,
     /// NHWC: channels from pixel to pixel. NCHW: values from image to image.
     pub stride: u32,
-    /// Runs of channels, each padded to a multiple of four where the next begins; only NHWC has gaps.
+    /// Runs of channels, each padded to a multiple of four before the next begins; only NHWC has gaps.
     pub segments: Vec<u32>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) const fn image_len(shape: Shape) -> u32 {
 }
 
 impl Slice {
-    /// All of a buffer, pixel by pixel, with channels in these runs.
+    /// All of a buffer, pixel by pixel, its channels in these runs.
     pub(crate) fn nhwc(buffer: BufferId, element: Element, shape: Shape, segments: Vec<u32>) -> Self {
         let stride = physical(&segments);
         Self { buffer, element, shape, order: Order::Nhwc, offset: 0, stride, segments }
@@ -136,7 +136,7 @@ impl Slice {
         self.physical_c() / 4
     }
 
-    /// Channels that are not padding at the end. Between runs nothing is cut off: gaps hold zeros, which elementwise
+    /// Channels before the padding at the end. Gaps between runs are not cut off: they hold zeros, which elementwise
     /// kernels keep.
     pub(crate) fn lanes_to_keep(&self) -> u32 {
         if self.segments.len() == 1 { self.shape.c } else { self.physical_c() }
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_join_where_no_gap_lies_between() {
+    fn runs_without_a_gap_between_them_are_joined() {
         assert_eq!(joined([8, 4, 3, 5, 8]), [15, 5, 8]);
         assert_eq!(joined([9, 9, 9, 9]), [9, 9, 9, 9]);
         assert_eq!(physical(&[9, 9]), 24);

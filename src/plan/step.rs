@@ -4,7 +4,7 @@ use super::{Binding, BufferId, Constant, Cost, Piece, Shader, Slice, Step, Table
 use crate::ops::Padding;
 
 impl Step {
-    /// A dispatch of `shader` without bindings yet.
+    /// A dispatch of `shader`, with no bindings yet.
     pub(crate) fn new(node: &str, shader: &'static Shader, params: &impl bytemuck::Pod, workgroups: u64) -> Self {
         Self {
             node: node.into(),
@@ -72,9 +72,9 @@ impl Step {
         self
     }
 
-    /// Counts the loops of an invocation: outer extents first, each inner loop runs once per iteration around it.
+    /// Counts the loops of an invocation: outer extents first; an inner loop runs once per iteration around it.
     pub(crate) fn loops<const N: usize>(mut self, extents: [u32; N]) -> Self {
-        let around = |all: u64, &extent: &u32| u64::from(extent).saturating_mul(all.saturating_add(1));
+        let around = |inner: u64, &extent: &u32| u64::from(extent).saturating_mul(inner.saturating_add(1));
         self.iterations += extents.iter().rev().fold(0, around);
         self
     }
@@ -85,20 +85,20 @@ impl Step {
         self
     }
 
-    /// Binds a buffer whose slices are counted apart.
+    /// Binds a buffer whose slices are counted separately.
     pub(crate) fn binds(mut self, slot: u32, buffer: BufferId, written: bool) -> Self {
         self.bindings.push(Binding { slot, buffer, written });
         self
     }
 
-    /// Counts a slice that is read, in a buffer that is bound apart.
+    /// Counts a slice that is read, in a buffer that is bound separately.
     pub(crate) fn within(mut self, slice: &Slice) -> Self {
         self.cost.bytes += slice.bytes();
         self.operands.push(slice.clone());
         self
     }
 
-    /// Counts a slice that is written, in a buffer that is bound apart.
+    /// Counts a slice that is written, in a buffer that is bound separately.
     pub(crate) fn result(mut self, slice: &Slice) -> Self {
         self.cost.bytes += slice.bytes();
         self.results.push(slice.clone());

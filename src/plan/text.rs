@@ -49,7 +49,7 @@ impl Plan {
 }
 
 impl Slice {
-    /// Whether channels (or values of an image) meet, given that both lie in one buffer.
+    /// Whether channels (or values of an image) overlap, given that both lie in the same buffer.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let end = |slice: &Self| match slice.order {
             Order::Nhwc => slice.offset + slice.physical_c(),

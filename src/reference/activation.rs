@@ -1,9 +1,9 @@
-//! Activations, and how they carry an error on.
+//! Activations, and how they propagate errors.
 
 use super::{U, finite_bound};
 use crate::ops::Activation;
 
-/// The activated value, and its bound given that of `x`: Lipschitz factor times what arrives, plus own rounding.
+/// The activated value, and its bound given that of `x`: Lipschitz constant times what arrives, plus own rounding.
 pub(super) fn activate(activation: Activation, x: f64, bound: f64) -> (f64, f64) {
     let value = activation.at(x);
     let (lipschitz, own) = match activation {
@@ -19,7 +19,7 @@ pub(super) fn activate(activation: Activation, x: f64, bound: f64) -> (f64, f64)
 
 /// Error of `s = 1 / (1 + e)`, `e = exp(-x)`, in WGSL. `exp` has 3 + 2|x| ULP, each at most 2u: `s` changes by
 /// `s(1 - s)` times that, as ds = -s² de and e·s = 1 - s. The sum adds u·s, the division 2.5 ULP = 5u·s. Where `e` is
-/// over 2¹²⁶, WGSL promises nothing of the division, and `e` itself may overflow: `s` may be 0, off by 2⁻¹²⁶.
+/// over 2¹²⁶, WGSL promises nothing about the division, and `e` itself may overflow: `s` may be 0, off by 2⁻¹²⁶.
 fn sigmoid_error(x: f64) -> f64 {
     let s = Activation::Sigmoid.at(x);
     s * (1.0 - s) * (3.0 + 2.0 * x.abs()) * 2.0 * U + 6.0 * U * s + f64::from(f32::MIN_POSITIVE)
@@ -29,13 +29,13 @@ fn sigmoid_error(x: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// A slope below zero and steeper than one, too.
-    fn all() -> impl Iterator<Item = Activation> {
+    /// All of them, and a negative slope steeper than one.
+    fn activations() -> impl Iterator<Item = Activation> {
         Activation::ALL.into_iter().chain([Activation::LeakyRelu(-1.5)])
     }
 
     #[test]
-    fn values_are_those_of_pytorch() {
+    fn values_match_pytorch() {
         let value = |activation, x| activate(activation, x, 0.0).0;
         assert_eq!(value(Activation::Relu, -2.0), 0.0);
         assert_eq!(value(Activation::Relu, 2.0), 2.0);
@@ -54,8 +54,8 @@ mod tests {
     }
 
     #[test]
-    fn nan_stays_nan_and_what_is_not_finite_is_exact() {
-        for activation in all() {
+    fn nan_stays_nan_and_non_finite_values_are_exact() {
+        for activation in activations() {
             assert!(activate(activation, f64::NAN, 1.0).0.is_nan(), "{activation:?}");
             for x in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
                 assert_eq!(activate(activation, x, f64::INFINITY).1, 0.0, "{activation:?} of {x}");
@@ -64,8 +64,8 @@ mod tests {
     }
 
     #[test]
-    fn f32_arithmetic_stays_within_the_bound_and_the_operand_s_error_is_carried() {
-        for activation in all() {
+    fn f32_arithmetic_stays_within_the_bound_and_operand_errors_are_propagated() {
+        for activation in activations() {
             for i in -2000..2000 {
                 let x = i as f32 * 0.05 + 0.013;
                 let (want, bound) = activate(activation, f64::from(x), 0.0);

@@ -6,7 +6,7 @@ use super::{U, Values, finite_bound, inside};
 use crate::ops::AvgPool;
 use crate::tensor::Shape;
 
-/// The sum of `n` values has `√Σ bound² + n·u·Σ|x|`; a division has 2.5 ULP.
+/// A sum of `n` values has the bound `√Σ bound² + n·u·Σ|x|`; a division is within 2.5 ULP.
 pub(super) fn avg_pool(op: &AvgPool, x: &Values, out: Shape) -> Values {
     // The taps that lie within an extent that begins with the image, or with the padding before it.
     let taps = |axis: usize, position: usize, before: u32, extent: u32| -> Range<usize> {
@@ -56,13 +56,13 @@ mod tests {
     }
 
     #[test]
-    fn padding_counts_or_does_not() {
+    fn padding_counts_only_if_included() {
         let padded = AvgPool { padding: Padding { left: 1, right: 1, ..Padding::default() }, ..ROW };
         assert_eq!(row(&[2.0, 4.0, 8.0], padded), [1.0, 3.0, 6.0, 4.0]);
         assert_eq!(row(&[2.0, 4.0, 8.0], AvgPool { count_include_pad: false, ..padded }), [2.0, 3.0, 6.0, 8.0]);
     }
 
-    /// The last window leaves the padding, too: what is beyond never counts.
+    /// The last window also extends beyond the padding: taps there never count.
     #[test]
     fn nothing_beyond_the_padding_counts_in_ceil_mode() {
         let pool = AvgPool { kernel: [1, 3], stride: [1, 2], ceil_mode: true, ..ROW };
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn independent_errors_of_the_operand_are_carried() {
+    fn independent_errors_of_the_operand_are_propagated() {
         let x = Values { shape: Shape::new(1, 1, 1, 2), values: vec![0.0; 2], bound: vec![3.0, 4.0] };
         assert_eq!(avg_pool(&ROW, &x, Shape::new(1, 1, 1, 1)).bound, [2.5]);
     }

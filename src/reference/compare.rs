@@ -1,4 +1,4 @@
-//! Is a result the reference's, within its bound?
+//! Does a result match the reference within its bound?
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use super::{Values, extents};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// The most that the errors' squares may amount to, over the values' squares.
+/// Largest normalised mean squared error that passes.
 const MAX_NMSE: f64 = 1e-10;
 
-/// How far a result is from the truth. Two NaN are equal, so are two zeros of either sign, equal infinities, and two
+/// How far a result is from the truth. Two NaNs are equal, as are two zeros of either sign, equal infinities, and two
 /// numbers that WGSL may flush to zero.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// The largest error over its bound: 1 is the most allowed. Infinite where the bound is 0 and there is an error,
-    /// and where only one of the two is finite.
+    /// The largest error over its bound: 1 is the most allowed. Infinite if the bound is 0 and there is an error,
+    /// or if only one of the two is finite.
     pub err_over_bound: f64,
-    /// The largest error; infinite where only one of the two is finite.
+    /// The largest error; infinite if only one of the two is finite.
     pub max_abs: f64,
     /// `Σ (got - want)² / Σ want²` over elements that are finite in both.
     pub nmse: f64,
-    /// Where error over bound is largest, `[n, c, y, x]`; none where all is equal.
+    /// Where error over bound is largest, `[n, c, y, x]`; `None` if all are equal.
     pub worst: Option<[u32; 4]>,
     /// What was computed there.
     pub worst_got: f32,
-    /// What is true there.
+    /// The true value there.
     pub worst_want: f64,
     /// Elements whose error is over the bound.
     pub mismatches: usize,
@@ -54,7 +54,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares element by element. Errors: shapes that differ; values or bounds that are not one an element.
+/// Compares element by element. Errors: different shapes; not one value and one bound per element.
 pub fn compare(got: &Tensor, want: &Values) -> Result<Difference> {
     if got.shape() != want.shape {
         return Err(Error::mismatch("compare", format!("got {}, want {}", got.shape(), want.shape)));
@@ -108,7 +108,7 @@ fn error(got: f32, want: f64) -> f64 {
     }
 }
 
-/// 0 of anything is 0; a bound that is 0, or no number, allows nothing else.
+/// An error of 0 is 0 times any bound; a bound that is 0 or NaN allows no other.
 fn over(error: f64, bound: f64) -> f64 {
     match error / bound {
         _ if error == 0.0 => 0.0,
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_swapped_buffer_fails() {
-        // The two images change places.
+        // The two images swap places.
         let swapped = changed(|data| data.rotate_left(60));
         assert!(!swapped.passes() && swapped.mismatches == 120 && swapped.nmse > 1e-3, "{swapped}");
         let other = compare(&tensor(SHAPE, &[0.0; 120]), &truth()).unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn another_shape_is_an_error() {
+    fn a_different_shape_is_an_error() {
         let got = tensor([2, 3, 5, 4], &[0.0; 120]);
         assert!(matches!(compare(&got, &truth()), Err(Error::ShapeMismatch { .. })));
         let unbounded = Values { bound: vec![], ..truth() };
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_of_zero_demands_equality_and_what_is_not_finite_its_like() {
+    fn a_bound_of_zero_demands_equality_and_non_finite_values_must_match() {
         let passes = |got: f32, want: f64, bound: f64| {
             let want = Values { shape: Shape::new(1, 1, 1, 1), values: vec![want], bound: vec![bound] };
             compare(&tensor([1, 1, 1, 1], &[got]), &want).unwrap().err_over_bound <= 1.0
@@ -205,6 +205,6 @@ mod tests {
         assert!(!passes(1.0 + f32::EPSILON, 1.0, 0.0));
         let unequal = [(1.0, nan), (f32::NAN, 1.0), (f32::INFINITY, -inf), (f32::MAX, inf), (f32::INFINITY, nan)];
         assert!(unequal.iter().all(|&(got, want)| !passes(got, want, 1.0)));
-        assert!(!passes(2.0, 1.0, nan), "a bound that is no number allows nothing");
+        assert!(!passes(2.0, 1.0, nan), "a bound of NaN allows nothing");
     }
 }

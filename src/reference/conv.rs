@@ -7,17 +7,17 @@ use crate::tensor::Shape;
 
 /// Output channels that a thread computes together: the rows it reads are in its cache for all but the first.
 const CHANNELS: usize = 16;
-/// Output columns computed together: so those rows fit.
+/// Output columns computed together: few enough for those rows to fit.
 const COLUMNS: usize = 64;
 
 /// The bound is that of the sum times `|scale|`, plus the residual's, plus the rounding of their sum.
 pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape) -> Values {
-    // Σ w·x, Σ |w|·|x| and Σ w²·bound² are the same convolution of other numbers.
-    let sum = |of: fn(f64) -> f64, operand: &[f64]| {
-        let weight: Vec<f64> = op.weight.data().iter().map(|&w| of(f64::from(w))).collect();
+    // Σ w·x, Σ |w|·|x| and Σ w²·bound² are the same convolution of different numbers.
+    let sum = |map: fn(f64) -> f64, operand: &[f64]| {
+        let weight: Vec<f64> = op.weight.data().iter().map(|&w| map(f64::from(w))).collect();
         convolve(op, &weight, operand, x.shape, out)
     };
-    let mapped = |of: fn(f64) -> f64, x: &[f64]| x.iter().copied().map(of).collect::<Vec<_>>();
+    let mapped = |map: fn(f64) -> f64, x: &[f64]| x.iter().copied().map(map).collect::<Vec<_>>();
     let mut values = sum(|w| w, &x.values);
     let mut bound = Vec::new();
     let mut carried = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
     let terms = op.weight.data().len() as f64 / f64::from(out.c);
     let scale = f64::from(op.scale);
     let plane = out.h as usize * out.w as usize;
-    // A residual of one pixel an image stands for all of them.
+    // A residual of one pixel per image is added to all pixels of its image.
     let repeated = residual.map_or(1, |residual| if residual.shape == out { 1 } else { plane });
     for (i, value) in values.iter_mut().enumerate() {
         let channel = i / plane % out.c as usize;
@@ -75,7 +75,7 @@ fn convolve(op: &Conv, weight: &[f64], x: &[f64], shape: Shape, out: Shape) -> V
     y
 }
 
-/// Adds all taps of the outputs from `[n, oc, oy, left]` on to the right.
+/// Adds all taps of the outputs from `[n, oc, oy, left]` rightwards.
 fn add_taps(op: &Conv, weight: &[f64], x: &[f64], shape: Shape, [n, oc, oy, left]: [usize; 4], row: &mut [f64]) {
     let [_, in_c, in_h, in_w] = extents(shape);
     let [out_c, group_in, kernel_h, kernel_w] = extents(op.weight.shape());
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_do_not_see_each_other() {
+    fn groups_are_independent() {
         let x = tensor([2, 4, 1, 1], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
         // Outputs 0 and 1 read channels 0 and 1; outputs 2 and 3 read 2 and 3.
         let weight = tensor([4, 2, 1, 1], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 10.0, 1.0]);
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(values(&x, grouped).1, [1.0, 2.0, 7.0, 34.0, 5.0, 6.0, 15.0, 78.0]);
         let depthwise = Conv { groups: 4, ..Conv::new(counting([4, 1, 1, 1])) };
         assert_eq!(values(&x, depthwise).1, [1.0, 4.0, 9.0, 16.0, 5.0, 12.0, 21.0, 32.0]);
-        // Two outputs a channel.
+        // Two outputs per channel.
         let multiplied = Conv { groups: 4, ..Conv::new(counting([8, 1, 1, 1])) };
         assert_eq!(values(&x, multiplied).1[..8], [1.0, 2.0, 6.0, 8.0, 15.0, 18.0, 28.0, 32.0]);
     }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_residual_of_one_pixel_is_added_to_all_of_its_image() {
+    fn a_residual_of_one_pixel_is_added_to_its_whole_image() {
         let x = counting([2, 1, 1, 3]);
         let weight = tensor([2, 1, 1, 1], &[1.0, -1.0]);
         let y = apply(&x, |graph, x| {
@@ -195,7 +195,7 @@ mod tests {
         });
         let want = [62.0, 64.0, 66.0, 598.0, 596.0, 594.0, 158.0, 160.0, 162.0, 1492.0, 1490.0, 1488.0];
         assert_eq!(y.values, want);
-        // The last pixel's: the residual's own, √3 for its three products, and what adding it rounds.
+        // The last pixel's: the residual's own, √3 for its three products, and the rounding of adding it.
         let residual = (8.0 * 3f64.sqrt() + 3.0) * U * 1500.0;
         let bound = 2.0 * (8.0 + 2.0) * U * 6.0 + residual + U * 1488.0;
         assert!((y.bound[11] / bound - 1.0).abs() < 1e-12, "{}, want {bound}", y.bound[11]);
@@ -219,7 +219,7 @@ mod tests {
         tensor(shape, &(0..len).map(|_| next()).collect::<Vec<_>>())
     }
 
-    /// The sums in `f32`, tap after tap; `drop` leaves one tap of one output out.
+    /// The sums in `f32`, tap after tap; `drop` leaves out one tap of one output.
     fn in_f32(x: &Tensor, weight: &Tensor, bias: f32, drop: bool) -> Tensor {
         let [_, in_c, h, w] = extents(x.shape());
         let mut y = Vec::new();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_grow_with_what_arrives_and_how_it_is_weighted() {
+    fn bounds_grow_with_operand_errors_and_weights() {
         let x = tensor([1, 2, 1, 1], &[3.0, 4.0]);
         let one = || Conv::new(tensor([2, 2, 1, 1], &[1.0, 0.0, 0.0, 1.0]));
         let bounds = |second: Conv| {

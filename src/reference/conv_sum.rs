@@ -48,7 +48,7 @@ mod tests {
         let terms = vec![conv(2.0, 1.0, 1.0), conv(-1.0, 0.0, 3.0)];
         let sum = graph.conv_sum("y", &[x, x], ConvSum { terms, activation: Activation::Relu }).unwrap();
         graph.output("y", sum).unwrap();
-        // 2x + 1 - 3x of 1, 2, 3, and what is below zero is zero.
+        // 2x + 1 - 3x for 1, 2, 3; negative sums become zero.
         let y = crate::reference::run(&graph, &[counting([1, 1, 1, 3])]).unwrap();
         assert_eq!(y[0].data(), [0.0, 0.0, 0.0]);
         let terms = vec![conv(2.0, 1.0, 1.0), conv(1.0, 0.0, 3.0)];

@@ -4,7 +4,7 @@ use super::{NOTHING, U, Values, extents, finite_bound, larger};
 use crate::ops::{GlobalPool, GlobalPoolKind};
 use crate::tensor::Shape;
 
-/// The mean of `n` has `√Σ bound² / n + (n + 2)·u·Σ|x| / n`.
+/// A mean of `n` values has the bound `√Σ bound² / n + (n + 2)·u·Σ|x| / n`.
 pub(super) fn global_pool(op: &GlobalPool, x: &Values, out: Shape) -> Values {
     let [_, _, h, w] = extents(x.shape);
     let count = (h * w) as f64;
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_carries_independent_errors() {
+    fn the_mean_propagates_independent_errors() {
         let x = Values { shape: Shape::new(1, 1, 2, 1), values: vec![0.0; 2], bound: vec![3.0, 4.0] };
         let mean = global_pool(&GlobalPool { kind: GlobalPoolKind::Average }, &x, Shape::new(1, 1, 1, 1));
         assert_eq!(mean.bound, [2.5]);

@@ -42,7 +42,7 @@ mod tests {
     use crate::ops::Activation;
 
     #[test]
-    fn features_count_in_nchw_order() {
+    fn features_are_in_nchw_order() {
         let x = counting([2, 2, 1, 2]);
         let op = Linear {
             weight: tensor([2, 4, 1, 1], &[1.0, 10.0, 100.0, 1000.0, 0.0, 0.0, 0.0, -1.0]).into(),

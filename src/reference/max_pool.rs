@@ -56,7 +56,7 @@ mod tests {
         // Padding 1: windows start at -1, 1, 3 and, in ceil mode, 5.
         assert_eq!(row(&x, 3, 2, 1, 1, false), [5.0, 4.0, 3.0]);
         assert_eq!(row(&x, 3, 2, 1, 1, true), [5.0, 4.0, 3.0, 0.0]);
-        // A window that would start at 3, behind the image, is dropped.
+        // A window that would start at 3, past the image, is dropped.
         assert_eq!(row(&x[..3], 2, 2, 1, 1, true), [5.0, 4.0]);
         // The stride is wider than the window.
         assert_eq!(row(&x, 1, 3, 0, 1, false), [5.0, 2.0]);

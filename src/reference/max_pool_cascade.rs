@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_pools_of_5_are_one_each_of_5_9_and_13() {
+    fn three_chained_pools_of_5_equal_pools_of_5_9_and_13() {
         let (nan, inf) = (f32::NAN, f32::INFINITY);
         let specials = [nan, inf, -inf, -0.0, 0.0, f32::MIN_POSITIVE, -1.0, f32::MAX];
         // Every special value somewhere in a 17 x 19 map of small numbers, or (second channel) of -inf.

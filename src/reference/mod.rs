@@ -49,7 +49,7 @@ pub struct Values {
     pub shape: Shape,
     /// NCHW, not rounded.
     pub values: Vec<f64>,
-    /// Allowed error of each value, 0 where the value is not finite; empty where only values were asked for.
+    /// Allowed error of each value, 0 where the value is not finite; empty if only values were asked for.
     pub bound: Vec<f64>,
 }
 
@@ -100,18 +100,18 @@ impl Values {
 }
 
 /// The graph's outputs in declared order, rounded to `f32`. Inputs come in the order of the graph's input nodes.
-/// Errors: a graph that [`Graph::check`] refuses; inputs of another number or shape.
+/// Errors: a graph that [`Graph::check`] refuses; inputs of a wrong number or shape.
 pub fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
     outputs(graph, inputs, false)?.iter().map(Values::rounded).collect()
 }
 
-/// The graph's outputs in declared order, with error bounds. Errors as [`run`].
+/// The graph's outputs in declared order, with error bounds. Errors: those of [`run`].
 pub fn run_with_bounds(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Values>> {
     outputs(graph, inputs, true)
 }
 
 /// Every node's result in the graph's order, with error bounds: to find where a computation diverges. Holds all
-/// intermediates at once. Errors as [`run`].
+/// intermediates at once. Errors: those of [`run`].
 pub fn run_nodes(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Values>> {
     let results = evaluate(graph, inputs, true, |_| false)?;
     Ok(results.into_iter().flatten().collect())
@@ -205,7 +205,7 @@ fn inside(offset: i64, step: u32, extent: u32) -> Range<usize> {
     first_at_or_above(0)..first_at_or_above(i64::from(extent))
 }
 
-/// The maximum of no value, and its bound.
+/// The maximum of no values, and its bound.
 const NOTHING: (f64, f64) = (f64::NEG_INFINITY, 0.0);
 
 /// The larger value; `NaN` wins, whichever comes first. Two maxima differ by no more than some element of theirs, so
@@ -220,8 +220,8 @@ fn finite_bound(value: f64, bound: f64) -> f64 {
     if value.is_finite() { bound } else { 0.0 }
 }
 
-/// Bound of `y`, a sum of `terms` products and a bias: `magnitude` is the sum of their absolute values, `carried` that of
-/// the squares of the errors that arrive with the operands.
+/// Bound of `y`, a sum of `terms` products and a bias: `magnitude` is the sum of their absolute values, `carried` that
+/// of the squares of the errors that arrive with the operands.
 fn sum_bound(terms: f64, y: f64, magnitude: f64, carried: f64) -> f64 {
     carried.sqrt() + 8.0 * terms.sqrt() * U * magnitude + 2.0 * U * y.abs()
 }
@@ -239,7 +239,7 @@ fn parallel(out: &mut [f64], piece: usize, work: impl Fn(usize, &mut [f64]) + Sy
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            // Where no thread can be had, the others do its share.
+            // If a thread cannot be spawned, the others do its share.
             let _ = thread::Builder::new().spawn_scoped(scope, worker);
         }
         worker();
@@ -272,12 +272,12 @@ mod tests {
         let with_bounds = run_with_bounds(&graph, std::slice::from_ref(x)).unwrap().remove(0);
         let [rounded] = run(&graph, std::slice::from_ref(x)).unwrap().try_into().unwrap();
         let bits = |tensor: &Tensor| tensor.data().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&rounded), bits(&with_bounds.rounded().unwrap()), "values depend on whether bounds are asked");
+        assert_eq!(bits(&rounded), bits(&with_bounds.rounded().unwrap()), "values depend on whether there are bounds");
         with_bounds
     }
 
     #[test]
-    fn positions_inside_an_image_are_those_of_the_definition() {
+    fn positions_inside_an_image_match_the_definition() {
         for (offset, step, extent) in [(0, 1, 5), (-3, 2, 4), (-4, 2, 4), (7, 3, 5), (2, 3, 9), (-20, 7, 3), (-1, 5, 1)]
         {
             let defined: Vec<i64> = (0..40).filter(|i| (0..extent).contains(&(offset + i * i64::from(step)))).collect();
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn every_piece_is_worked_on_once() {
+    fn every_piece_is_processed_once() {
         let mut out = vec![0.0; 101];
         parallel(&mut out, 7, |index, piece| piece.iter_mut().for_each(|value| *value += index as f64 + 1.0));
         assert!(out.iter().enumerate().all(|(i, &value)| value == (i / 7) as f64 + 1.0));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_are_checked_by_number_and_shape_and_named() {
+    fn inputs_of_a_wrong_number_or_shape_are_named() {
         let mut graph = Graph::new();
         let a = graph.input("left", Shape::new(1, 1, 1, 2)).unwrap();
         let b = graph.input("right", Shape::new(1, 1, 1, 2)).unwrap();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_none_gives_an_empty_result() {
+    fn an_empty_batch_gives_an_empty_result() {
         let x = tensor([0, 4, 3, 3], &[]);
         let empty = apply(&x, |graph, x| {
             let conv = graph.conv("conv", x, Conv::new(counting([2, 4, 3, 3])))?;

@@ -20,7 +20,7 @@ pub(super) fn pyramid_pool(op: &PyramidPool, x: &Values, out: Shape) -> Values {
     })
 }
 
-/// What stands at `index` of the vector: the channel, its level's bins a side, the bin's row and column.
+/// What lies at `index` of the vector: the channel, its level's bins per side, the bin's row and column.
 fn bin(levels: &[u32], channels: usize, mut index: usize) -> (usize, usize, usize, usize) {
     for &bins in levels {
         let bins = bins as usize;
@@ -29,7 +29,7 @@ fn bin(levels: &[u32], channels: usize, mut index: usize) -> (usize, usize, usiz
         }
         index -= channels * bins * bins;
     }
-    (0, 1, 0, 0) // behind the vector's end; the shape rule leaves no such index
+    (0, 1, 0, 0) // past the vector's end; the shape rule allows no such index
 }
 
 /// The part of an axis that a bin covers.

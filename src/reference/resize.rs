@@ -4,7 +4,7 @@ use super::{U, Values, finite_bound};
 use crate::ops::{Resize, ResizeMode};
 use crate::tensor::Shape;
 
-/// Nearest copies. Bilinear weighs what arrives, twice: a weight is a quotient, which WGSL has within 2.5 ULP = 5u, then
+/// Nearest copies. Bilinear weights what arrives, twice: a weight is a quotient, within 2.5 ULP = 5u in WGSL, then
 /// product and sum are rounded: `14u·Σ|w·x|`.
 pub(super) fn resize(op: &Resize, x: &Values, out: Shape) -> Values {
     Values::from_fn(out, x.bounded(), |[n, c, oy, ox]| match op.mode {
@@ -48,8 +48,8 @@ mod tests {
     }
 
     #[test]
-    fn bilinear_is_that_of_pytorch() {
-        // The example of torch.nn.Upsample's documentation: scale_factor=2, mode='bilinear', of [[1, 2], [3, 4]].
+    fn bilinear_matches_pytorch() {
+        // The example in torch.nn.Upsample's documentation: scale_factor=2, mode='bilinear', of [[1, 2], [3, 4]].
         let want =
             [[1.00, 1.25, 1.75, 2.00], [1.50, 1.75, 2.25, 2.50], [2.50, 2.75, 3.25, 3.50], [3.00, 3.25, 3.75, 4.00]];
         assert_eq!(values(&counting([1, 1, 2, 2]), 4, 4, ResizeMode::Bilinear), want.concat());
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_weighed() {
+    fn bounds_are_weighted() {
         let x = Values { shape: Shape::new(1, 1, 1, 2), values: vec![0.0, 4.0], bound: vec![1.0, 3.0] };
         let op = |mode| Resize { out_h: 1, out_w: 4, mode };
         let bilinear = resize(&op(ResizeMode::Bilinear), &x, Shape::new(1, 1, 1, 4));

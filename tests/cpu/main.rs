@@ -1,4 +1,4 @@
-//! Tests that need no GPU, a file for each subject.
+//! Tests that need no GPU, one file per subject.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 #[path = "../graphs.rs"]

@@ -38,7 +38,7 @@ fn integers_are_exact_and_specials_are_kept() {
 }
 
 #[test]
-fn the_same_tensor_may_be_added_to_itself() {
+fn a_tensor_may_be_added_to_itself() {
     for shape in SHAPES {
         let add = Add { scale: 3.0, activation: Activation::None };
         let graph = graph(shape, |graph, x| graph.add("add", x, x, add).unwrap());
@@ -46,9 +46,9 @@ fn the_same_tensor_may_be_added_to_itself() {
     }
 }
 
-/// The summands, and then their sum too, are slices of one concatenation with gaps.
+/// The summands, and then also their sum, are slices of one concatenation with gaps.
 #[test]
-fn operands_lie_in_a_concatenation() {
+fn operands_may_lie_in_a_concatenation() {
     for activation in [Activation::None, Activation::Sigmoid] {
         for sum_too in [false, true] {
             let shape = Shape::new(2, 9, 4, 3);

@@ -47,7 +47,7 @@ fn batch_normalisation() {
     }
 }
 
-/// The sigmoid of a padding lane's zero is no zero: a convolution behind it would see it if it were kept.
+/// The sigmoid of a padding lane's zero is not zero: a later convolution would see it if it were kept.
 #[test]
 fn padding_lanes_stay_zero() {
     for channels in [1, 3, 5, 9] {

@@ -1,4 +1,4 @@
-//! Average pooling: windows at every edge, padding that counts and that does not.
+//! Average pooling: windows at every edge, padding that counts and padding that does not.
 
 use spp_wgpu::Shape;
 use spp_wgpu::ops::{AvgPool, Padding};
@@ -49,7 +49,7 @@ fn integers_are_exact() {
     }
 }
 
-/// The mean of nothing is NaN; in the padding of channels it must not stay: a convolution behind it would spread it.
+/// The mean of nothing is NaN; it must not stay in padding channels, where a later convolution would spread it.
 #[test]
 fn windows_without_taps_leave_padding_lanes_zero() {
     let pool = AvgPool { dilation: [3, 3], padding: Padding::symmetric(1, 1), ..AvgPool::new([2, 2]) };

@@ -18,7 +18,7 @@ pub(crate) static GPU: LazyLock<Gpu> = LazyLock::new(|| {
     gpu
 });
 
-/// The same device, planned for as if it were a card.
+/// The same device, planned for as if it were a discrete card.
 pub(crate) static CARD: LazyLock<Gpu> = LazyLock::new(|| {
     let info = AdapterInfo { device_type: DeviceType::DiscreteGpu, ..GPU.info().clone() };
     Gpu::from_device_with_options(info, GPU.device().clone(), GPU.queue().clone(), &gpu_options()).unwrap()
@@ -30,7 +30,7 @@ fn gpu_options() -> GpuOptions {
     options
 }
 
-/// One pixel, one channel, channels around a multiple of four, height other than width, several images.
+/// One pixel, one channel, channels around a multiple of four, height unlike width, several images.
 pub(crate) const SHAPES: [Shape; 6] = [
     Shape::new(1, 1, 1, 1),
     Shape::new(2, 3, 4, 7),
@@ -40,7 +40,7 @@ pub(crate) const SHAPES: [Shape; 6] = [
     Shape::new(2, 9, 7, 5),
 ];
 
-/// The ways to plan that must agree.
+/// Ways to plan, which must agree.
 pub(crate) fn options() -> Vec<(&'static str, PlanOptions)> {
     let with = |change: fn(&mut PlanOptions)| {
         let mut options = PlanOptions::default();
@@ -65,7 +65,7 @@ pub(crate) fn run(graph: &Graph, inputs: &[Tensor], options: &PlanOptions) -> Ve
     run_on(&GPU, graph, inputs, options)
 }
 
-/// As [`run`], on a device of choice.
+/// As [`run`], on the given device.
 pub(crate) fn run_on(gpu: &Gpu, graph: &Graph, inputs: &[Tensor], options: &PlanOptions) -> Vec<Tensor> {
     poisoned(Program::with_options(gpu, graph, options).unwrap(), inputs)
 }
@@ -80,7 +80,7 @@ fn poisoned(program: Program, inputs: &[Tensor]) -> Vec<Tensor> {
     program.run(inputs).unwrap()
 }
 
-/// The outputs that are beyond the bound, a sentence each.
+/// The outputs beyond the bound, one sentence each.
 pub(crate) fn wrong(graph: &Graph, got: &[Tensor], want: &[Values]) -> Vec<String> {
     assert_eq!(got.len(), want.len());
     let compared = graph.outputs().iter().zip(got.iter().zip(want));
@@ -97,7 +97,7 @@ pub(crate) fn check(case: &str, graph: &Graph, inputs: &[Tensor]) {
     }
 }
 
-/// The GPU's bits are the reference's, but for the sign of zero and the payload of NaN.
+/// The GPU's bits are the reference's, except for the sign of zero and the payload of NaN.
 pub(crate) fn check_bits(case: &str, graph: &Graph, inputs: &[Tensor]) {
     let want = reference::run(graph, inputs).unwrap();
     for (plan, options) in options() {
@@ -107,7 +107,7 @@ pub(crate) fn check_bits(case: &str, graph: &Graph, inputs: &[Tensor]) {
     }
 }
 
-/// Equal bits, where any NaN is NaN and either zero is zero.
+/// Equal bits, except that all NaNs are equal, and so are both zeros.
 pub(crate) fn assert_same_bits(case: &str, got: &Tensor, want: &Tensor) {
     assert_eq!(got.shape(), want.shape(), "{case}");
     let same = |a: f32, b: f32| a == b || (a.is_nan() && b.is_nan());
@@ -116,7 +116,7 @@ pub(crate) fn assert_same_bits(case: &str, got: &Tensor, want: &Tensor) {
     assert!(shown.is_empty(), "{case}: (index, (got, want)) {shown:?}");
 }
 
-/// `tensor` with NaN, infinities and a negative zero sown in.
+/// `tensor` with NaN, infinities and negative zeros scattered in.
 pub(crate) fn with_specials(mut tensor: Tensor) -> Tensor {
     let specials = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, -f32::NAN, f32::MAX, f32::MIN];
     let len = tensor.data().len();

@@ -1,5 +1,5 @@
-//! Tests on a GPU, a file for each shader, operation and subject: `WGPU_ADAPTER_NAME` chooses the adapter. No adapter is
-//! a failure; `SPP_IGNORE_GPU_TESTS=1 scripts/test` leaves this binary out, and says so.
+//! Tests on a GPU, one file per shader, operation and subject. `WGPU_ADAPTER_NAME` chooses the adapter; a missing one
+//! is a failure. `SPP_IGNORE_GPU_TESTS=1 scripts/test` leaves this binary out and says so.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "../graphs.rs"]

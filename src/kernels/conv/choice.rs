@@ -1,5 +1,5 @@
-//! Which kernel makes a dispatch's convolutions, and with which sizes: what was tuned for the adapter, else a table by
-//! device class.
+//! Which kernel computes a dispatch's convolutions, with which sizes: as tuned for the adapter, else by a table of
+//! device classes.
 
 use super::jobs::{Job, Term};
 use super::{shift_add, subgroup, tile};
@@ -10,7 +10,7 @@ pub(super) fn choose(builder: &Builder, jobs: &[Job]) -> Choice {
     let (profile, kernel) = (builder.profile, builder.options.conv_kernel);
     let (by_table, why) = by_table(profile, kernel, jobs);
     let in_parts = all_in_parts(profile, kernel, jobs);
-    let mut candidates = all(profile, kernel);
+    let mut candidates = allowed(profile, kernel);
     if kernel == ConvKernel::Auto && shift_add::supports(profile, jobs) {
         candidates.push(ConvVariant::ShiftAdd);
     }
@@ -28,14 +28,14 @@ pub(super) fn choose(builder: &Builder, jobs: &[Job]) -> Choice {
     }
 }
 
-/// What the table says of jobs that are one step of a variant.
+/// What the table says for jobs that are one step of a variant.
 pub(super) fn untuned(builder: &Builder, jobs: &[Job]) -> ConvVariant {
     by_table(builder.profile, builder.options.conv_kernel, jobs).0
 }
 
-/// Every variant that the device and the options allow, beside what the table says: ten at most.
-fn all(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<ConvVariant> {
-    // One of the tiles will do for software adapters, to which workgroup memory is no faster and barriers are dear.
+/// Every variant that the device and the options allow, besides what the table says: ten at most.
+fn allowed(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<ConvVariant> {
+    // One tile will do for software adapters, where workgroup memory is no faster and barriers are expensive.
     let software = profile.class == DeviceClass::Software;
     let tiles = Tile::ALL.into_iter().filter(|tile| tile::fits(*tile, profile) && (!software || *tile == Tile::MEDIUM));
     let has_lanes = subgroup::lanes(profile).is_some();
@@ -49,7 +49,7 @@ fn all(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<ConvVariant> {
     variants
 }
 
-/// The tiles by which a sum can be split among workgroups: one that has it whole, and one that splits it itself.
+/// The tiles that can split a sum among workgroups: one that keeps it whole, and one that also splits it itself.
 fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Vec<Tile> {
     if profile.class == DeviceClass::Software || !matches!(kernel, ConvKernel::Auto | ConvKernel::Tiled) {
         return Vec::new();
@@ -59,8 +59,8 @@ fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Ve
     tiles.filter_map(|tile| in_parts(profile, tile, jobs)).collect()
 }
 
-/// `tile` by as many parts as make enough workgroups: eight at most, since all are read again, and of four steps at
-/// least. `None` where one will do, or what reads the result cannot add up parts.
+/// `tile` in as many parts as make enough workgroups: at most eight, since all are read again, each of at least four
+/// steps. `None` if one will do, or the result's reader cannot add up parts.
 fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Tile> {
     const MOST: u64 = 8;
     const SHORTEST: u64 = 4;
@@ -68,13 +68,13 @@ fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Tile> {
     let room = profile.max_slice() / y.physical_bytes();
     let wanted = enough(profile).div_ceil(tile::workgroups(tile, y)).min(MOST).min(room) as u32;
     let steps = |parts: u32| -> u64 {
-        let of = |term: &Term| term.conv.taps_len() * u64::from(term.x.physical_c().div_ceil(tile.k) / parts);
-        terms.iter().map(of).sum()
+        let count = |term: &Term| term.conv.taps_len() * u64::from(term.x.physical_c().div_ceil(tile.k) / parts);
+        terms.iter().map(count).sum()
     };
     (2..=wanted).rev().find(|&parts| steps(parts) >= SHORTEST).map(|parts| tile.in_parts(parts))
 }
 
-/// Two workgroups for each core of a large card, and of a small one.
+/// Two workgroups per core of a large card, or of a small GPU.
 fn enough(profile: &DeviceProfile) -> u64 {
     match profile.class {
         DeviceClass::Discrete => 256,
@@ -86,7 +86,7 @@ fn narrow(jobs: &[Job]) -> bool {
     jobs.iter().all(|job| job.y.shape.c <= Tile::NARROW.n)
 }
 
-/// What is taken untuned, and why.
+/// What is chosen without tuning, and why.
 fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (ConvVariant, String) {
     let auto = kernel == ConvKernel::Auto;
     let software = profile.class == DeviceClass::Software;
@@ -101,17 +101,17 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (ConvV
             return (ConvVariant::Direct, "no subgroups of four or eight lanes".into());
         };
         let rows = subgroup::rows(jobs, lanes);
-        return (ConvVariant::Subgroup { rows }, format!("{} pixels a tile suit the maps", rows * lanes));
+        return (ConvVariant::Subgroup { rows }, format!("{} pixels per tile suit the maps", rows * lanes));
     }
     let Some((tile, why)) = tile_by_table(profile, jobs) else {
         return (ConvVariant::Direct, "no tile fits the device".into());
     };
-    // As many times more workgroups as there are taps, where a classifier has too few.
+    // A classifier has too few workgroups; this makes as many times more as there are taps.
     if auto && tile == Tile::NARROW_SPLIT && shift_add::is_worthwhile(profile, jobs) {
         return (ConvVariant::ShiftAdd, why);
     }
-    // A guess: no GPU has measured it. A card has the cores that a small map leaves idle; to others the parts are more to
-    // write and to read.
+    // A guess, not measured on any GPU. A card has cores that a small map leaves idle; elsewhere, parts only add reads
+    // and writes.
     let small = profile.class == DeviceClass::Discrete && [Tile::NARROW_SPLIT, Tile::SPLIT_4].contains(&tile);
     match in_parts(profile, tile, jobs).filter(|_| small) {
         Some(parts) => (ConvVariant::Tiled(parts), few(tile, jobs)),
@@ -119,7 +119,7 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (ConvV
     }
 }
 
-/// The largest tile of which there are enough to fill a device of the class; else the one that splits the sum.
+/// The largest tile that makes enough workgroups to fill a device of the class; else the one that splits the sum.
 fn tile_by_table(profile: &DeviceProfile, jobs: &[Job]) -> Option<(Tile, String)> {
     let enough = enough(profile);
     let (whole, split) = if narrow(jobs) {
@@ -147,7 +147,7 @@ fn workgroups(tile: Tile, jobs: &[Job]) -> u64 {
     jobs.iter().map(|job| tile::workgroups(tile, &job.y)).sum()
 }
 
-/// A convolution's work: kernel and channels of each term, pixels and channels that come out.
+/// A convolution's work: kernel and channels of each term, pixels and channels of the output.
 fn class(job: &Job) -> String {
     let terms: Vec<String> = job.terms.iter().map(class_of_term).collect();
     format!("{} to {}x{}", terms.join(" and "), job.y.pixels(), job.y.shape.c)

@@ -1,5 +1,5 @@
 //! Convolution without workgroup memory or barriers: the form that software adapters run fastest, and the one for
-//! groups of whole vec4s. Attributes and truth are [`crate::ops::Conv`]'s; shader: `conv_direct`.
+//! groups of whole vec4s. Attributes and reference: [`crate::ops::Conv`]; shader: `conv_direct`.
 
 use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
@@ -15,10 +15,10 @@ pub(crate) static SHADER: Shader = Shader {
     tables: jobs::TABLES,
 };
 
-/// Pixels of an invocation, as the shader is written.
+/// Pixels per invocation, fixed in the shader.
 const PIXELS: u32 = 8;
 
-/// Invocations of a workgroup, side by side along output channels: one SIMD register of a software adapter.
+/// Invocations per workgroup, side by side along output channels: one SIMD register of a software adapter.
 const LANES: u32 = 8;
 
 pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {

@@ -1,5 +1,5 @@
-//! Convolution whose groups may cut through a vec4, depthwise first of all. Attributes and truth are
-//! [`crate::ops::Conv`]'s; shader: `conv_grouped`.
+//! Convolution whose groups may cut through a vec4, above all depthwise. Attributes and reference:
+//! [`crate::ops::Conv`]; shader: `conv_grouped`.
 
 use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
@@ -16,7 +16,7 @@ pub(crate) static SHADER: Shader = Shader {
     tables: jobs::TABLES,
 };
 
-/// Input and output channels of a group, where there is more than one.
+/// Input and output channels of a group, if there is more than one.
 fn group_c(job: &Job) -> Option<[u32; 2]> {
     let term = job.terms.first().filter(|term| term.conv.groups > 1)?;
     Some([term.x.shape.c, job.y.shape.c].map(|c| c / term.conv.groups))

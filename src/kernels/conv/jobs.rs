@@ -1,5 +1,5 @@
-//! What the convolution kernels have in common: one dispatch makes several jobs, each a sum of terms, and all they need
-//! to know of each other is which buffers they share. Shader side: `shaders/shared/jobs.wgsl`.
+//! What the convolution kernels have in common: one dispatch computes several jobs, each a sum of terms. They need to
+//! know only which buffers they share. Shader side: `shaders/shared/jobs.wgsl`.
 
 use crate::error::Result;
 use crate::ops::{Activation, Conv, Padding};
@@ -7,7 +7,7 @@ use crate::plan::{
     BufferId, Builder, Constant, DeviceClass, Element, Fields, Piece, Shader, Slice, Step, params, piece,
 };
 
-/// One input under one kernel.
+/// One input and its convolution.
 #[derive(Clone, Debug)]
 pub(crate) struct Term {
     /// Its activation is not applied; its bias and scale are.
@@ -22,14 +22,14 @@ pub(crate) struct Job {
     pub(crate) terms: Vec<Term>,
     pub(crate) residual: Option<Slice>,
     pub(crate) activation: Activation,
-    /// Under a kernel of several parts, a map for each, one behind the other.
+    /// With a kernel of several parts, one map per part, one after the other.
     pub(crate) y: Slice,
-    /// Whether what reads `y` first can add up parts of it.
+    /// Whether the first reader of `y` can add up parts.
     pub(crate) reader_adds: bool,
 }
 
 impl Job {
-    /// Of as many terms as there are convolutions, each with an operand; one operand more is a residual.
+    /// One term per convolution, each with an operand; one more operand is the residual.
     pub(crate) fn new(
         node: &str,
         convs: &[Conv],
@@ -44,7 +44,7 @@ impl Job {
     }
 }
 
-/// Buffers that one dispatch reads and writes, beside weights, biases and a residual.
+/// Buffers that one dispatch reads and writes, besides weights, biases and a residual.
 const MAX_SOURCES: usize = 3;
 const MAX_TARGETS: usize = 3;
 
@@ -89,29 +89,29 @@ params! { Operand {
     pad_left: u32,
 } }
 
-/// How one kernel deals out a job, and in which order it reads weights: `[block][ky][kx][in channel][channel of block]`.
+/// How one kernel divides a job, and in which order it reads weights: `[block][ky][kx][in channel][channel of block]`.
 pub(super) struct Kernel {
     pub(super) shader: &'static Shader,
-    /// What the shader is completed by.
+    /// What completes the shader.
     pub(super) piece: Option<&'static Piece>,
     pub(super) tiling: Tiling,
-    /// What it splits the sum into, each dealt out by itself; 1 but for a single job without activation and residual.
+    /// Parts of the sum, each tiled by itself; 1 except for a single job without activation or residual.
     pub(super) parts: u32,
     /// Output channels of a block; weights and biases are padded to whole blocks.
     pub(super) block_c: u32,
     /// Input channels of one step of the sum; weights are padded to whole steps.
     pub(super) step_c: u32,
-    /// Input channels of one iteration of the innermost loop over them, and iterations of loops inside of that.
+    /// Input channels of one iteration of the innermost loop over them, and iterations of loops inside it.
     pub(super) loop_c: [u32; 2],
     pub(super) constants: Vec<(&'static str, Constant)>,
 }
 
-/// What a workgroup makes.
+/// What a workgroup computes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tiling {
-    /// So many pixels of one block of output channels.
+    /// This many pixels of one block of output channels.
     Pixels(u32),
-    /// So many vec4s.
+    /// This many vec4s.
     Values(u32),
 }
 
@@ -154,7 +154,7 @@ impl Kernel {
         let [loop_c, inside] = self.loop_c;
         let steps = (term.group_channels().len() as u32).div_ceil(loop_c);
         let nested = [kernel_h, kernel_w, steps].into_iter().rev();
-        nested.fold(u64::from(inside), |all, extent| u64::from(extent).saturating_mul(all.saturating_add(1)))
+        nested.fold(u64::from(inside), |inner, extent| u64::from(extent).saturating_mul(inner.saturating_add(1)))
     }
 }
 
@@ -174,7 +174,7 @@ pub(super) fn plan(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Re
     if batch.is_empty() { Ok(()) } else { dispatch(builder, kernel, &batch) }
 }
 
-/// Whether one dispatch can bind all that these jobs touch.
+/// Whether one dispatch can bind all that these jobs use.
 fn fits(builder: &Builder, kernel: &Kernel, jobs: &[Job]) -> bool {
     let (Bound { sources, targets }, max) = (Bound::of(jobs), builder.profile.max_workgroups);
     let rounds = rounds(builder, jobs);
@@ -189,7 +189,7 @@ fn fits(builder: &Builder, kernel: &Kernel, jobs: &[Job]) -> bool {
             <= u64::from(max) * u64::from(max)
 }
 
-/// Software adapters give each of their threads one stretch of the workgroups: every stretch shall have of every job.
+/// Software adapters give each thread one stretch of the workgroups: each stretch should contain some of every job.
 fn rounds(builder: &Builder, jobs: &[Job]) -> u64 {
     let stretches = builder.profile.class == DeviceClass::Software && jobs.len() > 1;
     if stretches { 32 } else { 1 }
@@ -217,11 +217,11 @@ impl Bound {
 }
 
 fn distinct(buffers: impl Iterator<Item = BufferId>) -> Vec<BufferId> {
-    buffers.fold(Vec::new(), |mut all, buffer| {
-        if !all.contains(&buffer) {
-            all.push(buffer);
+    buffers.fold(Vec::new(), |mut seen, buffer| {
+        if !seen.contains(&buffer) {
+            seen.push(buffer);
         }
-        all
+        seen
     })
 }
 
@@ -229,7 +229,7 @@ fn slot(buffers: &[BufferId], slice: &Slice) -> u32 {
     buffers.iter().position(|&buffer| buffer == slice.buffer).expect("Bound::of has the buffer of every job") as u32
 }
 
-/// One dispatch for all of them.
+/// One dispatch for all jobs.
 fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: &[Job]) -> Result<()> {
     let node = jobs.iter().map(|job| job.node.as_str()).collect::<Vec<_>>().join(" + ");
     let packed = Packed::new(builder, kernel, &node, jobs)?;
@@ -252,7 +252,7 @@ fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
     Ok(())
 }
 
-/// The weights and biases of several jobs, one behind the other, and where each one's begin, in vec4s.
+/// The weights and biases of several jobs, one after the other, and where each job's begin, in vec4s.
 struct Packed {
     weights: Vec<f32>,
     bias: Vec<f32>,

@@ -1,5 +1,5 @@
-//! Convolutions: jobs that one dispatch may share, and the kernels that can make them. Attributes and truth are
-//! [`crate::ops::Conv`]'s and [`crate::ops::ConvSum`]'s.
+//! Convolutions: jobs that may share a dispatch, and the kernels that can compute them. Attributes and reference:
+//! [`crate::ops::Conv`] and [`crate::ops::ConvSum`].
 
 use crate::error::Result;
 use crate::plan::{Builder, ConvVariant};
@@ -16,8 +16,8 @@ pub(crate) mod tile;
 pub(crate) use jobs::Job;
 pub(crate) use parts::Parts;
 
-/// Jobs that do not depend on each other, in as few dispatches as can be. Chooses each one's kernel. Returns, for each
-/// job, the parts that are left for its reader to add up, where its sum was split.
+/// Jobs that do not depend on each other, in as few dispatches as possible. Chooses each one's kernel. Returns, for
+/// each job, the parts left for its reader to add up, if its sum was split.
 pub(crate) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<Vec<Option<Parts>>> {
     let mut left = vec![None; jobs.len()];
     let (mut whole, mut direct) = (Vec::new(), Vec::new());
@@ -44,7 +44,7 @@ pub(crate) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<Vec<Option<P
     Ok(left)
 }
 
-/// By a kernel that the device and the jobs allow.
+/// With a kernel that the device and the jobs allow.
 fn plan_by(builder: &mut Builder, variant: ConvVariant, jobs: Vec<Job>) -> Result<Option<Parts>> {
     match variant {
         ConvVariant::Tiled(tile) => return tile::plan(builder, tile, jobs),

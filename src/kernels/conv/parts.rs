@@ -1,6 +1,6 @@
-//! A convolution's sum in parts, for maps so small that their tiles would leave cores of a GPU idle. Workgroups make a
-//! part each, over some of the input channels, and what reads the result first adds them up: no dispatch is added, and
-//! nothing is split whose reader cannot do that. Shader side: `conv`, and `shaders/shared/parts.wgsl` for readers.
+//! A convolution's sum in parts, for maps so small that their tiles would leave cores of a GPU idle. Each workgroup
+//! computes one part, over some of the input channels, and the first reader adds them up: no dispatch is added, and
+//! only sums whose reader can do that are split. Shader side: `conv`, and `shaders/shared/parts.wgsl` for readers.
 
 use super::jobs::Job;
 use crate::kernels::activation;
@@ -11,7 +11,7 @@ use crate::tensor::Shape;
 /// What is left to be added up.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
-    /// As many maps as there are parts, one behind the other; the first holds the bias.
+    /// One map per part, one after the other; the first holds the bias.
     maps: Slice,
     count: u32,
     /// Of the sum.
@@ -19,7 +19,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// The job that makes `count` parts of `job`, and those parts.
+    /// The job that computes `job` in `count` parts, and those parts.
     pub(super) fn of(builder: &mut Builder, job: Job, count: u32) -> (Job, Self) {
         let shape = Shape { n: job.y.shape.n * count, ..job.y.shape };
         let maps = builder.scratch(format!("parts of '{}'", job.node), shape, vec![shape.c]);
@@ -37,7 +37,7 @@ impl Parts {
         Slice { shape, ..self.maps.clone() }
     }
 
-    /// Binds them to be read by a shader that a piece, naming them `x`, completes.
+    /// Binds them for a shader completed by a piece that names them `x`.
     pub(crate) fn read_by(&self, step: Step, slot: u32) -> Step {
         let first = self.first();
         let sizes = [("PARTS", self.count), ("PART_LEN", first.pixels() * first.channels4())];

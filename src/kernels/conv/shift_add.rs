@@ -1,7 +1,7 @@
-//! Convolutions of few output channels and many taps, as ASPP's of DeepLab v2, in two steps: one matrix product makes what
-//! every tap contributes, then each pixel adds up its own. Tiles are full where 21 channels leave a third of them empty,
-//! and there are as many more as there are taps. Attributes and truth are [`crate::ops::Conv`]'s; shaders: a convolution kernel,
-//! then `conv_shift_add`.
+//! Convolutions of few output channels and many taps, as in DeepLab v2's ASPP, in two steps: one matrix product makes
+//! what every tap contributes, then each pixel adds up its own. Tiles are full, where 21 channels would leave a third
+//! empty, and there are as many times more as there are taps. Attributes and reference: [`crate::ops::Conv`]; shaders:
+//! a convolution kernel, then `conv_shift_add`.
 
 use super::jobs::{Job, Term, summed_bias};
 use crate::error::Result;
@@ -33,11 +33,11 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// Output channels, at most: with more, what the taps contribute is far larger than input and output.
+/// Most output channels: with more, what the taps contribute is far larger than input and output.
 const MAX_OUT_C: u32 = 32;
 
-/// Whether it computes these jobs: one of them, few output channels, several taps of one input at stride 1, no residual;
-/// and whether the device can hold what the taps contribute.
+/// Whether it can compute these jobs: a single one, few output channels, several taps of one input at stride 1, no
+/// residual; and whether the device can hold what the taps contribute.
 pub(super) fn supports(profile: &DeviceProfile, jobs: &[Job]) -> bool {
     let [Job { terms, residual: None, y, .. }] = jobs else { return false };
     let fits = |term: &Term| term.conv.stride == [1, 1] && term.conv.groups == 1 && term.x == terms[0].x;
@@ -47,23 +47,23 @@ pub(super) fn supports(profile: &DeviceProfile, jobs: &[Job]) -> bool {
     few && terms.iter().all(fits) && taps > 1 && Element::F32.bytes_of(products) <= profile.max_slice()
 }
 
-/// Whether it can, and their sums are so long that few workgroups would be at them for long, and read weights that
-/// no cache holds again for every tile (llvmpipe: 148 to 125 ms for DeepLab v2's at 41x41).
+/// Whether it can, and the sums are so long that a few workgroups would take long over them, rereading for every tile
+/// weights that no cache holds (llvmpipe: 148 to 125 ms for DeepLab v2's at 41x41).
 pub(super) fn is_worthwhile(profile: &DeviceProfile, jobs: &[Job]) -> bool {
     const LONG: usize = 4096;
     let products = |term: &Term| term.taps().count() * term.x.shape.c as usize;
     supports(profile, jobs) && jobs.iter().flat_map(|job| &job.terms).map(products).sum::<usize>() >= LONG
 }
 
-/// The sum behind the matrix product.
+/// The sum after the matrix product.
 pub(super) struct ShiftAdd<'a> {
     job: &'a Job,
     products: Slice,
-    /// Rows and columns from each tap to the pixel it is of, as the bits of `i32`.
+    /// Rows and columns from each tap to its pixel, as the bits of `i32`.
     shifts: Vec<u32>,
 }
 
-/// The matrix product that makes what every tap of a job contributes, and the sum of that. For jobs that it
+/// The matrix product that computes what every tap of a job contributes, and the sum of that. For jobs that it
 /// [`supports`].
 pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, ShiftAdd<'a>)> {
     let x = &job.terms[0].x;

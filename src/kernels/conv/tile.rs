@@ -1,4 +1,4 @@
-//! Convolution by tiles in workgroup memory. Attributes and truth are [`crate::ops::Conv`]'s; shader: `conv`.
+//! Convolution by tiles in workgroup memory. Attributes and reference: [`crate::ops::Conv`]; shader: `conv`.
 
 use super::jobs::{self, Job, Kernel, Tiling};
 use super::parts::Parts;
@@ -15,7 +15,7 @@ pub(crate) static SHADER: Shader = Shader {
     tables: jobs::TABLES,
 };
 
-/// For jobs of one group. Where the tile is of several parts, there is one job, whose parts are returned.
+/// For jobs of one group. If the tile has several parts, there is one job, whose parts are returned.
 pub(super) fn plan(builder: &mut Builder, tile: Tile, jobs: Vec<Job>) -> Result<Option<Parts>> {
     if tile.parts == 1 {
         return jobs::plan(builder, &kernel(tile), jobs).map(|()| None);
@@ -66,7 +66,7 @@ fn kernel(tile: Tile) -> Kernel {
     }
 }
 
-// The shader's loads cover the tiles without a rest, and shares are added up in the space of a tile.
+// The shader's loads cover the tiles without remainder, and shares are added up in the space of a tile.
 const _: () = {
     let mut i = 0;
     while i < Tile::ALL.len() {
