@@ -158,8 +158,8 @@ pub(crate) struct Call<'a> {
 /// parts left for its reader to add up, if its sum was split.
 pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Vec<Option<Parts>>> {
     let mut left = vec![None; calls.len()];
-    let (mut jobs, mut places) = (Vec::new(), Vec::new());
-    for (place, call) in calls.into_iter().enumerate() {
+    let (mut jobs, mut numbers) = (Vec::new(), Vec::new());
+    for (number, call) in calls.into_iter().enumerate() {
         let Call { node, op, xs, parts, y, reader_adds } = call;
         match op {
             Op::Input => {}
@@ -169,11 +169,11 @@ pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Vec<Option
             Op::Concat(_) => concat::plan(builder, node, &xs, &y),
             Op::Conv(conv) => {
                 jobs.push(Job::new(node, from_ref(conv), conv.activation, xs, y, reader_adds));
-                places.push(place);
+                numbers.push(number);
             }
             Op::ConvSum(sum) => {
                 jobs.push(Job::new(node, &sum.terms, sum.activation, xs, y, reader_adds));
-                places.push(place);
+                numbers.push(number);
             }
             Op::GlobalPool(op) => global_pool::plan(builder, node, op, &xs[0], &y),
             Op::Layout(_) => layout::plan_rows(builder, node, &xs[0], &y),
@@ -185,8 +185,8 @@ pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Vec<Option
             Op::Softmax(op) => softmax::plan(builder, node, op, &xs[0], &y),
         }
     }
-    for (place, parts) in places.into_iter().zip(conv::plan(builder, jobs)?) {
-        left[place] = parts;
+    for (number, parts) in numbers.into_iter().zip(conv::plan(builder, jobs)?) {
+        left[number] = parts;
     }
     Ok(left)
 }

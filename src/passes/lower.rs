@@ -30,6 +30,7 @@ pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions)
             lowering.write_output(*id, position);
         }
     }
+    debug_assert!(lowering.parts.is_empty(), "split_sums allowed parts that nobody adds up");
     Ok(lowering.builder.finish())
 }
 
@@ -64,7 +65,8 @@ impl<'a> Lowering<'a> {
         let y = self.places[id.index()].clone();
         let operands = inputs.iter().zip(&contract.operands);
         let xs = operands.map(|(&input, needs)| self.operand(name, input, *needs, &y)).collect();
-        let parts = inputs.first().and_then(|input| self.parts.remove(input));
+        let adds_up = matches!(op, Op::MaxPoolCascade(_));
+        let parts = inputs.first().filter(|_| adds_up).and_then(|input| self.parts.remove(input));
         let Builder { profile, options, .. } = self.builder;
         let reader_adds = options.split_sums && split_sums::reader_adds(self.graph, profile, &self.places, id);
         Call { node: name, op, xs, parts, y, reader_adds }

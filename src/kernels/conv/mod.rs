@@ -21,13 +21,13 @@ pub(crate) use parts::Parts;
 pub(crate) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<Vec<Option<Parts>>> {
     let mut left = vec![None; jobs.len()];
     let (mut whole, mut direct) = (Vec::new(), Vec::new());
-    let mut places = Vec::new();
-    for (place, job) in jobs.into_iter().enumerate() {
+    let mut numbers = Vec::new();
+    for (number, job) in jobs.into_iter().enumerate() {
         if grouped::supports(&job) {
             grouped::plan(builder, job)?;
         } else if job.terms.iter().all(|term| term.conv.groups == 1) {
             whole.push(job);
-            places.push(place);
+            numbers.push(number);
         } else {
             direct.push(job);
         }
@@ -38,7 +38,7 @@ pub(crate) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<Vec<Option<P
         let parts = plan_by(builder, choice.taken, whole)?;
         builder.steps[before..].iter_mut().for_each(|step| step.choice = Some(choice.clone()));
         // A split sum is alone in its dispatch.
-        left[places[0]] = parts;
+        left[numbers[0]] = parts;
     }
     direct::plan(builder, direct)?;
     Ok(left)
