@@ -232,7 +232,7 @@ impl Graph {
 
     fn push(&mut self, name: String, op: Op, inputs: &[NodeId], shape: Result<Shape>) -> Result<NodeId> {
         if name.is_empty() || self.names.contains(&name) {
-            return Err(Error::Graph(format!("a node's name must be unique and not empty: '{name}'")));
+            return Err(Error::Graph(format!("a node's name must be unique and must not be empty: '{name}'")));
         }
         if self.nodes.len() >= MAX_NODES {
             return Err(Error::Graph(format!("more than {MAX_NODES} nodes")));

@@ -73,7 +73,8 @@ impl Conv {
         if let Some(bias) = &self.bias
             && bias.len() as u64 != u64::from(weight.n)
         {
-            let detail = format!("{} bias values for {} output channels of weight {weight}: {x}", bias.len(), weight.n);
+            let detail =
+                format!("bias has {} values, weight {weight} has {} output channels: {x}", bias.len(), weight.n);
             return Err(Error::mismatch(op, detail));
         }
         if !self.scale.is_finite() {

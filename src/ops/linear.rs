@@ -31,7 +31,7 @@ impl Linear {
         if let Some(bias) = &self.bias
             && bias.len() as u64 != u64::from(weight.n)
         {
-            let detail = format!("{} bias values for {} outputs of weight {weight}: {x}", bias.len(), weight.n);
+            let detail = format!("bias has {} values, weight {weight} has {} outputs: {x}", bias.len(), weight.n);
             return Err(Error::mismatch(op, detail));
         }
         if weight.n == 0 {
