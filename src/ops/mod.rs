@@ -160,7 +160,7 @@ impl Operand<'_> {
 
 /// Exactly `N` operands. Errors: any other number.
 fn operands<'a, const N: usize>(op: &str, xs: &[Operand<'a>]) -> Result<[Operand<'a>; N]> {
-    let count = || Error::Graph(format!("{op} takes {N} operands, got {}", xs.len()));
+    let count = || Error::Graph(format!("{op} got {} operands, expected {N}", xs.len()));
     xs.try_into().map_err(|_| count())
 }
 
