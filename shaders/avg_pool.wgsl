@@ -7,7 +7,7 @@
 
 struct Params {
     len: u32, // vec4s to write: n * out_h * out_w * channels4
-    channels: u32,
+    channels: u32, // lanes from here on hold padding
     channels4: u32,
     in_h: u32,
     in_w: u32,
@@ -26,14 +26,14 @@ struct Params {
 @compute @workgroup_size(WG_SIZE)
 fn avg_pool(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = workgroup_index(workgroup, groups) * WG_SIZE + lane;
+    let i = workgroup_index(workgroup, workgroups) * WG_SIZE + lane;
     if i >= params.len {
         return;
     }
-    let c = i % params.channels4;
+    let c4 = i % params.channels4;
     let pixel = i / params.channels4;
     let ox = pixel % params.out_w;
     let oy = pixel / params.out_w % params.out_h;
@@ -53,7 +53,7 @@ fn avg_pool(
         let row = (n * params.in_h + iy) * params.in_w;
         for (var kx = kx_begin; kx < kx_end; kx++) {
             let ix = u32(x0 + i32(kx * DILATION_W));
-            sum += x[params.x_offset + (row + ix) * params.x_stride + c];
+            sum += x[params.x_offset + (row + ix) * params.x_stride + c4];
         }
     }
     // A window begins in the padding or behind it, and may end beyond the padding, where nothing counts.
@@ -64,5 +64,5 @@ fn avg_pool(
         columns = end_tap(x0, DILATION_W, KERNEL_W, params.in_w + PAD_RIGHT);
     }
     let mean = sum / f32(rows * columns);
-    y[params.y_offset + pixel * params.y_stride + c] = keep_lanes(mean, c * 4u, params.channels);
+    y[params.y_offset + pixel * params.y_stride + c4] = keep_lanes(mean, c4 * 4u, params.channels);
 }

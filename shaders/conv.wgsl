@@ -31,10 +31,10 @@ var<private> sum: array<vec4f, THREAD_M * THREAD_N4>; // [pixel][n4]
 @compute @workgroup_size(WG_SIZE)
 fn conv(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let found = job_of(workgroup_index(workgroup, groups));
+    let found = job_of(workgroup_index(workgroup, workgroups));
     if found.x == JOBS {
         return;
     }

@@ -23,10 +23,10 @@ var<workgroup> partial: array<vec4u, WG_SIZE>; // ordered keys of maxima, or the
 @compute @workgroup_size(WG_SIZE)
 fn global_pool(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = workgroup_index(workgroup, groups);
+    let index = workgroup_index(workgroup, workgroups);
     let c = index % params.channels4;
     let n = index / params.channels4;
     if n >= params.images {

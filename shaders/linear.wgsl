@@ -27,10 +27,10 @@ var<workgroup> partial: array<vec4f, WG_SIZE>;
 @compute @workgroup_size(WG_SIZE)
 fn linear(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = workgroup_index(workgroup, groups);
+    let index = workgroup_index(workgroup, workgroups);
     let o4 = index % params.out_c4;
     let n = index / params.out_c4;
     if n >= params.images {

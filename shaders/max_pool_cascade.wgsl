@@ -31,10 +31,10 @@ var<workgroup> tile: array<vec4u, TILE_H * PITCH>;
 @compute @workgroup_size(TILE_H * TILE_W / 4u)
 fn max_pool_cascade(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = workgroup_index(workgroup, groups);
+    let index = workgroup_index(workgroup, workgroups);
     if index >= params.len {
         return;
     }

@@ -36,10 +36,10 @@ struct Bin {
 @compute @workgroup_size(WG_SIZE)
 fn pyramid_pool(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = workgroup_index(workgroup, groups) * WG_SIZE + lane;
+    let i = workgroup_index(workgroup, workgroups) * WG_SIZE + lane;
     if i >= params.len {
         return;
     }

@@ -24,10 +24,10 @@ struct Params {
 @compute @workgroup_size(WG_SIZE)
 fn softmax(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = workgroup_index(workgroup, groups) * WG_SIZE + lane;
+    let row = workgroup_index(workgroup, workgroups) * WG_SIZE + lane;
     if row >= params.rows {
         return;
     }

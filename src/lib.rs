@@ -20,7 +20,7 @@
 //!
 //! # Layers
 //!
-//! Each module uses only those above it in this table:
+//! Each module uses only those above or beside it in this table:
 //!
 //! | module | what is in it |
 //! | --- | --- |
@@ -31,8 +31,8 @@
 //! | [`mod@reference`] | the truth: plain `f64` loops, one file per operation, and for each value the error that `f32` may have |
 //! | [`detection`], [`case`] | RFBNet's output as boxes; files of weights, input and expected output; the published shapes |
 //! | [`plan`] | nouns: dispatches, buffers, slices, shaders, options, chosen kernels; and a builder for them |
-//! | [`kernels`] | how operations become dispatches: one file per shader of `shaders/` |
-//! | `passes` | from graph to plan: passes over the graph, placement of results, lowering |
+//! | [`kernels`] | how operations become dispatches: one file per shader that computes |
+//! | `passes` | [`Plan::new`], from graph to plan: passes over the graph, placement of results, lowering |
 //! | [`gpu`] | devices, programs, compiled pipelines, transfers, timestamps; all `unsafe` is in `src/gpu/trusted.rs` |
 //! | [`mod@bench`] | measuring: statistics, rooflines, tuning |
 //!
@@ -42,8 +42,9 @@
 //! On the GPU, tensors are NHWC, with channels zero-padded to a multiple of four. A tensor is a [`plan::Slice`] of a
 //! buffer, so that concatenation costs nothing if producers write in place.
 //!
-//! An operation, its reference, its shader, its kernel and its GPU test share one name. To see how they fit together,
-//! read `src/ops/max_pool.rs`, `shaders/max_pool.wgsl`, `src/kernels/max_pool.rs` and `tests/gpu/max_pool.rs`.
+//! An operation, its reference and its GPU test share one name, as do a shader, its kernel and its GPU test; most
+//! operations have a shader of their name. To see how they fit together, read `src/ops/max_pool.rs`,
+//! `src/reference/max_pool.rs`, `shaders/max_pool.wgsl`, `src/kernels/max_pool.rs` and `tests/gpu/max_pool.rs`.
 //!
 //! Every function that can fail returns [`Result`].
 

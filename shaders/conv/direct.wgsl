@@ -12,10 +12,10 @@
 @compute @workgroup_size(LANES)
 fn conv_direct(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let found = job_of(workgroup_index(workgroup, groups));
+    let found = job_of(workgroup_index(workgroup, workgroups));
     if found.x == JOBS {
         return;
     }

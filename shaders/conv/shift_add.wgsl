@@ -27,10 +27,10 @@ struct Params {
 @compute @workgroup_size(WG_SIZE)
 fn conv_shift_add(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = workgroup_index(workgroup, groups) * WG_SIZE + lane;
+    let index = workgroup_index(workgroup, workgroups) * WG_SIZE + lane;
     if index >= params.len {
         return;
     }

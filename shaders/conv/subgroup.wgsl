@@ -13,10 +13,10 @@
 @compute @workgroup_size(LANES)
 fn conv_subgroup(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let found = job_of(workgroup_index(workgroup, groups));
+    let found = job_of(workgroup_index(workgroup, workgroups));
     if found.x == JOBS {
         return;
     }

@@ -25,10 +25,10 @@ fn four_times(v: Vec4) -> Vec4 {
 @compute @workgroup_size(WG_SIZE)
 fn multiply_add(
     @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = workgroup_index(workgroup, groups) * WG_SIZE + lane;
+    let i = workgroup_index(workgroup, workgroups) * WG_SIZE + lane;
     if i >= params.len {
         return;
     }

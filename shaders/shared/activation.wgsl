@@ -1,7 +1,7 @@
 // The functions of ops::Activation, by number.
 
-// NaN stays NaN, told by its bits: some compilers make a maximum of a comparison, and some drivers' exp and maximum turn
-// NaN into a number.
+// NaN stays NaN, told by its bits: some compilers turn a comparison into a maximum, and some drivers' exp and maximum
+// turn NaN into a number.
 fn activate(v: vec4f, activation: u32, slope: f32) -> vec4f {
     let is_nan = (bitcast<vec4u>(v) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u);
     return select(activated(v, activation, slope), v, is_nan);

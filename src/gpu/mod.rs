@@ -82,7 +82,7 @@ struct Inner {
     timeout: Duration,
     checked: bool,
     pipelines: Option<Pipelines>,
-    /// wgpu 30.0.1 may panic when two threads wait on one device.
+    /// wgpu 30 may panic when two threads wait on one device.
     polling: Mutex<()>,
     /// Why the device was lost, once it was.
     lost: Arc<Mutex<Option<String>>>,

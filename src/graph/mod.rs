@@ -44,7 +44,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// The convolution of a node that does nothing after it: no activation, no residual. Passes may absorb it.
+    /// The convolution of a node without activation or residual, whatever its scale. Passes may absorb it.
     pub(crate) fn bare_conv(&self) -> Option<&Conv> {
         let Op::Conv(conv) = &self.op else { return None };
         (conv.activation == Activation::None && self.inputs.len() == 1).then_some(conv)

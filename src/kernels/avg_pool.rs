@@ -1,4 +1,4 @@
-//! Average pooling. Attributes and reference: [`crate::ops::AvgPool`]; shader: `avg_pool`.
+//! Average pooling. Attributes: [`crate::ops::AvgPool`]; shader: `avg_pool`.
 
 use super::{WG_SIZE, workgroups};
 use crate::ops::{AvgPool, Padding};

@@ -1,4 +1,4 @@
-//! Concatenation along channels: copies of what could not be written in place. Attributes and reference:
+//! Concatenation along channels: copies of what could not be written in place. Attributes:
 //! [`crate::ops::Concat`]; shader: `concat`.
 
 use super::{WG_SIZE, layout, workgroups};

@@ -1,4 +1,4 @@
-//! Functions applied value by value. Attributes and reference: [`Add`] and [`AffineActivation`]; shader:
+//! Functions applied value by value. Attributes: [`Add`] and [`AffineActivation`]; shader:
 //! `elementwise`.
 
 use super::{WG_SIZE, activation, workgroups};

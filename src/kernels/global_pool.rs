@@ -1,4 +1,4 @@
-//! Mean or maximum of each channel. Attributes and reference: [`crate::ops::GlobalPool`]; shader: `global_pool`.
+//! Mean or maximum of each channel. Attributes: [`crate::ops::GlobalPool`]; shader: `global_pool`.
 
 use crate::ops::{GlobalPool, GlobalPoolKind};
 use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};

@@ -1,4 +1,4 @@
-//! Reordering between NCHW and NHWC, at the borders of a graph and inside it. Attributes and reference:
+//! Reordering between NCHW and NHWC, at the borders of a graph and inside it. Attributes:
 //! [`crate::ops::Layout`]; shader: `layout`.
 
 use super::conv::Parts;

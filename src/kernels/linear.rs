@@ -1,4 +1,4 @@
-//! Fully connected layer. Attributes and reference: [`crate::ops::Linear`]; shader: `linear`.
+//! Fully connected layer. Attributes: [`crate::ops::Linear`]; shader: `linear`.
 
 use super::activation;
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! Max pooling. Attributes and reference: [`crate::ops::MaxPool`]; shader: `max_pool`.
+//! Max pooling. Attributes: [`crate::ops::MaxPool`]; shader: `max_pool`.
 
 use super::{WG_SIZE, workgroups};
 use crate::ops::MaxPool;

@@ -1,4 +1,4 @@
-//! Chained stride-1 max pools with one odd kernel, in workgroup memory. Attributes and reference:
+//! Chained stride-1 max pools with one odd kernel, in workgroup memory. Attributes:
 //! [`crate::ops::MaxPoolCascade`]; shader: `max_pool_cascade`.
 
 use super::conv::Parts;

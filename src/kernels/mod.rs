@@ -25,27 +25,25 @@ pub(crate) mod softmax;
 use conv::{Job, Parts};
 
 /// Every kernel's shader.
-pub fn shaders() -> [&'static Shader; 17] {
-    [
-        &avg_pool::SHADER,
-        &concat::SHADER,
-        &conv::tile::SHADER,
-        &conv::direct::SHADER,
-        &conv::grouped::SHADER,
-        &conv::shift_add::SHADER,
-        &conv::subgroup::SHADER,
-        &elementwise::SHADER,
-        &global_pool::SHADER,
-        &layout::SHADER,
-        &linear::SHADER,
-        &max_pool::SHADER,
-        &max_pool_cascade::SHADER,
-        &max_pool_cascade_strip::SHADER,
-        &pyramid_pool::SHADER,
-        &resize::SHADER,
-        &softmax::SHADER,
-    ]
-}
+pub static SHADERS: &[&Shader] = &[
+    &avg_pool::SHADER,
+    &concat::SHADER,
+    &conv::tile::SHADER,
+    &conv::direct::SHADER,
+    &conv::grouped::SHADER,
+    &conv::shift_add::SHADER,
+    &conv::subgroup::SHADER,
+    &elementwise::SHADER,
+    &global_pool::SHADER,
+    &layout::SHADER,
+    &linear::SHADER,
+    &max_pool::SHADER,
+    &max_pool_cascade::SHADER,
+    &max_pool_cascade_strip::SHADER,
+    &pyramid_pool::SHADER,
+    &resize::SHADER,
+    &softmax::SHADER,
+];
 
 /// The form a tensor has in memory: the order of its values, and its runs of channels.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Spatial pyramid pooling. Attributes and reference: [`crate::ops::PyramidPool`]; shader: `pyramid_pool`.
+//! Spatial pyramid pooling. Attributes: [`crate::ops::PyramidPool`]; shader: `pyramid_pool`.
 
 use super::{WG_SIZE, workgroups};
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! Resizing. Attributes and reference: [`crate::ops::Resize`]; shader: `resize`.
+//! Resizing. Attributes: [`crate::ops::Resize`]; shader: `resize`.
 
 use super::{WG_SIZE, workgroups};
 use crate::ops::{Resize, ResizeMode};

@@ -1,4 +1,4 @@
-//! Softmax over channels, or over the columns of score rows. Attributes and reference: [`crate::ops::Softmax`];
+//! Softmax over channels, or over the columns of score rows. Attributes: [`crate::ops::Softmax`];
 //! shader: `softmax`.
 
 use super::{WG_SIZE, workgroups};

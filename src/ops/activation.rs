@@ -28,15 +28,15 @@ impl Activation {
     pub const ALL: [Self; 6] =
         [Self::None, Self::Relu, Self::LeakyRelu(0.2), Self::Silu, Self::Sigmoid, Self::Hardswish];
 
-    /// Its number in `shaders/shared/activation.wgsl`, its name, and its value at `x` by definition.
-    fn row(self, x: f64) -> (u32, &'static str, f64) {
+    /// Its number in `shaders/shared/activation.wgsl`, its name and parameter, and its value at `x` by definition.
+    fn row(self, x: f64) -> (u32, &'static str, Option<f32>, f64) {
         match self {
-            Self::None => (0, "none", x),
-            Self::Relu => (1, "relu", if x < 0.0 { 0.0 } else { x }),
-            Self::LeakyRelu(slope) => (2, "leaky relu", if x > 0.0 { x } else { f64::from(slope) * x }),
-            Self::Silu => (3, "silu", x / (1.0 + (-x).exp())),
-            Self::Sigmoid => (4, "sigmoid", 1.0 / (1.0 + (-x).exp())),
-            Self::Hardswish => (5, "hardswish", x * ((x + 3.0).clamp(0.0, 6.0) / 6.0)),
+            Self::None => (0, "none", None, x),
+            Self::Relu => (1, "relu", None, if x < 0.0 { 0.0 } else { x }),
+            Self::LeakyRelu(slope) => (2, "leaky relu", Some(slope), if x > 0.0 { x } else { f64::from(slope) * x }),
+            Self::Silu => (3, "silu", None, x / (1.0 + (-x).exp())),
+            Self::Sigmoid => (4, "sigmoid", None, 1.0 / (1.0 + (-x).exp())),
+            Self::Hardswish => (5, "hardswish", None, x * ((x + 3.0).clamp(0.0, 6.0) / 6.0)),
         }
     }
 
@@ -45,31 +45,34 @@ impl Activation {
         self.row(0.0).0
     }
 
-    /// Its value at `x`, by definition.
-    pub(crate) fn at(self, x: f64) -> f64 {
-        self.row(x).2
+    /// The parameter that shaders call its slope; 0 for functions without one.
+    pub(crate) fn slope(self) -> f32 {
+        self.row(0.0).2.unwrap_or(0.0)
     }
 
-    /// What multiplies negative values; 0 for functions without such a parameter.
-    pub(crate) const fn slope(self) -> f32 {
-        if let Self::LeakyRelu(slope) = self { slope } else { 0.0 }
+    /// Its value at `x`, by definition.
+    pub(crate) fn at(self, x: f64) -> f64 {
+        self.row(x).3
     }
 
     /// Errors: a parameter that is not finite.
     pub(crate) fn check(self, op: &str) -> Result<()> {
-        if self.slope().is_finite() {
-            return Ok(());
+        let (_, name, parameter, _) = self.row(0.0);
+        match parameter {
+            Some(slope) if !slope.is_finite() => {
+                Err(Error::param(op, "slope", slope, &format!("must be finite, as {name} multiplies by it")))
+            }
+            _ => Ok(()),
         }
-        Err(Error::param(op, "slope", self.slope(), "the slope of LeakyReLU must be finite"))
     }
 
-    /// Its name after a comma; nothing for `None`.
+    /// Its name and parameter after a comma; nothing for `None`.
     pub(crate) fn describe(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (_, name, _) = self.row(0.0);
-        match self {
-            Self::None => Ok(()),
-            Self::LeakyRelu(slope) => write!(f, ", {name} {slope}"),
-            _ => write!(f, ", {name}"),
+        let (_, name, parameter, _) = self.row(0.0);
+        match parameter {
+            _ if self == Self::None => Ok(()),
+            Some(parameter) => write!(f, ", {name} {parameter}"),
+            None => write!(f, ", {name}"),
         }
     }
 }

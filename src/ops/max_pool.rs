@@ -1,4 +1,4 @@
-//! Max pooling. Shader: `shaders/max_pool.wgsl`; truth: `reference::max_pool`.
+//! Max pooling.
 
 use std::fmt;
 

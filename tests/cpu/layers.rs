@@ -33,7 +33,9 @@ fn used(code: &str) -> impl Iterator<Item = &str> {
     let code = code.split("#[cfg(test)]").next().unwrap();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     let ends = |c: char| !c.is_alphanumeric() && c != '_';
-    lines.flat_map(|line| line.split("crate::").skip(1)).map(move |rest| rest.split(ends).next().unwrap())
+    // Two steps up from a file lead out of its module.
+    let paths = |line| ["crate::", "super::super::"].into_iter().flat_map(move |root| str::split(line, root).skip(1));
+    lines.flat_map(paths).map(move |rest| rest.split(ends).next().unwrap())
 }
 
 /// What is wrong with the code of one module, a sentence each.
@@ -81,6 +83,7 @@ fn each_module_uses_only_those_above_it() {
 fn a_use_of_a_module_below_is_found() {
     assert_eq!(faults("ops", "use crate::plan::Step;"), ["ops uses plan"]);
     assert_eq!(faults("passes", "fn f() -> crate::reference::Values {}"), ["passes uses reference"]);
+    assert_eq!(faults("ops", "use super::super::plan;"), ["ops uses plan"]);
     assert_eq!(faults("gpu", "use crate::Shape;"), ["gpu uses Shape"], "by the module that has it");
     assert_eq!(faults("unlisted", "use crate::error::Error;"), ["unlisted uses error"]);
     assert_eq!(faults("error", "use crate::tensor::Shape;\n/// [`crate::gpu`]\n// crate::plan"), [""; 0]);

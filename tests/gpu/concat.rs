@@ -97,7 +97,7 @@ fn copies_bits_however_operands_are_shared() {
 
 #[test]
 fn what_reads_it_does_not_see_the_gaps() {
-    for consumer in &CONSUMERS {
+    for consumer in CONSUMERS {
         for shape in [Shape::new(2, 9, 6, 5), Shape::new(1, 9, 2, 3)] {
             let graph = behind_gaps(shape, consumer);
             check(&format!("{}, {shape}", consumer.0), &graph, &[random(shape, 8, Data::Uniform)]);

@@ -26,6 +26,7 @@ mod linear;
 mod max_pool;
 mod max_pool_cascade;
 mod max_pool_cascade_strip;
+mod padding_lanes;
 mod passes;
 mod peak;
 mod pyramid_pool;

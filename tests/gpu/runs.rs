@@ -302,7 +302,7 @@ fn every_operation_folds_over_small_limits() {
     for max_workgroups in [4, 5] {
         let profile = DeviceProfile { max_workgroups, ..GPU.profile().clone() };
         let mut folded = 0;
-        for consumer in &CONSUMERS {
+        for consumer in CONSUMERS {
             let graph = behind_gaps(shape, consumer);
             let plan = match Plan::new(&graph, &profile, &PlanOptions::default()) {
                 Err(Error::LimitExceeded { .. }) if max_workgroups < 5 => continue,

@@ -1,5 +1,5 @@
 //! Convolution without workgroup memory or barriers: the form that software adapters run fastest, and the one for
-//! groups of whole vec4s. Attributes and reference: [`crate::ops::Conv`]; shader: `conv_direct`.
+//! groups of whole vec4s. Attributes: [`crate::ops::Conv`]; shader: `conv_direct`.
 
 use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;

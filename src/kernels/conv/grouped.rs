@@ -1,4 +1,4 @@
-//! Convolution whose groups may cut through a vec4, above all depthwise. Attributes and reference:
+//! Convolution whose groups may cut through a vec4, above all depthwise. Attributes:
 //! [`crate::ops::Conv`]; shader: `conv_grouped`.
 
 use super::jobs::{self, Job, Kernel, Tiling};

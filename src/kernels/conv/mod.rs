@@ -1,4 +1,4 @@
-//! Convolutions: jobs that may share a dispatch, and the kernels that can compute them. Attributes and reference:
+//! Convolutions: jobs that may share a dispatch, and the kernels that can compute them. Attributes:
 //! [`crate::ops::Conv`] and [`crate::ops::ConvSum`].
 
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! Convolutions of few output channels and many taps, as in DeepLab v2's ASPP, in two steps: one matrix product makes
 //! what every tap contributes, then each pixel adds up its own. Tiles are full, where 21 channels would leave a third
-//! empty, and there are as many times more as there are taps. Attributes and reference: [`crate::ops::Conv`]; shaders:
+//! empty, and there are as many times more as there are taps. Attributes: [`crate::ops::Conv`]; shaders:
 //! a convolution kernel, then `conv_shift_add`.
 
 use super::jobs::{Job, Term, summed_bias};

@@ -1,5 +1,5 @@
 //! Convolution on software adapters with subgroups: lanes read different pixels and pass them to each other, at far
-//! less cost than reading. Attributes and reference: [`crate::ops::Conv`]; shader: `conv_subgroup`.
+//! less cost than reading. Attributes: [`crate::ops::Conv`]; shader: `conv_subgroup`.
 
 use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;

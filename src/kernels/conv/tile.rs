@@ -1,4 +1,4 @@
-//! Convolution by tiles in workgroup memory. Attributes and reference: [`crate::ops::Conv`]; shader: `conv`.
+//! Convolution by tiles in workgroup memory. Attributes: [`crate::ops::Conv`]; shader: `conv`.
 
 use super::jobs::{self, Job, Kernel, Tiling};
 use super::parts::Parts;
