@@ -63,6 +63,6 @@ fn avg_pool(
         rows = end_tap(y0, DILATION_H, KERNEL_H, params.in_h + PAD_BOTTOM);
         columns = end_tap(x0, DILATION_W, KERNEL_W, params.in_w + PAD_RIGHT);
     }
-    let mean = sum / f32(rows * columns);
+    let mean = sum / (f32(rows) * f32(columns)); // as integers they might wrap around
     y[params.y_offset + pixel * params.y_stride + c4] = keep_lanes(mean, c4 * 4u, params.channels);
 }

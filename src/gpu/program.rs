@@ -72,8 +72,10 @@ impl Program {
     }
 
     /// Builds a plan made for this device. Anyone may have changed it, so its kernels run with wgpu's checks, as
-    /// with [`GpuOptions::checked`](super::GpuOptions::checked). Errors: out of memory; a driver that refuses a shader.
+    /// with [`GpuOptions::checked`](super::GpuOptions::checked). Errors: a plan that
+    /// names what it does not have; out of memory; a driver that refuses a shader.
     pub fn from_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {
+        plan.check()?;
         Self::build(gpu, plan, Checks::All)
     }
 

@@ -64,9 +64,16 @@ impl Tile {
     }
 }
 
+/// The same pools of `x`, with a kernel that reaches from one end of the map to the other at most.
+fn clipped(cascade: &MaxPoolCascade, x: Shape) -> MaxPoolCascade {
+    let across = (2 * x.h.max(x.w) - 1).max(3);
+    MaxPoolCascade { kernel: cascade.kernel.min(across), ..*cascade }
+}
+
 /// The most pools of a cascade whose reach fits in a tile; `None` if not even one fits.
 fn most_at_once(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: Shape) -> Option<u32> {
-    let fits = |&times: &u32| Tile::both(profile, &MaxPoolCascade { times, ..*cascade }, x).is_some();
+    let cascade = clipped(cascade, x);
+    let fits = |&times: &u32| Tile::both(profile, &MaxPoolCascade { times, ..cascade }, x).is_some();
     // All of them, or fewer than a tile has pixels: each reaches one at least.
     (1..=Tile::MOST[1].min(cascade.times)).chain([cascade.times]).rev().find(fits)
 }
@@ -89,6 +96,7 @@ pub(crate) fn plan(
     if max_pool_cascade_strip::supports(builder.profile, cascade, x) {
         return max_pool_cascade_strip::plan(builder, node, x, y);
     }
+    let cascade = &clipped(cascade, x.shape);
     let Some(most) = most_at_once(builder.profile, cascade, x.shape) else {
         return plan_apart(builder, node, cascade, x, y);
     };
@@ -149,7 +157,8 @@ fn plan_tiles(
     let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some()));
     let step = step.constant("X_OFFSET", Constant::U32(parts.map_or(0, |_| x.offset4())));
     let loads = 4 * parts.map_or(1, Parts::count);
-    builder.push(step.loops([loads]).loops([cascade.times, 2 * (cascade.kernel + 3) + 4]));
+    let taps = cascade.kernel.saturating_add(3).saturating_mul(2);
+    builder.push(step.loops([loads]).loops([cascade.times, taps.saturating_add(4)]));
 }
 
 /// Windows larger than a tile, by `max_pool`. Each pool reads the previous result from a buffer of its own: a

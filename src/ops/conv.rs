@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::window::{axes, by, describe_window, window_output};
-use super::{Activation, Operand, Operation, Padding, View, Work, operands};
+use super::{Activation, Operand, Operation, Padding, View, Work};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
@@ -89,7 +89,11 @@ impl Operation for Conv {
     fn shape(&self, op: &str, xs: &[Operand]) -> Result<Shape> {
         let (x, residual) = match xs {
             [x, residual] => (x, Some(residual)),
-            xs => (&operands::<1>(op, xs)?[0], None),
+            [x] => (x, None),
+            xs => {
+                let count = xs.len();
+                return Err(Error::Graph(format!("{op} got {count} operands, expected 1, or 2 with a residual")));
+            }
         };
         let out = self.output_shape(op, x.shape).map_err(|error| x.named_in(error))?;
         let pixel = Shape { h: 1, w: 1, ..out };

@@ -151,22 +151,55 @@ pub struct Plan {
 impl Plan {
     /// Bytes of all buffers, graph inputs and outputs included.
     pub fn bytes(&self) -> u64 {
-        self.buffers.iter().map(|buffer| buffer.bytes()).sum()
+        self.buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.bytes()))
     }
 
     /// Arithmetic and traffic of all steps.
     pub fn cost(&self) -> Cost {
         self.steps.iter().fold(Cost::default(), |sum, step| Cost {
-            flops: sum.flops + step.cost.flops,
-            bytes: sum.bytes + step.cost.bytes,
+            flops: sum.flops.saturating_add(step.cost.flops),
+            bytes: sum.bytes.saturating_add(step.cost.bytes),
         })
     }
 
     /// Dispatches, except those that convert graph inputs and outputs.
     pub fn dispatches(&self) -> usize {
-        let is_port = |buffer: BufferId| matches!(self.buffers[buffer.index()].role, Role::Input(_) | Role::Output(_));
-        let converts = |step: &Step| step.shader.stem == "layout" && step.bindings.iter().any(|b| is_port(b.buffer));
+        let is_port = |buffer: &Buffer| matches!(buffer.role, Role::Input(_) | Role::Output(_));
+        let of_port = |binding: &Binding| self.buffers.get(binding.buffer.index()).is_some_and(is_port);
+        let converts = |step: &Step| step.shader.stem == "layout" && step.bindings.iter().any(of_port);
         self.steps.iter().filter(|step| !converts(step)).count()
+    }
+
+    /// Checks that what steps and buffers name is there: anyone may have changed the fields. Errors: a buffer, an input or
+    /// an output that is not; a device without workgroups.
+    pub(crate) fn check(&self) -> Result<()> {
+        let lacks = |what: String| Err(Error::data("plan", what));
+        for step in &self.steps {
+            let slices = step.operands.iter().chain(&step.results).map(|slice| slice.buffer);
+            let mut used = step.bindings.iter().map(|binding| binding.buffer).chain(slices);
+            if let Some(id) = used.find(|id| id.index() >= self.buffers.len()) {
+                return lacks(format!(
+                    "'{}' uses buffer {}, and there are {}",
+                    step.node,
+                    id.index(),
+                    self.buffers.len()
+                ));
+            }
+        }
+        for Buffer { label, role, .. } in &self.buffers {
+            let (number, ports) = match role {
+                Role::Input(number) => (*number, self.inputs.len()),
+                Role::Output(number) => (*number, self.outputs.len()),
+                Role::Constant(_) | Role::Scratch => continue,
+            };
+            if number >= ports {
+                return lacks(format!("buffer '{label}' is {role:?}, and there are {ports}"));
+            }
+        }
+        if self.profile.max_workgroups == 0 {
+            return lacks("its device has no workgroups".into());
+        }
+        Ok(())
     }
 
     /// Checks that the device, and the caller's budget, can hold and run it.

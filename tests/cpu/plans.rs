@@ -327,14 +327,78 @@ mod sizes {
     /// Mesa's llvmpipe ends loops after 65 535 iterations without telling anybody.
     #[test]
     fn loops_that_a_software_adapter_would_cut_short_are_refused_there() {
-        let whole =
-            |h, w| graph(Shape::new(1, 4, h, w), |graph, x| graph.max_pool("pool", x, MaxPool::new([h, w])).unwrap());
+        let map = |h, w| Shape::new(1, 4, h, w);
+        // The most that each loops over there, and what one more needs.
+        type Case = (&'static str, fn(Shape) -> Graph, Shape, Shape, u64);
+        let cases: [Case; 7] = [
+            // Rows, and as many columns in each.
+            (
+                "max_pool",
+                |x| graph(x, |g, i| g.max_pool("y", i, MaxPool::new([x.h, x.w])).unwrap()),
+                map(255, 255),
+                map(256, 256),
+                65_792,
+            ),
+            (
+                "avg_pool",
+                |x| graph(x, |g, i| g.avg_pool("y", i, AvgPool::new([x.h, x.w])).unwrap()),
+                map(255, 255),
+                map(256, 256),
+                65_792,
+            ),
+            (
+                "pyramid_pool",
+                |x| {
+                    graph(x, |g, i| {
+                        g.pyramid_pool("y", i, PyramidPool { levels: vec![1], mode: PyramidMode::Adaptive }).unwrap()
+                    })
+                },
+                map(255, 255),
+                map(256, 256),
+                65_792,
+            ),
+            // 64 lanes share the pixels.
+            (
+                "global_pool",
+                |x| graph(x, |g, i| g.global_pool("y", i, GlobalPool { kind: GlobalPoolKind::Max }).unwrap()),
+                map(1, 64 * 65_535),
+                map(1, 64 * 65_535 + 1),
+                65_536,
+            ),
+            // Three times over the channels.
+            (
+                "softmax",
+                |x| graph(x, |g, i| g.softmax("y", i, Softmax { axis: SoftmaxAxis::Channels }).unwrap()),
+                Shape::new(1, 21_845, 1, 1),
+                Shape::new(1, 21_846, 1, 1),
+                65_538,
+            ),
+            // Four loads; 16 taps and a step for each of as many pools as there are channels.
+            (
+                "max_pool_cascade",
+                |x| graph(x, |g, i| g.max_pool_cascade("y", i, MaxPoolCascade { kernel: 3, times: x.c }).unwrap()),
+                Shape::new(1, 3854, 1, 1),
+                Shape::new(1, 3855, 1, 1),
+                65_539,
+            ),
+            // Four channels at once, in one row and one column.
+            (
+                "conv",
+                |x| graph(x, |g, i| g.conv("y", i, same_conv(1, x.c, 1)).unwrap()),
+                Shape::new(1, 4 * 65_533, 1, 1),
+                Shape::new(1, 4 * 65_534, 1, 1),
+                65_536,
+            ),
+        ];
         let software = DeviceProfile::portable(DeviceClass::Software);
-        Plan::new(&whole(255, 255), &software, &PlanOptions::default()).unwrap();
-        Plan::new(&whole(256, 256), &GPU, &PlanOptions::default()).unwrap();
-        let error = Plan::new(&whole(256, 256), &software, &PlanOptions::default()).unwrap_err();
-        // 256 rows, and 256 columns in each.
-        assert!(matches!(error, Error::LimitExceeded { needed: 65_792, available: 65_535, .. }), "{error}");
+        for (what, graph, fits, exceeds, expected) in cases {
+            let plan = |x, profile| Plan::new(&graph(x), profile, &PlanOptions::default());
+            plan(fits, &software).unwrap_or_else(|error| panic!("{what}: {error}"));
+            plan(exceeds, &GPU).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let error = plan(exceeds, &software).unwrap_err();
+            let needs = matches!(error, Error::LimitExceeded { needed, available: 65_535, .. } if needed == expected);
+            assert!(needs, "{what}: {error}");
+        }
     }
 
     #[test]

@@ -39,6 +39,17 @@ fn agrees_with_the_reference_within_its_bound() {
     }
 }
 
+/// More taps than 32 bits count, nearly all of them in the padding.
+#[test]
+fn taps_beyond_32_bits_count() {
+    let shape = Shape::new(1, 3, 2, 1);
+    let pool = AvgPool { padding: Padding::symmetric(65_535, 65_535), ..AvgPool::new([65_536, 65_537]) };
+    for pool in [pool, AvgPool { count_include_pad: false, ..pool }] {
+        let graph = graph(shape, |graph, x| graph.avg_pool("pool", x, pool).unwrap());
+        check(&format!("{pool:?}"), &graph, &[random(shape, 2, Data::Uniform)]);
+    }
+}
+
 /// Divided by a power of two, or by one, sums of small integers are exact.
 #[test]
 fn integers_are_exact() {

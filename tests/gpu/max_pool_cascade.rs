@@ -90,6 +90,9 @@ fn a_reach_beyond_the_tiles_takes_more_dispatches() {
     assert_eq!(stems(9, 4, 28, 32), ["max_pool_cascade"]);
     // A reach of 4 for each pool: 3 at once, then another.
     assert_eq!(stems(9, 4, 29, 33), ["max_pool_cascade"; 2]);
+    // A single tile holds any number, of any reach.
+    assert_eq!(stems(3, 40, 28, 32), ["max_pool_cascade"]);
+    assert_eq!(stems(i32::MAX as u32 - 60, 1, 7, 9), ["max_pool_cascade"]);
     // No tile holds a reach of 16. The input lies beside the results: what is not the last goes by way of another buffer.
     assert_eq!(stems(33, 1, 29, 33), ["max_pool", "concat"]);
     assert_eq!(stems(33, 2, 29, 33), ["max_pool", "concat", "max_pool"]);

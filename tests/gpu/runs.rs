@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use spp_wgpu::ops::MaxPool;
+use spp_wgpu::plan::Role;
 use spp_wgpu::wgpu::{Buffer, BufferBinding, BufferUsages, MapMode, PollType, util::DeviceExt};
 use spp_wgpu::{
     DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, gpu, reference, wgpu,
@@ -345,5 +346,25 @@ fn only_some_results_may_be_empty() {
     let got = Program::new(&GPU, &graph).unwrap().run(&x).unwrap();
     for (got, want) in got.iter().zip(reference::run(&graph, &x).unwrap()) {
         assert_same_bits("some", got, &want);
+    }
+}
+
+/// The fields of a plan are public: what it names may be gone.
+#[test]
+fn a_plan_that_names_what_is_not_there_is_refused() {
+    type Change = (&'static str, fn(&mut Plan));
+    let changes: [Change; 5] = [
+        ("buffers", |plan| plan.buffers.clear()),
+        ("inputs", |plan| plan.inputs.clear()),
+        ("outputs", |plan| plan.outputs.clear()),
+        ("an output beyond the last", |plan| plan.buffers[0].role = Role::Output(7)),
+        ("workgroups", |plan| plan.profile.max_workgroups = 0),
+    ];
+    for (what, change) in changes {
+        let mut plan = program().plan().clone();
+        change(&mut plan);
+        let _counted = (plan.bytes(), plan.cost(), plan.dispatches());
+        let refused = Program::from_plan(&GPU, plan);
+        assert!(matches!(refused, Err(Error::InvalidData { .. })), "without {what}: {refused:?}");
     }
 }
