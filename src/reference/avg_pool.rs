@@ -81,6 +81,18 @@ mod tests {
         assert_eq!(row(&[1.0, 2.0, 3.0, 4.0, 5.0], AvgPool { dilation: [1, 2], ..ROW }), [2.0, 3.0, 4.0]);
     }
 
+    /// The first two rows of ONNX's averagepool_2d_precomputed_pads, without and with count_include_pad.
+    #[test]
+    fn values_are_those_of_onnx() {
+        let rows = |count_include_pad| {
+            let pool = AvgPool { kernel: [5, 5], padding: Padding::symmetric(2, 2), count_include_pad, ..ROW };
+            let y = apply(&counting([1, 1, 5, 5]), |graph, x| graph.avg_pool("pool", x, pool)).values;
+            y[..10].iter().map(|value| (value * 100.0).round() / 100.0).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(false), [7.0, 7.5, 8.0, 8.5, 9.0, 9.5, 10.0, 10.5, 11.0, 11.5]);
+        assert_eq!(rows(true), [2.52, 3.6, 4.8, 4.08, 3.24, 4.56, 6.4, 8.4, 7.04, 5.52]);
+    }
+
     #[test]
     fn height_and_width_have_their_own_windows() {
         // 1 2 3 / 4 5 6
