@@ -1,29 +1,24 @@
 //! The mean of each window.
 
-use std::ops::Range;
-
-use super::{U, Values, finite_bound, inside};
+use super::{U, Values, finite_bound};
 use crate::ops::AvgPool;
 use crate::tensor::Shape;
 
 /// A sum of `n` values has the bound `√Σ bound² + n·u·Σ|x|`; a division is within 2.5 ULP.
 pub(super) fn avg_pool(op: &AvgPool, x: &Values, out: Shape) -> Values {
-    // The taps that lie within an extent that begins with the image, or with the padding before it.
-    let taps = |axis: usize, position: usize, before: u32, extent: u32| -> Range<usize> {
+    // The extent begins with the image, or with the padding before it.
+    let taps = |axis: usize, position: usize, before: u32, extent: u32| {
         let origin = position as i64 * i64::from(op.stride[axis]) - i64::from(before);
-        let range = inside(origin, op.dilation[axis], extent);
-        range.start..range.end.min(op.kernel[axis] as usize)
-    };
-    let place = |axis: usize, position: usize, before: u32, tap: usize| {
-        position * op.stride[axis] as usize + tap * op.dilation[axis] as usize - before as usize
+        super::taps(origin, op.kernel[axis], op.dilation[axis], extent)
     };
     let pad = op.padding;
     Values::from_fn(out, x.bounded(), |[n, c, oy, ox]| {
-        let (rows, columns) = (taps(0, oy, pad.top, x.shape.h), taps(1, ox, pad.left, x.shape.w));
+        let rows = || taps(0, oy, pad.top, x.shape.h);
+        let columns = || taps(1, ox, pad.left, x.shape.w);
         let [mut sum, mut magnitude, mut carried] = [0.0; 3];
-        for ky in rows.clone() {
-            for kx in columns.clone() {
-                let (value, bound) = x.at([n, c, place(0, oy, pad.top, ky), place(1, ox, pad.left, kx)]);
+        for iy in rows() {
+            for ix in columns() {
+                let (value, bound) = x.at([n, c, iy, ix]);
                 sum += value;
                 magnitude += value.abs();
                 carried += bound * bound;
@@ -34,7 +29,7 @@ pub(super) fn avg_pool(op: &AvgPool, x: &Values, out: Shape) -> Values {
             let padded_w = pad.left + x.shape.w + pad.right;
             taps(0, oy, 0, padded_h).len() * taps(1, ox, 0, padded_w).len()
         } else {
-            rows.len() * columns.len()
+            rows().len() * columns().len()
         } as f64;
         let mean = sum / count;
         let own = count * U * magnitude / count + 5.0 * U * mean.abs();

@@ -1,15 +1,13 @@
 //! The maximum of each window; `NaN` wins, padding never does.
 
-use super::{NOTHING, Values, inside, larger};
+use super::{NOTHING, Values, larger};
 use crate::ops::MaxPool;
 use crate::tensor::Shape;
 
 pub(super) fn max_pool(op: &MaxPool, x: &Values, out: Shape) -> Values {
     let taps = |axis: usize, position: usize, before: u32, extent: u32| {
         let origin = position as i64 * i64::from(op.stride[axis]) - i64::from(before);
-        let valid = inside(origin, op.dilation[axis], extent);
-        let dilation = i64::from(op.dilation[axis]);
-        (valid.start..valid.end.min(op.kernel[axis] as usize)).map(move |k| (origin + k as i64 * dilation) as usize)
+        super::taps(origin, op.kernel[axis], op.dilation[axis], extent)
     };
     Values::from_fn(out, x.bounded(), |[n, c, oy, ox]| {
         let mut best = NOTHING;

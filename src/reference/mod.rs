@@ -205,6 +205,13 @@ fn inside(offset: i64, step: u32, extent: u32) -> Range<usize> {
     first_at_or_above(0)..first_at_or_above(i64::from(extent))
 }
 
+/// Where the taps of a window that begins at `origin` lie, if within the extent.
+fn taps(origin: i64, kernel: u32, dilation: u32, extent: u32) -> impl ExactSizeIterator<Item = usize> {
+    let inside = inside(origin, dilation, extent);
+    let dilation = i64::from(dilation);
+    (inside.start..inside.end.min(kernel as usize)).map(move |k| (origin + k as i64 * dilation) as usize)
+}
+
 /// The maximum of no values, and its bound.
 const NOTHING: (f64, f64) = (f64::NEG_INFINITY, 0.0);
 
