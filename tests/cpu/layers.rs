@@ -28,9 +28,8 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|names| names.contains(&module))
 }
 
-/// The modules that code names behind `crate::`, tests and comments aside.
+/// The modules that code names behind `crate::`, comments aside.
 fn used(code: &str) -> impl Iterator<Item = &str> {
-    let code = code.split("#[cfg(test)]").next().unwrap();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     let ends = |c: char| !c.is_alphanumeric() && c != '_';
     // Two steps up from a file lead out of its module.
@@ -48,7 +47,7 @@ fn faults(module: &str, code: &str) -> Vec<String> {
         .collect()
 }
 
-/// The code of every module, but for the page of the library and the command line.
+/// The code of every module without its tests, but for the page of the library and the command line.
 fn modules() -> BTreeMap<String, String> {
     fn collect(path: &Path, files: &mut Vec<PathBuf>) {
         if path.is_file() {

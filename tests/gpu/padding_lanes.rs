@@ -24,29 +24,25 @@ fn laid_open(mut plan: Plan) -> Plan {
     plan
 }
 
-/// Whether each physical channel of a slice is padding.
-fn padding(slice: &Slice) -> Vec<bool> {
+/// The physical channels of a slice that are padding.
+fn padding(slice: &Slice) -> Vec<usize> {
     let run = |&c: &u32| (0..c.next_multiple_of(4)).map(move |lane| lane >= c);
-    slice.segments.iter().flat_map(run).collect()
+    let lanes = slice.segments.iter().flat_map(run).enumerate();
+    lanes.filter(|(_, is_padding)| *is_padding).map(|(lane, _)| lane).collect()
 }
 
 /// The values in the padding of all results, where they are not zero.
 fn filled(plan: &Plan, outputs: &[Tensor]) -> Vec<String> {
     let mut found = Vec::new();
-    for step in &plan.steps {
-        for slice in step.results.iter().filter(|slice| slice.order == Order::Nhwc) {
-            let Some(port) = plan.outputs.iter().position(|port| port.buffer == slice.buffer) else { continue };
-            let values = outputs[port].data();
-            for (pixel, (c, _)) in (0..slice.pixels()).flat_map(|pixel| {
-                padding(slice)
-                    .into_iter()
-                    .enumerate()
-                    .filter(|(_, is_padding)| *is_padding)
-                    .map(move |lane| (pixel, lane))
-            }) {
-                let value = values[(pixel * slice.stride + slice.offset) as usize + c];
+    let results = plan.steps.iter().flat_map(|step| step.results.iter().map(move |slice| (step, slice)));
+    for (step, slice) in results.filter(|(_, slice)| slice.order == Order::Nhwc) {
+        let Some(port) = plan.outputs.iter().position(|port| port.buffer == slice.buffer) else { continue };
+        let lanes = padding(slice);
+        for pixel in 0..slice.pixels() {
+            for &lane in &lanes {
+                let value = outputs[port].data()[(pixel * slice.stride + slice.offset) as usize + lane];
                 if value != 0.0 {
-                    found.push(format!("{} '{}', pixel {pixel}, lane {c}: {value}", step.shader.stem, step.node));
+                    found.push(format!("{} '{}', pixel {pixel}, lane {lane}: {value}", step.shader.stem, step.node));
                 }
             }
         }
