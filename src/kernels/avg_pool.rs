@@ -47,11 +47,9 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &AvgPool, x: &Slice,
     let &AvgPool { kernel, stride, padding, dilation, count_include_pad, .. } = pool;
     let Padding { bottom, right, .. } = padding;
     let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
-    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).window(kernel, stride, dilation, padding);
+    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).window(x, kernel, stride, dilation, padding);
     let step = step.constant("PAD_BOTTOM", Constant::U32(bottom)).constant("PAD_RIGHT", Constant::U32(right));
     let step = step.constant("COUNT_INCLUDE_PAD", Constant::Bool(count_include_pad));
-    // The shader clips windows to the image.
-    let [rows, columns] = [kernel[0].min(x.shape.h), kernel[1].min(x.shape.w)];
-    let taps = u64::from(rows) * u64::from(columns);
-    builder.push(step.loops([rows, columns]).flops(taps.saturating_mul(y.shape.len())));
+    let taps = u64::from(kernel[0].min(x.shape.h)) * u64::from(kernel[1].min(x.shape.w));
+    builder.push(step.flops(taps.saturating_mul(y.shape.len())));
 }

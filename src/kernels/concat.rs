@@ -2,7 +2,7 @@
 //! [`crate::ops::Concat`]; shader: `concat`.
 
 use super::{WG_SIZE, layout, workgroups};
-use crate::plan::{Builder, Constant, Order, Role, Shader, Slice, Step, image_len, params, piece, shader};
+use crate::plan::{Builder, Constant, Order, Shader, Slice, Step, image_len, params, piece, shader};
 
 params! {
     len: u32,
@@ -47,10 +47,7 @@ pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments
     let label = format!("{node} copy");
     let y = match x.order {
         Order::Nhwc => builder.scratch(label, x.shape, segments),
-        Order::Nchw => {
-            let buffer = builder.buffer(label, x.element, x.shape.len(), Role::Scratch);
-            Slice::nchw(buffer, x.element, x.shape)
-        }
+        Order::Nchw => builder.scratch_nchw(label, x.shape),
     };
     plan_copy(builder, node, x, &y);
     y

@@ -46,7 +46,5 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &MaxPool, x: &Slice,
     };
     let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
     let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE));
-    // The shader clips windows to the image.
-    let step = step.loops([pool.kernel[0].min(x.shape.h), pool.kernel[1].min(x.shape.w)]);
-    builder.push(step.window(pool.kernel, pool.stride, pool.dilation, pool.padding));
+    builder.push(step.window(x, pool.kernel, pool.stride, pool.dilation, pool.padding));
 }

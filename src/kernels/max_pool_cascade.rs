@@ -72,15 +72,15 @@ fn clipped(cascade: &MaxPoolCascade, x: Shape) -> MaxPoolCascade {
 
 /// The most pools of a cascade whose reach fits in a tile; `None` if not even one fits.
 fn most_at_once(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: Shape) -> Option<u32> {
-    let cascade = clipped(cascade, x);
-    let fits = |&times: &u32| Tile::both(profile, &MaxPoolCascade { times, ..cascade }, x).is_some();
+    let fits = |&times: &u32| Tile::both(profile, &MaxPoolCascade { times, ..*cascade }, x).is_some();
     // All of them, or fewer than a tile has pixels: each reaches one at least.
     (1..=Tile::MOST[1].min(cascade.times)).chain([cascade.times]).rev().find(fits)
 }
 
 /// Whether the kernel can add up an input in parts.
 pub(crate) fn adds_parts(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
-    !max_pool_cascade_strip::supports(profile, cascade, x) && most_at_once(profile, cascade, x.shape).is_some()
+    let in_tiles = || most_at_once(profile, &clipped(cascade, x.shape), x.shape).is_some();
+    !max_pool_cascade_strip::supports(profile, cascade, x) && in_tiles()
 }
 
 /// One dispatch, or several if the pools reach beyond a tile: reads slice `x`, writes slice `y`, which may lie in the
@@ -100,19 +100,27 @@ pub(crate) fn plan(
     let Some(most) = most_at_once(builder.profile, cascade, x.shape) else {
         return plan_apart(builder, node, cascade, x, y);
     };
-    // The results of `times` pools, after `done` others.
-    let results = |done: u32, times: u32| {
-        let segments = joined(x.segments.repeat(times as usize));
-        let shape = Shape { c: times * x.shape.c, ..x.shape };
-        Slice { offset: y.offset + done * x.physical_c(), shape, segments, ..y.clone() }
-    };
     let (mut from, mut parts, mut done) = (x.clone(), parts, 0);
     while done < cascade.times {
         let times = most.min(cascade.times - done);
-        plan_tiles(builder, node, &MaxPoolCascade { times, ..*cascade }, &from, parts.take(), &results(done, times));
+        plan_tiles(
+            builder,
+            node,
+            &MaxPoolCascade { times, ..*cascade },
+            &from,
+            parts.take(),
+            &results(x, y, done, times),
+        );
         done += times;
-        from = results(done - 1, 1);
+        from = results(x, y, done - 1, 1);
     }
+}
+
+/// Of the results `y` of pooling `x`, those of `times` pools after `done` others.
+fn results(x: &Slice, y: &Slice, done: u32, times: u32) -> Slice {
+    let segments = joined(x.segments.repeat(times as usize));
+    let shape = Shape { c: times * x.shape.c, ..x.shape };
+    Slice { offset: y.offset + done * x.physical_c(), shape, segments, ..y.clone() }
 }
 
 fn plan_tiles(
@@ -167,8 +175,7 @@ fn plan_apart(builder: &mut Builder, node: &str, cascade: &MaxPoolCascade, x: &S
     let pool = MaxPool::same(cascade.kernel);
     let mut from = x.clone();
     for i in 0..cascade.times {
-        let offset = y.offset + i * x.physical_c();
-        let result = Slice { offset, shape: x.shape, segments: x.segments.clone(), ..y.clone() };
+        let result = results(x, y, i, 1);
         let is_last = i + 1 == cascade.times;
         if is_last && from.buffer != y.buffer {
             return max_pool::plan(builder, node, &pool, &from, &result);

@@ -1,5 +1,5 @@
-//! Three chained pools of 5x5 on llvmpipe: no workgroup memory, and no loop but the one over rows. Attributes and
-//! reference: [`MaxPoolCascade`]; shader: `max_pool_cascade_strip`.
+//! Three chained pools of 5x5 on llvmpipe: no workgroup memory, and no loop but the one over rows. Attributes:
+//! [`MaxPoolCascade`]; shader: `max_pool_cascade_strip`.
 
 use super::bind;
 use crate::ops::MaxPoolCascade;

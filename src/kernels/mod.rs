@@ -4,6 +4,7 @@
 use std::slice::from_ref;
 
 use crate::error::Result;
+use crate::graph::NodeId;
 use crate::ops::{Activation, Op, SoftmaxAxis};
 use crate::plan::{Builder, Constant, Order, Shader, Slice, Step, joined, piece};
 use crate::tensor::Shape;
@@ -142,6 +143,7 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
 
 /// An operation whose operands lie as its [`contract`] requires, and whose result has its place.
 pub(crate) struct Call<'a> {
+    pub(crate) id: NodeId,
     pub(crate) node: &'a str,
     pub(crate) op: &'a Op,
     pub(crate) xs: Vec<Slice>,
@@ -152,41 +154,31 @@ pub(crate) struct Call<'a> {
     pub(crate) reader_adds: bool,
 }
 
-/// Plans operations that do not depend on each other; convolutions among them share dispatches. Returns, for each, the
-/// parts left for its reader to add up, if its sum was split.
-pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Vec<Option<Parts>>> {
-    let mut left = vec![None; calls.len()];
-    let (mut jobs, mut numbers) = (Vec::new(), Vec::new());
-    for (number, call) in calls.into_iter().enumerate() {
-        let Call { node, op, xs, parts, y, reader_adds } = call;
-        match op {
+/// Plans operations that do not depend on each other; convolutions among them share dispatches. Returns the parts left
+/// for their reader to add up, if a sum was split.
+pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Option<Parts>> {
+    let mut jobs = Vec::new();
+    for call in calls {
+        let (node, xs, y) = (call.node, &call.xs, &call.y);
+        match call.op {
             Op::Input => {}
-            Op::Add(op) => elementwise::plan_add(builder, node, op, &xs[0], &xs[1], &y),
-            Op::AffineActivation(op) => elementwise::plan_affine(builder, node, op, &xs[0], &y),
-            Op::AvgPool(op) => avg_pool::plan(builder, node, op, &xs[0], &y),
-            Op::Concat(_) => concat::plan(builder, node, &xs, &y),
-            Op::Conv(conv) => {
-                jobs.push(Job::new(node, from_ref(conv), conv.activation, xs, y, reader_adds));
-                numbers.push(number);
-            }
-            Op::ConvSum(sum) => {
-                jobs.push(Job::new(node, &sum.terms, sum.activation, xs, y, reader_adds));
-                numbers.push(number);
-            }
-            Op::GlobalPool(op) => global_pool::plan(builder, node, op, &xs[0], &y),
-            Op::Layout(_) => layout::plan_rows(builder, node, &xs[0], &y),
-            Op::Linear(op) => linear::plan(builder, node, op, &xs[0], &y)?,
-            Op::MaxPool(op) => max_pool::plan(builder, node, op, &xs[0], &y),
-            Op::MaxPoolCascade(op) => max_pool_cascade::plan(builder, node, op, &xs[0], parts.as_ref(), &y),
-            Op::PyramidPool(op) => pyramid_pool::plan(builder, node, op, &xs[0], &y)?,
-            Op::Resize(op) => resize::plan(builder, node, op, &xs[0], &y),
-            Op::Softmax(op) => softmax::plan(builder, node, op, &xs[0], &y),
+            Op::Add(op) => elementwise::plan_add(builder, node, op, &xs[0], &xs[1], y),
+            Op::AffineActivation(op) => elementwise::plan_affine(builder, node, op, &xs[0], y),
+            Op::AvgPool(op) => avg_pool::plan(builder, node, op, &xs[0], y),
+            Op::Concat(_) => concat::plan(builder, node, xs, y),
+            Op::Conv(conv) => jobs.push(Job::new(call, from_ref(conv), conv.activation)),
+            Op::ConvSum(sum) => jobs.push(Job::new(call, &sum.terms, sum.activation)),
+            Op::GlobalPool(op) => global_pool::plan(builder, node, op, &xs[0], y),
+            Op::Layout(_) => layout::plan_rows(builder, node, &xs[0], y),
+            Op::Linear(op) => linear::plan(builder, node, op, &xs[0], y)?,
+            Op::MaxPool(op) => max_pool::plan(builder, node, op, &xs[0], y),
+            Op::MaxPoolCascade(op) => max_pool_cascade::plan(builder, node, op, &xs[0], call.parts.as_ref(), y),
+            Op::PyramidPool(op) => pyramid_pool::plan(builder, node, op, &xs[0], y)?,
+            Op::Resize(op) => resize::plan(builder, node, op, &xs[0], y),
+            Op::Softmax(op) => softmax::plan(builder, node, op, &xs[0], y),
         }
     }
-    for (number, parts) in numbers.into_iter().zip(conv::plan(builder, jobs)?) {
-        left[number] = parts;
-    }
-    Ok(left)
+    conv::plan(builder, jobs)
 }
 
 /// Invocations per workgroup in kernels that compute one value each; every adapter allows it.

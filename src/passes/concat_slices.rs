@@ -138,10 +138,7 @@ fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> R
     let output = graph.outputs().iter().position(|(_, output)| *output == id);
     Ok(match (form.order, output) {
         (Order::Nchw, Some(position)) => builder.output_slice(position),
-        (Order::Nchw, None) => {
-            let buffer = builder.buffer(label, Element::F32, len, Role::Scratch);
-            Slice::nchw(buffer, Element::F32, shape)
-        }
+        (Order::Nchw, None) => builder.scratch_nchw(label, shape),
         (Order::Nhwc, _) => builder.scratch(label, shape, form.segments.clone()),
     })
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::kernels::conv::Parts;
 use crate::kernels::{self, Call, Contract, Needs, concat, layout};
-use crate::plan::{Builder, DeviceProfile, Element, Order, Plan, PlanOptions, Role, Slice};
+use crate::plan::{Builder, DeviceProfile, Order, Plan, PlanOptions, Slice};
 
 pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Plan> {
     let mut builder = Builder::new(profile, options);
@@ -52,10 +52,10 @@ impl<'a> Lowering<'a> {
 
     /// Nodes that do not depend on each other.
     fn plan(&mut self, contracts: &[Contract], batch: &[NodeId]) -> Result<()> {
-        let ids: Vec<NodeId> = batch.iter().copied().filter(|id| !self.node(*id).shape.is_empty()).collect();
-        let calls = ids.iter().map(|&id| self.call(id, &contracts[id.index()])).collect();
+        let ids = batch.iter().copied().filter(|id| !self.graph.nodes()[id.index()].shape.is_empty());
+        let calls = ids.map(|id| self.call(id, &contracts[id.index()])).collect();
         let left = kernels::plan(&mut self.builder, calls)?;
-        self.parts.extend(ids.into_iter().zip(left).filter_map(|(id, parts)| Some((id, parts?))));
+        self.parts.extend(left.map(|parts| (parts.of, parts)));
         Ok(())
     }
 
@@ -68,8 +68,10 @@ impl<'a> Lowering<'a> {
         let adds_up = matches!(op, Op::MaxPoolCascade(_));
         let parts = inputs.first().filter(|_| adds_up).and_then(|input| self.parts.remove(input));
         let Builder { profile, options, .. } = self.builder;
-        let reader_adds = options.split_sums && split_sums::reader_adds(self.graph, profile, &self.places, id);
-        Call { node: name, op, xs, parts, y, reader_adds }
+        let is_sum = matches!(op, Op::Conv(_) | Op::ConvSum(_));
+        let reader_adds =
+            is_sum && options.split_sums && split_sums::reader_adds(self.graph, profile, &self.places, id);
+        Call { id, node: name, op, xs, parts, y, reader_adds }
     }
 
     /// The result of `id` as the node `reader`, whose result is `y`, needs it.
@@ -129,8 +131,7 @@ impl<'a> Lowering<'a> {
         if let Some(slice) = self.converted.get(&(id, Order::Nchw)) {
             return slice.clone();
         }
-        let buffer = self.builder.buffer(format!("{name} in NCHW"), Element::F32, shape.len(), Role::Scratch);
-        let slice = Slice::nchw(buffer, Element::F32, *shape);
+        let slice = self.builder.scratch_nchw(format!("{name} in NCHW"), *shape);
         layout::plan_to_nchw(&mut self.builder, name, &place, None, &slice);
         self.converted.insert((id, Order::Nchw), slice.clone());
         slice

@@ -104,6 +104,12 @@ impl<'a> Builder<'a> {
         Slice::nhwc(buffer, Element::F32, shape, segments)
     }
 
+    /// Scratch space for `shape` in NCHW.
+    pub(crate) fn scratch_nchw(&mut self, label: String, shape: Shape) -> Slice {
+        let buffer = self.buffer(label, Element::F32, shape.len(), Role::Scratch);
+        Slice::nchw(buffer, Element::F32, shape)
+    }
+
     /// Adds a dispatch.
     pub(crate) fn push(&mut self, step: Step) {
         self.steps.push(step);

@@ -34,8 +34,15 @@ impl Step {
         self
     }
 
-    /// Compiles a window in: what convolution and pooling share.
-    pub(crate) fn window(self, kernel: [u32; 2], stride: [u32; 2], dilation: [u32; 2], padding: Padding) -> Self {
+    /// Compiles in a window that slides over `x`, and counts its loops: shaders clip it to the image.
+    pub(crate) fn window(
+        self,
+        x: &Slice,
+        kernel: [u32; 2],
+        stride: [u32; 2],
+        dilation: [u32; 2],
+        padding: Padding,
+    ) -> Self {
         let values = [
             ("KERNEL_H", kernel[0]),
             ("KERNEL_W", kernel[1]),
@@ -46,7 +53,8 @@ impl Step {
             ("PAD_TOP", padding.top),
             ("PAD_LEFT", padding.left),
         ];
-        self.constants(values.map(|(name, value)| (name, Constant::U32(value))))
+        let step = self.loops([kernel[0].min(x.shape.h), kernel[1].min(x.shape.w)]);
+        step.constants(values.map(|(name, value)| (name, Constant::U32(value))))
     }
 
     /// Appends a shared piece.

@@ -2,6 +2,8 @@
 //! know only which buffers they share. Shader side: `shaders/shared/jobs.wgsl`.
 
 use crate::error::Result;
+use crate::graph::NodeId;
+use crate::kernels::Call;
 use crate::ops::{Activation, Conv, Padding};
 use crate::plan::{
     BufferId, Builder, Constant, DeviceClass, Element, Fields, Piece, Shader, Slice, Step, params, piece,
@@ -18,6 +20,7 @@ pub(crate) struct Term {
 /// `y = act(Σ terms + residual)`, the residual of `y`'s shape or one pixel per image.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
+    pub(crate) id: NodeId,
     pub(crate) node: String,
     pub(crate) terms: Vec<Term>,
     pub(crate) residual: Option<Slice>,
@@ -30,17 +33,11 @@ pub(crate) struct Job {
 
 impl Job {
     /// One term per convolution, each with an operand; one more operand is the residual.
-    pub(crate) fn new(
-        node: &str,
-        convs: &[Conv],
-        activation: Activation,
-        xs: Vec<Slice>,
-        y: Slice,
-        reader_adds: bool,
-    ) -> Self {
+    pub(crate) fn new(call: Call, convs: &[Conv], activation: Activation) -> Self {
+        let Call { id, node, xs, y, reader_adds, .. } = call;
         let mut xs = xs.into_iter();
         let terms = convs.iter().cloned().zip(&mut xs).map(|(conv, x)| Term { conv, x }).collect();
-        Self { node: node.into(), terms, residual: xs.next(), activation, y, reader_adds }
+        Self { id, node: node.into(), terms, residual: xs.next(), activation, y, reader_adds }
     }
 }
 

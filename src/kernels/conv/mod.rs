@@ -16,32 +16,28 @@ pub(crate) mod tile;
 pub(crate) use jobs::Job;
 pub(crate) use parts::Parts;
 
-/// Jobs that do not depend on each other, in as few dispatches as possible. Chooses each one's kernel. Returns, for
-/// each job, the parts left for its reader to add up, if its sum was split.
-pub(crate) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<Vec<Option<Parts>>> {
-    let mut left = vec![None; jobs.len()];
+/// Jobs that do not depend on each other, in as few dispatches as possible. Chooses each one's kernel. Returns the parts
+/// left for their reader to add up, if a sum was split: it is then alone in its dispatch.
+pub(crate) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<Option<Parts>> {
     let (mut whole, mut direct) = (Vec::new(), Vec::new());
-    let mut numbers = Vec::new();
-    for (number, job) in jobs.into_iter().enumerate() {
+    for job in jobs {
         if grouped::supports(&job) {
             grouped::plan(builder, job)?;
         } else if job.terms.iter().all(|term| term.conv.groups == 1) {
             whole.push(job);
-            numbers.push(number);
         } else {
             direct.push(job);
         }
     }
+    let mut parts = None;
     if !whole.is_empty() {
         let choice = choice::choose(builder, &whole);
         let before = builder.steps.len();
-        let parts = plan_by(builder, choice.taken, whole)?;
+        parts = plan_by(builder, choice.taken, whole)?;
         builder.steps[before..].iter_mut().for_each(|step| step.choice = Some(choice.clone()));
-        // A split sum is alone in its dispatch.
-        left[numbers[0]] = parts;
     }
     direct::plan(builder, direct)?;
-    Ok(left)
+    Ok(parts)
 }
 
 /// With a kernel that the device and the jobs allow.

@@ -3,6 +3,7 @@
 //! only sums whose reader can do that are split. Shader side: `conv`, and `shaders/shared/parts.wgsl` for readers.
 
 use super::jobs::Job;
+use crate::graph::NodeId;
 use crate::kernels::activation;
 use crate::ops::Activation;
 use crate::plan::{Builder, Constant, Slice, Step, piece};
@@ -11,6 +12,8 @@ use crate::tensor::Shape;
 /// What is left to be added up.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
+    /// The node whose result they are.
+    pub(crate) of: NodeId,
     /// One map per part, one after the other; the first holds the bias.
     maps: Slice,
     count: u32,
@@ -20,10 +23,10 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// The job that computes `job` in `count` parts, and those parts.
-    pub(super) fn of(builder: &mut Builder, job: Job, count: u32) -> (Job, Self) {
+    pub(super) fn split(builder: &mut Builder, job: Job, count: u32) -> (Job, Self) {
         let shape = Shape { n: job.y.shape.n * count, ..job.y.shape };
         let maps = builder.scratch(format!("parts of '{}'", job.node), shape, vec![shape.c]);
-        let parts = Self { maps: maps.clone(), count, activation: job.activation };
+        let parts = Self { of: job.id, maps: maps.clone(), count, activation: job.activation };
         (Job { y: maps, activation: Activation::None, ..job }, parts)
     }
 

@@ -84,6 +84,7 @@ pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, Shi
     let shape = Shape { c: channels, ..x.shape }.check("conv_shift_add")?;
     let products = builder.scratch(format!("products of '{node}'"), shape, vec![shape.c]);
     let product = Job {
+        id: job.id,
         node: node.clone(),
         terms: vec![Term { conv: Conv::new(weight), x: x.clone() }],
         residual: None,
