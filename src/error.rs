@@ -83,6 +83,18 @@ pub enum Error {
         /// The budget.
         max: u64,
     },
+    /// More memory of the host than the caller's budget allows; nothing of it was allocated.
+    #[error(
+        "{what} needs {needed} bytes of host memory, over the budget of {max} bytes (max_host_bytes); use a smaller input or fewer channels, or raise the budget"
+    )]
+    HostMemory {
+        /// What would be allocated.
+        what: String,
+        /// Its bytes.
+        needed: u64,
+        /// The budget.
+        max: u64,
+    },
     /// The graph itself is unsound: a foreign handle, no output, a name used twice, too many nodes.
     #[error("graph: {0}")]
     Graph(String),
@@ -157,6 +169,14 @@ pub enum Error {
 impl Error {
     pub(crate) fn param(op: impl Into<String>, param: &'static str, value: impl ToString, reason: &str) -> Self {
         Self::InvalidParam { op: op.into(), param, value: value.to_string(), reason: reason.into() }
+    }
+
+    /// Whether something is too large, so that it may do to plan in another way.
+    pub(crate) const fn is_limit(&self) -> bool {
+        matches!(
+            self,
+            Self::TooLarge { .. } | Self::LimitExceeded { .. } | Self::MemoryBudget { .. } | Self::HostMemory { .. }
+        )
     }
 
     pub(crate) fn mismatch(op: impl Into<String>, detail: impl Into<String>) -> Self {

@@ -7,6 +7,10 @@ use crate::error::{Error, Result};
 /// The largest element count of one tensor: WGSL indexes with 32 bits, and index sums stay in `i32`.
 pub const MAX_ELEMENTS: u64 = i32::MAX as u64;
 
+/// Bytes of host memory that planning, the reference, or stand-ins for missing weights take, unless told otherwise: 2 GiB.
+/// A small file may ask for more than any machine has, and Rust aborts where an allocation fails.
+pub const MAX_HOST_BYTES: u64 = 2 << 30;
+
 /// Extents of a tensor: batch, channels, height, width. Vectors have `h = w = 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Shape {

@@ -133,6 +133,12 @@ pub(crate) const CONSUMERS: &[Consumer] = &[
         let pixel = g.global_pool("pixel", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap();
         g.conv_add("y", x, pixel, same_conv(c, c, 3)).unwrap()
     }),
+    ("conv and residual of a resized image", |g, x| {
+        let c = channels(g, x);
+        let pixel = g.global_pool("pixel", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap();
+        let residual = g.conv("residual", pixel, same_conv(c + 1, c, 1)).unwrap();
+        g.conv_add("y", x, residual, same_conv(c, c, 3)).unwrap()
+    }),
     ("conv_sum", |g, x| {
         let terms = [1, 3].map(|kernel| same_conv(6, channels(g, x), kernel));
         g.conv_sum("y", &[x, x], ConvSum { terms: terms.into(), activation: Activation::Relu }).unwrap()

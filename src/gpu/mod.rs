@@ -216,6 +216,7 @@ impl Gpu {
             class,
             // So that no index of a kernel exceeds 32 bits.
             max_binding: has.max_storage_buffer_binding_size.min(u32::MAX.into()),
+            max_uniform: has.max_uniform_buffer_binding_size,
             max_buffer: has.max_buffer_size,
             max_workgroups: has.max_compute_workgroups_per_dimension,
             max_invocations: has.max_compute_invocations_per_workgroup,

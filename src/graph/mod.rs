@@ -152,9 +152,8 @@ impl Graph {
         self.push(name, op, inputs, shape)
     }
 
-    /// `act(scale * conv(x) + residual)`: see [`Conv`]. The residual has the output's shape, or one pixel per image,
-    /// `[n, out_c, 1, 1]`, added to all its pixels. Errors: a residual of a different shape, and those of
-    /// [`Graph::apply`].
+    /// `act(scale * conv(x) + residual)`: see [`Conv`], also for the residual's shape. Errors: a residual of a different
+    /// shape, and those of [`Graph::apply`].
     pub fn conv_add(&mut self, name: impl Into<String>, x: NodeId, residual: NodeId, conv: Conv) -> Result<NodeId> {
         self.apply(name, conv, &[x, residual])
     }
@@ -169,22 +168,12 @@ impl Graph {
         if self.outputs.is_empty() {
             return Err(Error::Graph("no output is declared; call Graph::output".into()));
         }
-        let mut used = vec![false; self.nodes.len()];
-        for (_, id) in &self.outputs {
-            used[id.index()] = true;
-        }
-        for (index, node) in self.nodes.iter().enumerate().rev() {
-            if !used[index] {
-                let name = &node.name;
-                return Err(Error::Graph(format!(
-                    "node '{name}' leads to no output; declare it as one or leave it out"
-                )));
+        match self.nodes.iter().zip(self.used()).rev().find(|(_, used)| !used) {
+            Some((Node { name, .. }, _)) => {
+                Err(Error::Graph(format!("node '{name}' leads to no output; declare it as one or leave it out")))
             }
-            for input in &node.inputs {
-                used[input.index()] = true;
-            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// For each node, how many nodes and outputs read it.
@@ -197,8 +186,22 @@ impl Graph {
         readers
     }
 
+    /// For each node, the nodes that read it: each once, in order.
+    pub(crate) fn reading(&self) -> Vec<Vec<NodeId>> {
+        let mut reading: Vec<Vec<NodeId>> = vec![Vec::new(); self.nodes.len()];
+        for (id, node) in self.ids().zip(&self.nodes) {
+            for input in &node.inputs {
+                let readers = &mut reading[input.index()];
+                if readers.last() != Some(&id) {
+                    readers.push(id);
+                }
+            }
+        }
+        reading
+    }
+
     /// Rebuilds the graph: `rewrite` adds each node's replacement to the new graph, given the operands' new handles, or
-    /// skips it (`None`) if a later node absorbs it.
+    /// skips it (`None`) if a later node absorbs it. What then leads to no output is left out, inputs aside.
     pub(crate) fn rewritten(
         &self,
         mut rewrite: impl FnMut(&mut Graph, NodeId, &Node, &HashMap<NodeId, NodeId>) -> Result<Option<NodeId>>,
@@ -216,7 +219,32 @@ impl Graph {
             };
             graph.output(name.clone(), new)?;
         }
-        Ok(graph)
+        graph.without_dead_ends()
+    }
+
+    fn without_dead_ends(self) -> Result<Self> {
+        let used = self.used();
+        if self.nodes.iter().zip(&used).all(|(node, used)| *used || matches!(node.op, Op::Input)) {
+            return Ok(self);
+        }
+        self.rewritten(|graph, id, node, map| {
+            let kept = used[id.index()] || matches!(node.op, Op::Input);
+            if kept { graph.copy_mapped(node, map).map(Some) } else { Ok(None) }
+        })
+    }
+
+    /// For each node, whether it leads to an output.
+    fn used(&self) -> Vec<bool> {
+        let mut used = vec![false; self.nodes.len()];
+        for (_, id) in &self.outputs {
+            used[id.index()] = true;
+        }
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            if used[index] {
+                node.inputs.iter().for_each(|input| used[input.index()] = true);
+            }
+        }
+        used
     }
 
     /// Adds a copy of another graph's node; the operands are this graph's.

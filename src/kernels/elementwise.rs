@@ -1,7 +1,10 @@
 //! Functions applied value by value. Attributes: [`Add`] and [`AffineActivation`]; shader:
 //! `elementwise`.
 
+use std::sync::Arc;
+
 use super::{WG_SIZE, activation, workgroups};
+use crate::error::Result;
 use crate::ops::{Activation, Add, AffineActivation};
 use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
 
@@ -36,16 +39,25 @@ pub(crate) fn plan_add(builder: &mut Builder, node: &str, add: &Add, a: &Slice, 
 }
 
 /// One dispatch: reads slice `a`, writes slice `y` with the same runs of channels.
-pub(crate) fn plan_affine(builder: &mut Builder, node: &str, affine: &AffineActivation, a: &Slice, y: &Slice) {
-    let map = a.channel_map();
-    let packed =
-        |values: &[f64]| -> Vec<f32> { map.iter().map(|c| c.map_or(0.0, |c| values[c as usize] as f32)).collect() };
-    let scale = builder.weights(format!("scale of '{node}'"), &packed(&affine.scale));
-    let shift = builder.weights(format!("shift of '{node}'"), &packed(&affine.shift));
+pub(crate) fn plan_affine(
+    builder: &mut Builder,
+    node: &str,
+    affine: &AffineActivation,
+    a: &Slice,
+    y: &Slice,
+) -> Result<()> {
+    let len = a.physical_c().into();
+    let mut table = |what: &str, values: &Arc<[f64]>| {
+        let (a, values) = (a.clone(), Arc::clone(values));
+        let packed = move || a.channel_map().iter().map(|c| c.map_or(0.0, |c| values[c as usize] as f32)).collect();
+        builder.weights(format!("{what} of '{node}'"), len, packed)
+    };
+    let [scale, shift] = [table("scale", &affine.scale)?, table("shift", &affine.shift)?];
     let params = params(a, y);
     let step = Step::new(node, &SHADER, &params, workgroups(params.len)).reads(0, a);
     let step = step.table(1, scale).table(2, shift).writes(3, y);
     push(builder, step.piece(piece!("combine_affine")), affine.activation, y);
+    Ok(())
 }
 
 fn params(a: &Slice, y: &Slice) -> Params {

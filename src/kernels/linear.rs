@@ -1,5 +1,7 @@
 //! Fully connected layer. Attributes: [`crate::ops::Linear`]; shader: `linear`.
 
+use std::ops::Range;
+
 use super::activation;
 use crate::error::{Error, Result};
 use crate::ops::Linear;
@@ -45,7 +47,6 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice
         });
     }
     let outputs = (fours * 4).min(u64::from(y.shape.c)) as u32;
-    let (map, channels) = (x.channel_map(), x.shape.c as usize);
     for first in (0..y.shape.c).step_by(outputs as usize) {
         let out_c = outputs.min(y.shape.c - first);
         let out_c4 = out_c.div_ceil(4);
@@ -60,35 +61,50 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice
             y_offset: y.offset4() + first / 4,
             y_stride: y.stride4(),
         };
-        let features = channels * in_pixels as usize;
-        let weight = |o: u32, pixel: u32, c: Option<u32>| match c {
-            Some(c) if o < out_c => {
-                let feature = c as usize * in_pixels as usize + pixel as usize;
-                linear.weight.data()[(first + o) as usize * features + feature]
+        let len = u64::from(out_c4) * bytes_of_four / Element::F32.bytes();
+        let range = first..first + out_c;
+        let packed = packed(linear.clone(), x.clone(), range.clone());
+        let weights = builder.weights(format!("weights of '{node}'"), len, packed)?;
+        let values = linear.bias.clone();
+        let bias = move || {
+            let mut bias = vec![0.0; out_c4 as usize * 4];
+            if let Some(values) = values {
+                bias[..out_c as usize].copy_from_slice(&values[range.start as usize..range.end as usize]);
             }
-            _ => 0.0,
+            bias
         };
-        let mut packed = Vec::with_capacity(out_c4 as usize * 4 * map.len() * in_pixels as usize);
-        for o4 in 0..out_c4 {
-            for pixel in 0..in_pixels {
-                for &c in &map {
-                    packed.extend((0..4).map(|j| weight(o4 * 4 + j, pixel, c)));
-                }
-            }
-        }
-        let mut bias = vec![0.0; out_c4 as usize * 4];
-        if let Some(values) = &linear.bias {
-            bias[..out_c as usize].copy_from_slice(&values[first as usize..(first + out_c) as usize]);
-        }
-        let weights = builder.weights(format!("weights of '{node}'"), &packed);
-        let biases = builder.weights(format!("bias of '{node}'"), &bias);
+        let biases = builder.weights(format!("bias of '{node}'"), u64::from(out_c4) * 4, bias)?;
+        let features = u64::from(x.shape.c) * u64::from(in_pixels);
         let images = u64::from(x.shape.n);
         let step = Step::new(node, &SHADER, &params, images * u64::from(out_c4)).reads(0, x);
         let step = step.table(1, weights).table(2, biases).writes(3, y);
-        let step = step.flops(2 * images * u64::from(out_c) * features as u64);
+        let step = step.flops(2 * images * u64::from(out_c) * features);
         let step =
             step.loops([(x.channels4() * in_pixels).div_ceil(WG_SIZE)]).constant("WG_SIZE", Constant::U32(WG_SIZE));
         builder.push(step.constants(activation(linear.activation)));
     }
     Ok(())
+}
+
+/// The weights of these outputs: `[block of four][pixel][channel in memory][output of the block]`.
+fn packed(linear: Linear, x: Slice, outputs: Range<u32>) -> impl FnOnce() -> Vec<f32> {
+    move || {
+        let (map, in_pixels) = (x.channel_map(), x.shape.h as usize * x.shape.w as usize);
+        let features = x.shape.c as usize * in_pixels;
+        let weight = |o: u32, pixel: usize, c: Option<u32>| match c {
+            Some(c) if outputs.contains(&o) => {
+                linear.weight.data()[o as usize * features + c as usize * in_pixels + pixel]
+            }
+            _ => 0.0,
+        };
+        let mut packed = Vec::with_capacity(outputs.len().next_multiple_of(4) * map.len() * in_pixels);
+        for first in outputs.clone().step_by(4) {
+            for pixel in 0..in_pixels {
+                for &c in &map {
+                    packed.extend((first..first + 4).map(|o| weight(o, pixel, c)));
+                }
+            }
+        }
+        packed
+    }
 }

@@ -46,6 +46,12 @@ impl PyramidPool {
         [begin as u32, end as u32]
     }
 
+    /// The most indices of a bin along an axis of `extent`.
+    fn largest(&self, extent: u32) -> u32 {
+        let ranges = self.levels.iter().flat_map(|&bins| (0..bins).map(move |i| self.range(i, bins, extent)));
+        ranges.map(|[begin, end]| end - begin).max().unwrap_or(0)
+    }
+
     /// The table of bins that the shader reads: rows, columns, first output and distance from channel to channel.
     fn table(&self, x: Shape) -> Vec<u32> {
         let mut table = Vec::new();
@@ -85,11 +91,9 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &PyramidPool, x: &Sl
         y_len: y.shape.c,
         y_padded: y.physical_c(),
     };
-    let table = pool.table(x.shape);
-    let largest =
-        |from: usize| table.chunks_exact(6).map(|bin| bin[from + 1] - bin[from]).max().expect("a pyramid has a bin");
-    let (rows, columns) = (largest(0), largest(2));
-    let table = builder.table(format!("bins of '{node}'"), table);
+    let (rows, columns) = (pool.largest(x.shape.h), pool.largest(x.shape.w));
+    let (of_table, shape) = (pool.clone(), x.shape);
+    let table = builder.table(format!("bins of '{node}'"), bins * 6, move || of_table.table(shape))?;
     let step = Step::new(node, &SHADER, &params, workgroups(len as u32)).reads(0, x).table(1, table);
     builder.push(step.loops([rows, columns]).writes(2, y).constant("WG_SIZE", Constant::U32(WG_SIZE)));
     Ok(())

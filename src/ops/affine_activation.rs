@@ -57,11 +57,17 @@ impl AffineActivation {
         Ok(Self { scale: scale.into(), shift: shift.into(), activation })
     }
 
-    /// Output shape for `x`: the same. Errors: a different channel count.
+    /// Output shape for `x`: the same. Errors: a different channel count; a scale or shift that `f32` cannot hold.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         if self.scale.len() as u64 != u64::from(x.c) || self.shift.len() as u64 != u64::from(x.c) {
             let (scale, shift) = (self.scale.len(), self.shift.len());
             return Err(Error::mismatch(op, format!("{scale} scales and {shift} shifts for {} channels: {x}", x.c)));
+        }
+        let beyond = |value: &&f64| value.is_finite() && (**value as f32).is_infinite();
+        for (param, values) in [("scale", &self.scale), ("shift", &self.shift)] {
+            if let Some(value) = values.iter().find(beyond) {
+                return Err(Error::param(op, param, value, "must be in the range of f32"));
+            }
         }
         self.activation.check(op)?;
         Ok(x)

@@ -8,7 +8,12 @@ use super::{Activation, Operand, Operation, Padding, View, Work};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
-/// A convolution as `torch.nn.Conv2d`, followed by `act(scale * y + residual)`; the residual is optional.
+/// A convolution as `torch.nn.Conv2d`, followed by `act(scale * y + residual)`; the residual is optional. It is
+/// - of the output's shape; or
+/// - one pixel per image, `[n, out_c, 1, 1]`, added to all pixels; or
+/// - such a pixel with one channel more, `[n, out_c + 1, 1, 1]`: that channel is added, to all channels, in the upper
+///   and in the left half of the map, centre included. There, bilinear resizing also weights its pixel by zero: with
+///   weights of zero, a channel is 0 where all it reads is finite, and `NaN` where resizing would make it so.
 #[derive(Clone, Debug)]
 pub struct Conv {
     /// `[out_c, in_c / groups, kernel_h, kernel_w]`
@@ -54,8 +59,31 @@ impl Conv {
         self.kernel().map(u64::from).iter().product()
     }
 
+    /// Whether weights and biases can take over a factor and a summand for each output channel: nothing finite may
+    /// overflow, and nothing may underflow unless the channel has a weight or a bias beside which that is no loss.
+    /// Multiplied out, the factors act before the sum, where they may leave `f32` though no result does.
+    pub(crate) fn can_fold(&self, affine: impl Fn(usize) -> (f64, f64)) -> bool {
+        /// 2⁻⁸⁰: what underflows is below 2⁻¹²⁶, far less than one rounding of this.
+        const LARGE: f64 = 1.0 / (1u128 << 80) as f64;
+        let fits = |value: f64| !value.is_finite() || (value as f32).is_finite();
+        let row = self.weight.shape().len() / u64::from(self.weight.shape().n);
+        self.weight.data().chunks(row as usize).enumerate().all(|(o, row)| {
+            let (scale, shift) = affine(o);
+            if (scale, shift) == (1.0, 0.0) {
+                return true;
+            }
+            let bias = self.bias.as_ref().map_or(0.0, |bias| f64::from(bias[o])) * scale + shift;
+            let sizes = || row.iter().map(|w| w.abs()).filter(|w| w.is_normal());
+            let [least, most] = [sizes().fold(f32::MAX, f32::min), sizes().fold(0.0, f32::max)];
+            let [least, most] = [least, most].map(|w| f64::from(w) * scale.abs());
+            let lost = scale != 0.0 && least < f64::from(f32::MIN_POSITIVE);
+            fits(most) && fits(bias) && (!lost || most.max(bias.abs()) >= LARGE)
+        })
+    }
+
     /// Output shape for `x`: `[n, out_c, out_h, out_w]`. Errors: zero kernel, stride, dilation or groups; groups that
-    /// do not divide the channels; a mismatched weight or bias; a scale that is not finite; an empty output.
+    /// do not divide the channels; a mismatched weight or bias; a scale that is not finite, or that takes weights out
+    /// of the range of `f32`; an empty output.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         let weight = self.weight.shape();
         if self.groups == 0 || !x.c.is_multiple_of(self.groups) || !weight.n.is_multiple_of(self.groups) {
@@ -80,6 +108,10 @@ impl Conv {
         if !self.scale.is_finite() {
             return Err(Error::param(op, "scale", self.scale, "must be finite"));
         }
+        if !self.can_fold(|_| (self.scale.into(), 0.0)) {
+            let reason = "takes weights or biases out of the range of f32; scale by an affine_activation instead";
+            return Err(Error::param(op, "scale", self.scale, reason));
+        }
         self.activation.check(op)?;
         window_output(op, x, axes(x, self.kernel(), self.stride, self.dilation, self.padding), weight.n, false)
     }
@@ -97,9 +129,10 @@ impl Operation for Conv {
         };
         let out = self.output_shape(op, x.shape).map_err(|error| x.named_in(error))?;
         let pixel = Shape { h: 1, w: 1, ..out };
+        let resized = Shape { c: out.c + 1, ..pixel };
         match residual {
-            Some(Operand { name, shape }) if ![out, pixel].contains(shape) => {
-                let detail = format!("residual {shape} from '{name}' is neither the output's {out} nor {pixel}");
+            Some(Operand { name, shape }) if ![out, pixel, resized].contains(shape) => {
+                let detail = format!("residual {shape} from '{name}' is none of {out}, {pixel} and {resized}");
                 Err(Error::mismatch(op, detail))
             }
             _ => Ok(out),

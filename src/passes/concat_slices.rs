@@ -1,24 +1,47 @@
 //! Pass: where every node's result lies. A concatenation's operands are written side by side into one buffer, so that
 //! nothing is left to copy; outputs of rows go straight into the caller's buffer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
 use crate::kernels::{Contract, Form, contract};
-use crate::plan::{BufferId, Builder, Element, Order, Role, Slice, image_len, padded, physical};
+use crate::plan::{BufferId, Builder, Element, Order, Slice, image_len, padded, physical};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
-/// The memory contract of each node.
-pub(super) fn contracts(graph: &Graph) -> Vec<Contract> {
+/// Bytes on the host for a run of channels, which some ten slices repeat.
+const RUN_BYTES: u64 = 40;
+
+/// The most runs of channels of one tensor.
+const MAX_RUNS: u64 = 65_536;
+
+/// The memory contract of each node. Errors: more runs of channels than can be handled, or than fit the host's budget.
+pub(super) fn contracts(graph: &Graph, max_host_bytes: u64) -> Result<Vec<Contract>> {
     let nodes = graph.nodes();
     let mut contracts: Vec<Contract> = Vec::with_capacity(nodes.len());
+    let mut all_runs = 0;
     for node in nodes {
         let operand = |id: &NodeId| (&contracts[id.index()].result, nodes[id.index()].shape);
         let operands: Vec<_> = node.inputs.iter().map(operand).collect();
-        contracts.push(contract(&node.op, &operands, node.shape));
+        let runs = operands.iter().map(|(form, _)| form.segments.len() as u64).sum::<u64>();
+        let times = if let Op::MaxPoolCascade(cascade) = &node.op { cascade.times.into() } else { 1 };
+        let runs = runs * times;
+        // Without gaps there is only one.
+        let has_gaps = operands.iter().any(|(_, shape)| !shape.c.is_multiple_of(4));
+        let op = || format!("{} '{}'", node.op.stem(), node.name);
+        if has_gaps && runs > MAX_RUNS {
+            let what = "the count of channel groups padded to fours";
+            return Err(Error::TooLarge { op: op(), what, value: runs, max: MAX_RUNS });
+        }
+        let contract = contract(&node.op, &operands, node.shape);
+        all_runs += contract.result.segments.len() as u64;
+        let needed = all_runs * RUN_BYTES;
+        if needed > max_host_bytes {
+            return Err(Error::HostMemory { what: format!("planning up to {}", op()), needed, max: max_host_bytes });
+        }
+        contracts.push(contract);
     }
-    contracts
+    Ok(contracts)
 }
 
 /// The place of each node's result. A graph input's is its NHWC copy.
@@ -30,6 +53,7 @@ pub(super) fn run(
     enabled: bool,
 ) -> Result<Vec<Slice>> {
     let forms: Vec<&Form> = contracts.iter().map(|contract| &contract.result).collect();
+    let reading = graph.reading();
     let mut places: Vec<Option<Slice>> = vec![None; graph.nodes().len()];
     for id in graph.ids().rev() {
         if enabled && matches!(graph.node(id)?.op, Op::Concat(_)) {
@@ -37,15 +61,15 @@ pub(super) fn run(
                 Some(place) => place,
                 None => own_place(builder, graph, id, forms[id.index()])?,
             };
-            place_operands(graph, id, &place, &forms, &mut places)?;
+            place_operands(graph, &reading, id, &place, &forms, &mut places)?;
             places[id.index()] = Some(place);
         }
     }
     if builder.options.reuse_buffers {
-        share_idle_slices(graph, batches, &forms, &mut places);
+        share_idle_slices(graph, &reading, batches, &forms, &mut places);
     }
     for batch in batches.iter().filter(|batch| batch.len() > 1) {
-        place_together(builder, graph, batch, &forms, &mut places);
+        place_together(builder, graph, batch, &forms, &mut places)?;
     }
     for id in graph.ids() {
         if places[id.index()].is_none() {
@@ -57,40 +81,62 @@ pub(super) fn run(
 
 /// Puts a result into a concatenation that its dispatch writes to anyway, where another will lie once this one has been
 /// read: in the CSP blocks, cv1 lies where cv6 will. That space would otherwise be empty for most of the buffer's life.
-fn share_idle_slices(graph: &Graph, batches: &[Vec<NodeId>], forms: &[&Form], places: &mut [Option<Slice>]) {
+fn share_idle_slices(
+    graph: &Graph,
+    reading: &[Vec<NodeId>],
+    batches: &[Vec<NodeId>],
+    forms: &[&Form],
+    places: &mut [Option<Slice>],
+) {
     let mut turns = vec![0; places.len()];
     for (turn, batch) in batches.iter().enumerate() {
         batch.iter().for_each(|id| turns[id.index()] = turn);
     }
-    let is_concat = |id: NodeId| matches!(graph.nodes()[id.index()].op, Op::Concat(_));
-    let is_output = |id: NodeId| graph.outputs().iter().any(|(_, output)| *output == id);
-    let mut shared: Vec<NodeId> = Vec::new();
-    for id in batches.iter().flatten().copied() {
-        if places[id.index()].is_some() || is_output(id) {
-            continue;
+    let outputs: HashSet<NodeId> = graph.outputs().iter().map(|(_, output)| *output).collect();
+    let mut shared: HashSet<NodeId> = HashSet::new();
+    // What lies in each buffer by now, in order.
+    let mut lying: HashMap<BufferId, BTreeSet<NodeId>> = HashMap::new();
+    for id in graph.ids() {
+        if let Some(place) = &places[id.index()] {
+            lying.entry(place.buffer).or_default().insert(id);
         }
-        let (shape, Form { order, segments }) = (graph.nodes()[id.index()].shape, forms[id.index()]);
-        let readers = graph.ids().zip(graph.nodes()).filter(|(_, node)| node.inputs.contains(&id));
-        let reads: Vec<usize> = readers.map(|(reader, _)| turns[reader.index()]).collect();
-        let writes = |turn: usize, buffer: BufferId| {
-            batches[turn].iter().any(|other| places[other.index()].as_ref().is_some_and(|place| place.buffer == buffer))
-        };
-        let fits = |place: &Slice| {
-            let rows = |shape: Shape| (shape.n, shape.h, shape.w);
-            let room = place.order == *order && rows(place.shape) == rows(shape);
-            room && physical(segments) <= place.physical_c()
-                && writes(turns[id.index()], place.buffer)
-                && !reads.iter().any(|&turn| writes(turn, place.buffer))
-        };
-        let later = graph.ids().find(|later| {
-            let after = reads.iter().all(|&turn| turn < turns[later.index()]);
-            let free = after && !is_concat(*later) && !shared.contains(later);
-            free && places[later.index()].as_ref().is_some_and(fits)
-        });
-        if let Some(later) = later {
-            shared.push(later);
-            let place = places[later.index()].clone();
-            places[id.index()] = place.map(|place| Slice { shape, segments: segments.clone(), ..place });
+    }
+    for (turn, batch) in batches.iter().enumerate() {
+        for &id in batch {
+            if places[id.index()].is_some() || outputs.contains(&id) {
+                continue;
+            }
+            let (shape, Form { order, segments }) = (graph.nodes()[id.index()].shape, forms[id.index()]);
+            let readers = &reading[id.index()];
+            let writes = |turn: usize, buffer: BufferId| {
+                let mut places = batches[turn].iter().filter_map(|id| places[id.index()].as_ref());
+                places.any(|place| place.buffer == buffer)
+            };
+            let fits = |later: &NodeId| {
+                let Some(place) = &places[later.index()] else { return false };
+                let rows = |shape: Shape| (shape.n, shape.h, shape.w);
+                place.order == *order && rows(place.shape) == rows(shape) && physical(segments) <= place.physical_c()
+            };
+            let free = |later: &NodeId| {
+                let is_concat = matches!(graph.nodes()[later.index()].op, Op::Concat(_));
+                let after = readers.iter().all(|reader| turns[reader.index()] < turns[later.index()]);
+                after && !is_concat && !shared.contains(later)
+            };
+            let written: BTreeSet<BufferId> =
+                batch.iter().filter_map(|other| places[other.index()].as_ref()).map(|place| place.buffer).collect();
+            let buffers = written.into_iter().filter(|&buffer| {
+                !would_read_and_write(graph, reading, id, buffer, places)
+                    && !readers.iter().any(|reader| writes(turns[reader.index()], buffer))
+            });
+            let candidates = buffers.filter_map(|buffer| lying.get(&buffer));
+            let later = candidates.flat_map(|ids| ids.iter().find(|later| free(later) && fits(later))).min().copied();
+            debug_assert!(later.is_none_or(|later| turns[later.index()] > turn));
+            if let Some(later) = later {
+                shared.insert(later);
+                let place = places[later.index()].clone();
+                lying.entry(place.as_ref().map_or(BufferId(0), |place| place.buffer)).or_default().insert(id);
+                places[id.index()] = place.map(|place| Slice { shape, segments: segments.clone(), ..place });
+            }
         }
     }
 }
@@ -102,7 +148,7 @@ fn place_together(
     batch: &[NodeId],
     forms: &[&Form],
     places: &mut [Option<Slice>],
-) {
+) -> Result<()> {
     let mut sizes: BTreeMap<(u32, u32, u32), Vec<NodeId>> = BTreeMap::new();
     for id in batch.iter().filter(|id| places[id.index()].is_none()) {
         let shape = graph.nodes()[id.index()].shape;
@@ -115,7 +161,7 @@ fn place_together(
             continue;
         }
         let names: Vec<&str> = members.iter().map(|id| graph.nodes()[id.index()].name.as_str()).collect();
-        let buffer = builder.buffer(names.join(" + "), Element::F32, len, Role::Scratch);
+        let buffer = builder.scratch_of(names.join(" + "), len)?;
         let mut offset = 0;
         for id in members {
             let (shape, segments) = (graph.nodes()[id.index()].shape, forms[id.index()].segments.clone());
@@ -124,40 +170,38 @@ fn place_together(
             places[id.index()] = Some(place);
         }
     }
+    Ok(())
 }
 
 fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> Result<Slice> {
     let node = graph.node(id)?;
     let label = format!("{} '{}'", node.op.stem(), node.name);
     let shape = node.shape;
-    let per_pixel = if form.order == Order::Nhwc { physical(&form.segments) } else { shape.c };
-    let len = u64::from(per_pixel) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
-    if len > MAX_ELEMENTS {
-        return Err(Error::TooLarge { op: label, what: "the padded element count", value: len, max: MAX_ELEMENTS });
-    }
     let output = graph.outputs().iter().position(|(_, output)| *output == id);
-    Ok(match (form.order, output) {
-        (Order::Nchw, Some(position)) => builder.output_slice(position),
+    match (form.order, output) {
+        (Order::Nchw, Some(position)) => Ok(builder.output_slice(position)),
         (Order::Nchw, None) => builder.scratch_nchw(label, shape),
         (Order::Nhwc, _) => builder.scratch(label, shape, form.segments.clone()),
-    })
+    }
 }
 
 fn place_operands(
     graph: &Graph,
+    reading: &[Vec<NodeId>],
     concat: NodeId,
     place: &Slice,
     forms: &[&Form],
     places: &mut [Option<Slice>],
 ) -> Result<()> {
     let inputs = &graph.node(concat)?.inputs;
+    let mut times: HashMap<NodeId, usize> = HashMap::new();
+    inputs.iter().for_each(|input| *times.entry(*input).or_default() += 1);
     let mut offset = place.offset;
     for &input in inputs {
         let Form { order, segments } = forms[input.index()];
         let shape = graph.node(input)?.shape;
-        let once = inputs.iter().filter(|&&other| other == input).count() == 1;
-        let free = places[input.index()].is_none() && *order == place.order;
-        if once && free && !would_read_and_write(graph, input, place.buffer, places)? {
+        let free = times[&input] == 1 && places[input.index()].is_none() && *order == place.order;
+        if free && !would_read_and_write(graph, reading, input, place.buffer, places) {
             let segments = segments.clone();
             let slice = Slice { shape, offset, segments, ..place.clone() };
             places[input.index()] = Some(slice);
@@ -172,14 +216,20 @@ fn place_operands(
 }
 
 /// Whether some dispatch would read and write `buffer` if `id` were put there. A cascade may: it binds the buffer once.
-fn would_read_and_write(graph: &Graph, id: NodeId, buffer: BufferId, places: &[Option<Slice>]) -> Result<bool> {
+fn would_read_and_write(
+    graph: &Graph,
+    reading: &[Vec<NodeId>],
+    id: NodeId,
+    buffer: BufferId,
+    places: &[Option<Slice>],
+) -> bool {
+    let node = |id: NodeId| &graph.nodes()[id.index()];
     let lies_there = |id: NodeId| places[id.index()].as_ref().is_some_and(|place| place.buffer == buffer);
-    let node = graph.node(id)?;
-    let is_cascade = |op: &Op| matches!(op, Op::MaxPoolCascade(_));
-    let reads_there = !is_cascade(&node.op) && node.inputs.iter().any(|&input| lies_there(input));
-    let read_there = graph.ids().zip(graph.nodes()).any(|(reader, node)| {
-        let writes = !matches!(node.op, Op::Concat(_)) && !is_cascade(&node.op);
-        writes && node.inputs.contains(&id) && lies_there(reader)
+    let is_cascade = |id: NodeId| matches!(node(id).op, Op::MaxPoolCascade(_));
+    let reads_there = !is_cascade(id) && node(id).inputs.iter().any(|&input| lies_there(input));
+    let read_there = reading[id.index()].iter().any(|&reader| {
+        let writes = !matches!(node(reader).op, Op::Concat(_)) && !is_cascade(reader);
+        writes && lies_there(reader)
     });
-    Ok(reads_there || read_there)
+    reads_there || read_there
 }

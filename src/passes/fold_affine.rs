@@ -1,4 +1,5 @@
-//! Pass: a convolution takes over the scale, shift and activation after it. Folded in `f64`, rounded once.
+//! Pass: a convolution takes over the scale, shift and activation after it. Folded in `f64`, rounded once, if `f32` can
+//! hold the products.
 
 use std::collections::HashMap;
 
@@ -12,10 +13,11 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
     // For each affine that can be folded: the convolution before it.
     let mut folds: HashMap<NodeId, NodeId> = HashMap::new();
     for (id, node) in graph.ids().zip(graph.nodes()) {
-        if let (Op::AffineActivation(_), [before]) = (&node.op, node.inputs.as_slice())
+        if let (Op::AffineActivation(affine), [before]) = (&node.op, node.inputs.as_slice())
             && let Some(conv) = graph.node(*before)?.bare_conv()
             && readers[before.index()] == 1
             && conv.scale == 1.0
+            && conv.can_fold(|o| (affine.scale[o], affine.shift[o]))
         {
             folds.insert(id, *before);
         }

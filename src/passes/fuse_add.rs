@@ -13,7 +13,8 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
     for (id, node) in graph.ids().zip(graph.nodes()) {
         if let (Op::Add(add), &[a, b]) = (&node.op, node.inputs.as_slice()) {
             let takes_over = |id: NodeId| -> Result<bool> {
-                Ok(readers[id.index()] == 1 && graph.node(id)?.bare_conv().is_some_and(|conv| conv.scale == 1.0))
+                let takes = |conv: &Conv| conv.scale == 1.0 && conv.can_fold(|_| (add.scale.into(), 0.0));
+                Ok(readers[id.index()] == 1 && graph.node(id)?.bare_conv().is_some_and(takes))
             };
             if takes_over(a)? {
                 fused.insert(id, (a, b));

@@ -4,83 +4,98 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, Op};
-use crate::ops::{Activation, Conv, ConvSum};
-
-/// The most inputs that one dispatch can bind.
-const MAX_INPUTS: usize = 3;
+use crate::ops::{Activation, Add, Conv, ConvSum};
 
 pub(super) fn run(graph: &Graph) -> Result<Graph> {
-    let readers = graph.readers();
-    let mut sums: HashMap<NodeId, Vec<Leaf>> = HashMap::new();
+    let trees = Trees::of(graph);
+    let mut sums: HashMap<NodeId, Tree> = HashMap::new();
     let mut absorbed: HashSet<NodeId> = HashSet::new();
     // From the roots of the trees down: an addition that is part of a larger tree is absorbed before its turn comes.
     for id in graph.ids().rev() {
-        if let (Op::Add(_), false) = (&graph.node(id)?.op, absorbed.contains(&id)) {
-            let mut tree = Tree { graph, readers: &readers, leaves: Vec::new(), inner: Vec::new() };
-            if tree.collect(id, 1.0, true)? && tree.inputs() <= MAX_INPUTS {
-                absorbed.extend(tree.inner.iter().filter(|&&inner| inner != id));
-                absorbed.extend(tree.leaves.iter().map(|leaf| leaf.conv));
-                sums.insert(id, tree.leaves);
-            }
+        if !absorbed.contains(&id)
+            && let Some(tree) = trees.at(id)
+        {
+            absorbed.extend(&tree.inner);
+            absorbed.extend(tree.leaves.iter().map(|leaf| leaf.id));
+            sums.insert(id, tree);
         }
     }
     graph.rewritten(|new, id, node, map| {
         if absorbed.contains(&id) {
             return Ok(None);
         }
-        let (Op::Add(add), Some(leaves)) = (&node.op, sums.get(&id)) else {
+        let (Op::Add(add), Some(tree)) = (&node.op, sums.remove(&id)) else {
             return new.copy_mapped(node, map).map(Some);
         };
-        let (mut inputs, mut terms) = (Vec::new(), Vec::new());
-        for leaf in leaves {
-            let before = graph.node(leaf.conv)?;
-            if let Op::Conv(conv) = &before.op {
-                inputs.push(map[&before.inputs[0]]);
-                terms.push(Conv { scale: conv.scale * leaf.scale, ..conv.clone() });
-            }
-        }
-        let sum = ConvSum { terms, activation: add.activation };
-        new.conv_sum(node.name.clone(), &inputs, sum).map(Some)
+        let inputs: Vec<NodeId> = tree.leaves.iter().map(|leaf| map[&leaf.x]).collect();
+        let terms = tree.leaves.into_iter().map(|leaf| leaf.conv).collect();
+        new.conv_sum(node.name.clone(), &inputs, ConvSum { terms, activation: add.activation }).map(Some)
     })
 }
 
-/// A convolution and what its result is multiplied by.
-struct Leaf {
-    conv: NodeId,
-    scale: f32,
-}
-
-struct Tree<'a> {
-    graph: &'a Graph,
-    readers: &'a [usize],
+/// The sum of an addition's leaves.
+struct Tree {
     leaves: Vec<Leaf>,
+    /// The additions below.
     inner: Vec<NodeId>,
 }
 
-impl Tree<'_> {
-    /// Whether all of the tree is additions and convolutions that nothing else reads.
-    fn collect(&mut self, id: NodeId, scale: f32, root: bool) -> Result<bool> {
-        let node = self.graph.node(id)?;
-        if !root && self.readers[id.index()] != 1 {
-            return Ok(false);
+/// A convolution, multiplied by what stands before it in the sum, and what it reads.
+struct Leaf {
+    id: NodeId,
+    x: NodeId,
+    conv: Conv,
+}
+
+struct Trees<'a> {
+    graph: &'a Graph,
+    /// For each node: whether it is a convolution, or an addition of such and of nothing else, that one node reads.
+    is_part: Vec<bool>,
+}
+
+impl<'a> Trees<'a> {
+    fn of(graph: &'a Graph) -> Self {
+        let mut is_part: Vec<bool> = Vec::with_capacity(graph.nodes().len());
+        for (node, readers) in graph.nodes().iter().zip(graph.readers()) {
+            let adds = matches!(&node.op, Op::Add(Add { activation: Activation::None, .. }));
+            let of_parts = adds && node.inputs.iter().all(|input| is_part[input.index()]);
+            let is_leaf = node.bare_conv().is_some_and(|conv| conv.groups == 1);
+            is_part.push(readers == 1 && (is_leaf || of_parts));
         }
-        if let Op::Add(add) = &node.op
-            && (root || add.activation == Activation::None)
-        {
-            self.inner.push(id);
-            return Ok(self.collect(node.inputs[0], scale * add.scale, false)?
-                && self.collect(node.inputs[1], scale, false)?);
-        }
-        let is_leaf = node.bare_conv().is_some_and(|conv| conv.groups == 1);
-        if is_leaf {
-            self.leaves.push(Leaf { conv: id, scale });
-        }
-        Ok(is_leaf)
+        Self { graph, is_part }
     }
 
-    fn inputs(&self) -> usize {
+    /// The tree of the addition `root`; `None` if it is no addition of parts, or the factors before a convolution cannot
+    /// be folded into its weights.
+    fn at(&self, root: NodeId) -> Option<Tree> {
         let nodes = self.graph.nodes();
-        let inputs: HashSet<NodeId> = self.leaves.iter().map(|leaf| nodes[leaf.conv.index()].inputs[0]).collect();
-        inputs.len()
+        let mut tree = Tree { leaves: Vec::new(), inner: Vec::new() };
+        let Op::Add(add) = &nodes[root.index()].op else { return None };
+        let operands = |id: NodeId, add: &Add, factor: f64| {
+            let inputs = &nodes[id.index()].inputs;
+            [(inputs[1], factor), (inputs[0], factor * f64::from(add.scale))]
+        };
+        let mut rest = operands(root, add, 1.0).to_vec();
+        while let Some((id, factor)) = rest.pop() {
+            let node = &nodes[id.index()];
+            match &node.op {
+                _ if !self.is_part[id.index()] => return None,
+                Op::Add(add) => {
+                    tree.inner.push(id);
+                    rest.extend(operands(id, add, factor));
+                }
+                Op::Conv(conv) => {
+                    let factor = f64::from(conv.scale) * factor;
+                    let conv = Conv { scale: factor as f32, ..conv.clone() };
+                    let is_exact = conv.scale.is_normal() || factor == 0.0;
+                    if !is_exact || !conv.can_fold(|_| (factor, 0.0)) {
+                        return None;
+                    }
+                    tree.leaves.push(Leaf { id, x: node.inputs[0], conv });
+                }
+                _ => return None,
+            }
+        }
+        Some(tree)
     }
 }

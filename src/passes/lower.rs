@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::kernels::conv::Parts;
 use crate::kernels::{self, Call, Contract, Needs, concat, layout};
-use crate::plan::{Builder, DeviceProfile, Order, Plan, PlanOptions, Slice};
+use crate::plan::{Builder, DeviceProfile, Draft, Order, PlanOptions, Slice};
 
-pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Plan> {
+pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Draft> {
     let mut builder = Builder::new(profile, options);
     for (_, node) in graph.inputs() {
         builder.input(&node.name, node.shape);
@@ -19,15 +19,16 @@ pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions)
         builder.output(name, graph.shape(*id)?);
     }
     let batches = group_convs::run(graph, options.group_convs);
-    let contracts = concat_slices::contracts(graph);
+    let contracts = concat_slices::contracts(graph, options.max_host_bytes)?;
     let places = concat_slices::run(&mut builder, graph, &contracts, &batches, options.concat_slices)?;
-    let mut lowering = Lowering { graph, builder, places, converted: HashMap::new(), parts: HashMap::new() };
+    let (converted, parts) = Default::default();
+    let mut lowering = Lowering { graph, builder, places, reading: graph.reading(), converted, parts };
     for batch in &batches {
         lowering.plan(&contracts, batch)?;
     }
     for (position, (_, id)) in graph.outputs().iter().enumerate() {
         if !graph.shape(*id)?.is_empty() {
-            lowering.write_output(*id, position);
+            lowering.write_output(*id, position)?;
         }
     }
     debug_assert!(lowering.parts.is_empty(), "split_sums allowed parts that nobody adds up");
@@ -39,6 +40,8 @@ struct Lowering<'a> {
     builder: Builder<'a>,
     /// Where each node's result lies.
     places: Vec<Slice>,
+    /// For each node, those that read it.
+    reading: Vec<Vec<NodeId>>,
     /// Copies in the other order, made when first asked for.
     converted: HashMap<(NodeId, Order), Slice>,
     /// Results still in parts, until their first reader is planned.
@@ -53,87 +56,89 @@ impl<'a> Lowering<'a> {
     /// Nodes that do not depend on each other.
     fn plan(&mut self, contracts: &[Contract], batch: &[NodeId]) -> Result<()> {
         let ids = batch.iter().copied().filter(|id| !self.graph.nodes()[id.index()].shape.is_empty());
-        let calls = ids.map(|id| self.call(id, &contracts[id.index()])).collect();
+        let calls = ids.map(|id| self.call(id, &contracts[id.index()])).collect::<Result<_>>()?;
         let left = kernels::plan(&mut self.builder, calls)?;
         self.parts.extend(left.map(|parts| (parts.of, parts)));
         Ok(())
     }
 
     /// A node with its operands in the form its kernel needs.
-    fn call(&mut self, id: NodeId, contract: &Contract) -> Call<'a> {
+    fn call(&mut self, id: NodeId, contract: &Contract) -> Result<Call<'a>> {
         let Node { name, op, inputs, .. } = self.node(id);
         let y = self.places[id.index()].clone();
         let operands = inputs.iter().zip(&contract.operands);
-        let xs = operands.map(|(&input, needs)| self.operand(name, input, *needs, &y)).collect();
+        let xs = operands.map(|(&input, needs)| self.operand(name, input, *needs, &y)).collect::<Result<_>>()?;
         let adds_up = matches!(op, Op::MaxPoolCascade(_));
         let parts = inputs.first().filter(|_| adds_up).and_then(|input| self.parts.remove(input));
         let Builder { profile, options, .. } = self.builder;
         let is_sum = matches!(op, Op::Conv(_) | Op::ConvSum(_));
+        let (graph, reading) = (self.graph, &self.reading);
         let reader_adds =
-            is_sum && options.split_sums && split_sums::reader_adds(self.graph, profile, &self.places, id);
-        Call { id, node: name, op, xs, parts, y, reader_adds }
+            is_sum && options.split_sums && split_sums::reader_adds(graph, reading, profile, &self.places, id);
+        Ok(Call { id, node: name, op, xs, parts, y, reader_adds })
     }
 
     /// The result of `id` as the node `reader`, whose result is `y`, needs it.
-    fn operand(&mut self, reader: &str, id: NodeId, needs: Needs, y: &Slice) -> Slice {
+    fn operand(&mut self, reader: &str, id: NodeId, needs: Needs, y: &Slice) -> Result<Slice> {
         let segments = match needs {
             Needs::Nchw => return self.nchw(id),
             Needs::Nhwc => return self.nhwc(id),
             Needs::Whole => vec![self.node(id).shape.c],
             Needs::ResultRuns => y.segments.clone(),
         };
-        let x = self.nhwc(id);
-        if x.segments == segments { x } else { concat::plan_copied(&mut self.builder, reader, &x, segments) }
+        let x = self.nhwc(id)?;
+        if x.segments == segments { Ok(x) } else { concat::plan_copied(&mut self.builder, reader, &x, segments) }
     }
 
-    fn write_output(&mut self, id: NodeId, position: usize) {
+    fn write_output(&mut self, id: NodeId, position: usize) -> Result<()> {
         let (name, _) = &self.graph.outputs()[position];
         let y = self.builder.output_slice(position);
         let parts = self.parts.remove(&id);
         let is_input = matches!(self.node(id).op, Op::Input);
-        let x = if is_input { self.nchw(id) } else { self.places[id.index()].clone() };
+        let x = if is_input { self.nchw(id)? } else { self.places[id.index()].clone() };
         match x.order {
             Order::Nhwc => layout::plan_to_nchw(&mut self.builder, name, &x, parts.as_ref(), &y),
             Order::Nchw if x.buffer != y.buffer => layout::plan_copy(&mut self.builder, name, &x, &y),
             Order::Nchw => {}
         }
+        Ok(())
     }
 
     /// The result of `id` in NHWC.
-    fn nhwc(&mut self, id: NodeId) -> Slice {
+    fn nhwc(&mut self, id: NodeId) -> Result<Slice> {
         let Node { name, op, shape, .. } = self.node(id);
         let place = self.places[id.index()].clone();
         let is_input = matches!(op, Op::Input);
         if place.order == Order::Nhwc && !is_input {
-            return place;
+            return Ok(place);
         }
         if let Some(slice) = self.converted.get(&(id, Order::Nhwc)) {
-            return slice.clone();
+            return Ok(slice.clone());
         }
-        let dense = self.nchw(id);
-        let slice =
-            if is_input { place } else { self.builder.scratch(format!("{name} in NHWC"), *shape, vec![shape.c]) };
+        let dense = self.nchw(id)?;
+        let label = || format!("{name} in NHWC");
+        let slice = if is_input { place } else { self.builder.scratch(label(), *shape, vec![shape.c])? };
         layout::plan_to_nhwc(&mut self.builder, name, &dense, &slice);
         self.converted.insert((id, Order::Nhwc), slice.clone());
-        slice
+        Ok(slice)
     }
 
     /// The result of `id` in NCHW.
-    fn nchw(&mut self, id: NodeId) -> Slice {
+    fn nchw(&mut self, id: NodeId) -> Result<Slice> {
         let Node { name, op, shape, .. } = self.node(id);
         let place = self.places[id.index()].clone();
         if place.order == Order::Nchw {
-            return place;
+            return Ok(place);
         }
         if matches!(op, Op::Input) {
-            return self.builder.input_slice(name);
+            return Ok(self.builder.input_slice(name));
         }
         if let Some(slice) = self.converted.get(&(id, Order::Nchw)) {
-            return slice.clone();
+            return Ok(slice.clone());
         }
-        let slice = self.builder.scratch_nchw(format!("{name} in NCHW"), *shape);
+        let slice = self.builder.scratch_nchw(format!("{name} in NCHW"), *shape)?;
         layout::plan_to_nchw(&mut self.builder, name, &place, None, &slice);
         self.converted.insert((id, Order::Nchw), slice.clone());
-        slice
+        Ok(slice)
     }
 }

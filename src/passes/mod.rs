@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::plan::{DeviceProfile, Plan, PlanOptions};
+use crate::plan::{DeviceProfile, Draft, Element, Plan, PlanOptions};
 
 mod concat_slices;
 mod fold_affine;
@@ -17,41 +17,72 @@ mod reuse_buffers;
 mod split_sums;
 
 impl Plan {
-    /// Plans `graph` for a device. Errors: an unsound graph, a tensor over the device's limits, a plan over the memory
-    /// budget. Nothing is allocated on a GPU.
+    /// Plans `graph` for a device. A pass never makes a graph fail: what exceeds a limit or a budget is planned again with
+    /// fewer of them. Errors: an unsound graph, a tensor over the device's limits, a plan over the budgets of GPU or host
+    /// memory. Nothing is allocated on a GPU, and no weights are packed before all of that is checked.
     pub fn new(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Self> {
         graph.check()?;
-        let mut graph = graph.clone();
-        if options.fold_affine {
-            graph = fold_affine::run(&graph)?;
+        let needed = graph.cost().parameters.saturating_mul(Element::F32.bytes());
+        if needed > options.max_host_bytes {
+            let what = "packing the weights".into();
+            return Err(Error::HostMemory { what, needed, max: options.max_host_bytes });
         }
-        if options.fuse_sum {
-            graph = fuse_sum::run(&graph)?;
-        }
-        if options.fuse_add {
-            graph = fuse_add::run(&graph)?;
-        }
-        if options.image_bias {
-            graph = image_bias::run(&graph)?;
-        }
-        if options.fuse_cascade {
-            graph = fuse_cascade::run(&graph)?;
-        }
-        let lowered = |options: &PlanOptions| {
-            let mut plan = lower::run(&graph, profile, options)?;
-            reuse_buffers::drop_unused(&mut plan);
-            if options.reuse_buffers {
-                reuse_buffers::run(&mut plan);
-            }
-            plan.check_limits(options.max_bytes)?;
-            Ok(plan)
+        let drafted = match draft(graph, profile, options) {
+            Err(error) if error.is_limit() => with_fewer_passes(graph, profile, options, error),
+            drafted => drafted,
         };
-        match lowered(options) {
-            // Parts of sums also need memory.
-            Err(Error::MemoryBudget { .. }) if options.split_sums => {
-                lowered(&PlanOptions { split_sums: false, ..options.clone() })
+        drafted.map(Draft::pack)
+    }
+}
+
+/// The first plan that fits. Errors: of those that do not, the first, or the one that needs the least memory.
+fn with_fewer_passes(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions, mut error: Error) -> Result<Draft> {
+    let mut options = options.clone();
+    for switch in PASSES {
+        *switch(&mut options) = false;
+        match (draft(graph, profile, &options), &mut error) {
+            (Ok(draft), _) => return Ok(draft),
+            (Err(Error::MemoryBudget { planned, .. }), Error::MemoryBudget { planned: least, .. }) => {
+                *least = planned.min(*least);
             }
-            plan => plan,
+            (Err(_), _) => {}
         }
     }
+    Err(error)
+}
+
+/// The passes that can make a plan exceed a limit, in the order in which they are done without.
+const PASSES: &[fn(&mut PlanOptions) -> &mut bool] = &[
+    |options| &mut options.split_sums,
+    |options| &mut options.fuse_cascade,
+    |options| &mut options.group_convs,
+    |options| &mut options.image_bias,
+    |options| &mut options.fuse_sum,
+    |options| &mut options.concat_slices,
+    |options| &mut options.fuse_add,
+    |options| &mut options.fold_affine,
+];
+
+/// A plan that fits the device and the budgets.
+fn draft(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Draft> {
+    type Pass = fn(&Graph) -> Result<Graph>;
+    let passes: [(bool, Pass); 5] = [
+        (options.fold_affine, fold_affine::run),
+        (options.fuse_sum, fuse_sum::run),
+        (options.fuse_add, fuse_add::run),
+        (options.image_bias, image_bias::run),
+        (options.fuse_cascade, fuse_cascade::run),
+    ];
+    let mut graph = graph.clone();
+    for (_, pass) in passes.into_iter().filter(|(enabled, _)| *enabled) {
+        graph = pass(&graph)?;
+    }
+    let mut draft = lower::run(&graph, profile, options)?;
+    reuse_buffers::drop_unused(&mut draft);
+    if options.reuse_buffers {
+        reuse_buffers::run(&mut draft);
+    }
+    draft.plan.check()?;
+    draft.plan.check_limits(options)?;
+    Ok(draft)
 }

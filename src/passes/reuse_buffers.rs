@@ -7,9 +7,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::plan::{BufferId, Plan, Role};
+use crate::plan::{BufferId, Draft, Role};
 
-pub(super) fn run(plan: &mut Plan) {
+pub(super) fn run(draft: &mut Draft) {
+    let plan = &draft.plan;
     let mut lives: BTreeMap<BufferId, [usize; 2]> = BTreeMap::new();
     for (at, step) in plan.steps.iter().enumerate() {
         for binding in &step.bindings {
@@ -32,12 +33,13 @@ pub(super) fn run(plan: &mut Plan) {
             None => shared.push((id, vec![life])),
         }
     }
-    renumber(plan, |id| stands_for.get(&id).copied().unwrap_or(id));
-    drop_unused(plan);
+    renumber(draft, |id| stands_for.get(&id).copied().unwrap_or(id));
+    drop_unused(draft);
 }
 
 /// Leaves out buffers that no step binds, except those of graph inputs and outputs.
-pub(super) fn drop_unused(plan: &mut Plan) {
+pub(super) fn drop_unused(draft: &mut Draft) {
+    let plan = &mut draft.plan;
     let mut used = vec![false; plan.buffers.len()];
     for binding in plan.steps.iter().flat_map(|step| &step.bindings) {
         used[binding.buffer.index()] = true;
@@ -51,10 +53,13 @@ pub(super) fn drop_unused(plan: &mut Plan) {
         }
     }
     plan.buffers = kept;
-    renumber(plan, |id| numbers[&id]);
+    draft.packs.retain(|id, _| numbers.contains_key(id));
+    renumber(draft, |id| numbers[&id]);
 }
 
-fn renumber(plan: &mut Plan, number: impl Fn(BufferId) -> BufferId) {
+fn renumber(draft: &mut Draft, number: impl Fn(BufferId) -> BufferId) {
+    let Draft { plan, packs } = draft;
+    *packs = packs.drain().map(|(id, pack)| (number(id), pack)).collect();
     for step in &mut plan.steps {
         step.bindings.iter_mut().for_each(|binding| binding.buffer = number(binding.buffer));
         let slices = step.operands.iter_mut().chain(&mut step.results);

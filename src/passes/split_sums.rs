@@ -7,18 +7,25 @@ use crate::kernels::max_pool_cascade;
 use crate::plan::{DeviceProfile, Slice};
 
 /// Whether the result of `id` has a first reader, before all others, that adds up parts.
-pub(super) fn reader_adds(graph: &Graph, profile: &DeviceProfile, places: &[Slice], id: NodeId) -> bool {
-    let is_output = graph.outputs().iter().any(|(_, output)| *output == id);
-    if is_output {
-        return graph.readers()[id.index()] == 1;
+pub(super) fn reader_adds(
+    graph: &Graph,
+    reading: &[Vec<NodeId>],
+    profile: &DeviceProfile,
+    places: &[Slice],
+    id: NodeId,
+) -> bool {
+    let readers = &reading[id.index()];
+    let outputs = graph.outputs().iter().filter(|(_, output)| *output == id).count();
+    if outputs > 0 {
+        return outputs == 1 && readers.is_empty();
     }
-    let readers = graph.ids().zip(graph.nodes()).filter(|(_, node)| node.inputs.contains(&id));
-    let (concats, others): (Vec<_>, Vec<_>) = readers.partition(|(_, node)| matches!(node.op, Op::Concat(_)));
-    let [(reader, node)] = others[..] else { return false };
-    let Op::MaxPoolCascade(cascade) = &node.op else { return false };
+    let node = |id: &NodeId| &graph.nodes()[id.index()];
+    let (concats, others): (Vec<_>, Vec<_>) = readers.iter().partition(|id| matches!(node(id).op, Op::Concat(_)));
+    let [reader] = others[..] else { return false };
+    let Op::MaxPoolCascade(cascade) = &node(&reader).op else { return false };
     // It also writes its input, which lies beside its results, and whatever reads that comes later.
     let [x, y] = [id, reader].map(|id| &places[id.index()]);
     (x.buffer, x.stride) == (y.buffer, y.stride)
-        && concats.iter().all(|(_, concat)| concat.inputs.contains(&reader))
+        && concats.iter().all(|concat| node(concat).inputs.contains(&reader))
         && max_pool_cascade::adds_parts(profile, cascade, x)
 }

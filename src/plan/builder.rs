@@ -1,8 +1,12 @@
-//! A plan in the making: buffers and dispatches are added, never removed.
+//! A plan in the making: buffers and dispatches are added, never removed. Weights and tables are packed last, once the
+//! plan is known to fit.
+
+use std::collections::HashMap;
+use std::fmt;
 
 use super::{Buffer, BufferId, DeviceProfile, Element, Plan, PlanOptions, Port, Role, Slice, Step, physical};
 use crate::error::{Error, Result};
-use crate::tensor::Shape;
+use crate::tensor::{MAX_ELEMENTS, Shape};
 
 /// A plan in the making, and what decides how it is made.
 #[derive(Debug)]
@@ -11,8 +15,38 @@ pub(crate) struct Builder<'a> {
     pub(crate) options: &'a PlanOptions,
     pub(crate) steps: Vec<Step>,
     buffers: Vec<Buffer>,
+    packs: HashMap<BufferId, Pack>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+}
+
+/// A plan whose constants are still to be packed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) plan: Plan,
+    pub(crate) packs: HashMap<BufferId, Pack>,
+}
+
+/// Makes what a constant buffer holds.
+pub(crate) struct Pack(Box<dyn FnOnce() -> Vec<u32>>);
+
+impl fmt::Debug for Pack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pack")
+    }
+}
+
+impl Draft {
+    /// The plan with its constants.
+    pub(crate) fn pack(mut self) -> Plan {
+        for (id, pack) in self.packs {
+            let buffer = &mut self.plan.buffers[id.index()];
+            let words = pack.0();
+            debug_assert_eq!(words.len() as u64, buffer.len, "the length of {}", buffer.label);
+            buffer.role = Role::Constant(words.into());
+        }
+        self.plan
+    }
 }
 
 /// A constant buffer: weights, biases, or numbers that kernels look up.
@@ -24,27 +58,27 @@ pub(crate) struct Table {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(profile: &'a DeviceProfile, options: &'a PlanOptions) -> Self {
-        let (steps, buffers, inputs, outputs) = Default::default();
-        Self { profile, options, steps, buffers, inputs, outputs }
+        let (steps, buffers, packs, inputs, outputs) = Default::default();
+        Self { profile, options, steps, buffers, packs, inputs, outputs }
     }
 
     /// The plan of everything that was added.
-    pub(crate) fn finish(self) -> Plan {
-        let Self { profile, steps, buffers, inputs, outputs, .. } = self;
-        Plan { steps, buffers, inputs, outputs, profile: profile.clone() }
+    pub(crate) fn finish(self) -> Draft {
+        let Self { profile, steps, buffers, packs, inputs, outputs, .. } = self;
+        Draft { plan: Plan { steps, buffers, inputs, outputs, profile: profile.clone() }, packs }
     }
 
     /// The next graph input.
     pub(crate) fn input(&mut self, name: &str, shape: Shape) {
         let role = Role::Input(self.inputs.len());
-        let buffer = self.buffer(format!("input '{name}'"), Port::ELEMENT, shape.len(), role);
+        let buffer = self.add(format!("input '{name}'"), Port::ELEMENT, shape.len(), role);
         self.inputs.push(Port { name: name.into(), shape, buffer });
     }
 
     /// The next graph output.
     pub(crate) fn output(&mut self, name: &str, shape: Shape) {
         let role = Role::Output(self.outputs.len());
-        let buffer = self.buffer(format!("output '{name}'"), Port::ELEMENT, shape.len(), role);
+        let buffer = self.add(format!("output '{name}'"), Port::ELEMENT, shape.len(), role);
         self.outputs.push(Port { name: name.into(), shape, buffer });
     }
 
@@ -60,54 +94,63 @@ impl<'a> Builder<'a> {
         Slice::nchw(port.buffer, Port::ELEMENT, port.shape)
     }
 
-    /// A new buffer of `len` values.
-    pub(crate) fn buffer(&mut self, label: String, element: Element, len: u64, role: Role) -> BufferId {
+    fn add(&mut self, label: String, element: Element, len: u64, role: Role) -> BufferId {
         self.buffers.push(Buffer { label, element, len, role });
         BufferId(self.buffers.len() as u32 - 1)
     }
 
-    /// A buffer of numbers known at planning time.
-    pub(crate) fn table(&mut self, label: String, values: Vec<u32>) -> Table {
-        self.constant(label, Element::U32, values)
-    }
-
-    /// A buffer of weights or biases.
-    pub(crate) fn weights(&mut self, label: String, values: &[f32]) -> Table {
-        self.constant(label, Element::F32, bytemuck::cast_slice(values).to_vec())
-    }
-
-    fn constant(&mut self, label: String, element: Element, words: Vec<u32>) -> Table {
-        let len = words.len() as u64;
-        let buffer = self.buffer(label, element, len, Role::Constant(words.into()));
-        Table { buffer, bytes: element.bytes_of(len) }
-    }
-
-    /// Room for `len` packed weights, refused if one binding cannot hold them.
-    pub(crate) fn room(&self, node: &str, len: u64) -> Result<Vec<f32>> {
-        let (needed, available) = (Element::F32.bytes_of(len), self.profile.max_slice());
-        if needed > available {
-            return Err(Error::LimitExceeded {
-                what: format!("conv '{node}': the packed weight"),
-                limit: "max_storage_buffer_binding_size",
-                needed,
-                available,
-                hint: "use fewer channels or a smaller kernel, or a device created with higher limits",
-            });
+    /// A new buffer of `len` values. Errors: more than 32-bit indices hold.
+    fn buffer(&mut self, label: String, element: Element, len: u64, role: Role) -> Result<BufferId> {
+        if len > MAX_ELEMENTS {
+            let what = "the padded element count";
+            return Err(Error::TooLarge { op: label, what, value: len, max: MAX_ELEMENTS });
         }
-        Ok(Vec::with_capacity(len as usize))
+        Ok(self.add(label, element, len, role))
     }
 
-    /// Scratch space for `shape` in NHWC, its channels in these runs.
-    pub(crate) fn scratch(&mut self, label: String, shape: Shape, segments: Vec<u32>) -> Slice {
+    /// A buffer of `len` numbers known at planning time. Errors: more than 32-bit indices hold.
+    pub(crate) fn table(
+        &mut self,
+        label: String,
+        len: u64,
+        values: impl FnOnce() -> Vec<u32> + 'static,
+    ) -> Result<Table> {
+        self.constant(label, Element::U32, len, Pack(Box::new(values)))
+    }
+
+    /// A buffer of `len` weights or biases. Errors: more than 32-bit indices hold.
+    pub(crate) fn weights(
+        &mut self,
+        label: String,
+        len: u64,
+        values: impl FnOnce() -> Vec<f32> + 'static,
+    ) -> Result<Table> {
+        let words = || bytemuck::allocation::cast_vec(values());
+        self.constant(label, Element::F32, len, Pack(Box::new(words)))
+    }
+
+    fn constant(&mut self, label: String, element: Element, len: u64, pack: Pack) -> Result<Table> {
+        let buffer = self.buffer(label, element, len, Role::Constant([].into()))?;
+        self.packs.insert(buffer, pack);
+        Ok(Table { buffer, bytes: element.bytes_of(len) })
+    }
+
+    /// Scratch space of `len` values for several results. Errors: more than 32-bit indices hold.
+    pub(crate) fn scratch_of(&mut self, label: String, len: u64) -> Result<BufferId> {
+        self.buffer(label, Element::F32, len, Role::Scratch)
+    }
+
+    /// Scratch space for `shape` in NHWC, its channels in these runs. Errors: more than 32-bit indices hold.
+    pub(crate) fn scratch(&mut self, label: String, shape: Shape, segments: Vec<u32>) -> Result<Slice> {
         let len = u64::from(physical(&segments)) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
-        let buffer = self.buffer(label, Element::F32, len, Role::Scratch);
-        Slice::nhwc(buffer, Element::F32, shape, segments)
+        let buffer = self.scratch_of(label, len)?;
+        Ok(Slice::nhwc(buffer, Element::F32, shape, segments))
     }
 
-    /// Scratch space for `shape` in NCHW.
-    pub(crate) fn scratch_nchw(&mut self, label: String, shape: Shape) -> Slice {
-        let buffer = self.buffer(label, Element::F32, shape.len(), Role::Scratch);
-        Slice::nchw(buffer, Element::F32, shape)
+    /// Scratch space for `shape` in NCHW. Errors: more than 32-bit indices hold.
+    pub(crate) fn scratch_nchw(&mut self, label: String, shape: Shape) -> Result<Slice> {
+        let buffer = self.scratch_of(label, shape.len())?;
+        Ok(Slice::nchw(buffer, Element::F32, shape))
     }
 
     /// Adds a dispatch.

@@ -14,7 +14,7 @@ mod slice;
 mod step;
 mod text;
 
-pub(crate) use builder::{Builder, Table};
+pub(crate) use builder::{Builder, Draft, Table};
 pub use choice::{Choice, ConvVariant, Tile, Tuning};
 pub use options::{ConvKernel, PlanOptions};
 pub use profile::{DeviceClass, DeviceProfile};
@@ -171,7 +171,8 @@ impl Plan {
     }
 
     /// Checks that what steps and buffers name is there: anyone may have changed the fields. Errors: a buffer, an input or
-    /// an output that is not; a device without workgroups.
+    /// an output that is not; a buffer that one dispatch writes and binds again; a slice beyond its buffer; a device
+    /// without workgroups.
     pub(crate) fn check(&self) -> Result<()> {
         let lacks = |what: String| Err(Error::data("plan", what));
         for step in &self.steps {
@@ -184,6 +185,18 @@ impl Plan {
                     id.index(),
                     self.buffers.len()
                 ));
+            }
+        }
+        for step in &self.steps {
+            let twice = |written: &Binding| step.bindings.iter().filter(|b| b.buffer == written.buffer).count() > 1;
+            if let Some(binding) = step.bindings.iter().find(|binding| binding.written && twice(binding)) {
+                let label = &self.buffers[binding.buffer.index()].label;
+                return lacks(format!("'{}' writes buffer '{label}', and binds it twice", step.node));
+            }
+            let beyond = |slice: &&Slice| !slice.lies_in(&self.buffers[slice.buffer.index()]);
+            if let Some(slice) = step.operands.iter().chain(&step.results).find(beyond) {
+                let Buffer { label, len, .. } = &self.buffers[slice.buffer.index()];
+                return lacks(format!("'{}' uses {slice:?}, not all in '{label}' of {len} values", step.node));
             }
         }
         for Buffer { label, role, .. } in &self.buffers {
@@ -202,9 +215,10 @@ impl Plan {
         Ok(())
     }
 
-    /// Checks that the device, and the caller's budget, can hold and run it.
-    pub(crate) fn check_limits(&self, max_bytes: Option<u64>) -> Result<()> {
+    /// Checks that the device, and the caller's budgets, can hold and run it.
+    pub(crate) fn check_limits(&self, options: &PlanOptions) -> Result<()> {
         let DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = self.profile;
+        let DeviceProfile { max_uniform, max_storage_buffers, .. } = self.profile;
         for buffer in &self.buffers {
             let limits = [("max_storage_buffer_binding_size", max_binding), ("max_buffer_size", max_buffer)];
             for (limit, available) in limits {
@@ -224,6 +238,8 @@ impl Plan {
             let limits = [
                 ("max_compute_workgroups_per_dimension squared", step.workgroups, workgroups),
                 ("the loop iteration limit of software adapters", step.iterations, max_iterations),
+                ("max_uniform_buffer_binding_size", step.params.len() as u64, max_uniform),
+                ("max_storage_buffers_per_shader_stage", step.bindings.len() as u64, max_storage_buffers.into()),
             ];
             for (limit, needed, available) in limits {
                 if needed > available {
@@ -234,9 +250,14 @@ impl Plan {
             }
         }
         let planned = self.bytes();
-        match max_bytes {
-            Some(max) if planned > max => Err(Error::MemoryBudget { planned, max }),
-            _ => Ok(()),
+        if let Some(max) = options.max_bytes.filter(|&max| planned > max) {
+            return Err(Error::MemoryBudget { planned, max });
         }
+        let constants = self.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Constant(_)));
+        let (needed, max) = (constants.map(Buffer::bytes).fold(0, u64::saturating_add), options.max_host_bytes);
+        if needed > max {
+            return Err(Error::HostMemory { what: "packing weights and tables".into(), needed, max });
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Tuning;
+use crate::tensor::MAX_HOST_BYTES;
 
 /// Which convolution kernel to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub struct PlanOptions {
     pub tuned: Option<Arc<Tuning>>,
     /// At most this many bytes of GPU memory, weights included; `None`: what the device allows.
     pub max_bytes: Option<u64>,
+    /// At most this many bytes of host memory for packed weights and tables, which live until they are uploaded; passes
+    /// may take as much again for weights that they fold. By default [`MAX_HOST_BYTES`].
+    pub max_host_bytes: u64,
 }
 
 impl Default for PlanOptions {
@@ -64,6 +68,7 @@ impl Default for PlanOptions {
             conv_kernel: ConvKernel::Auto,
             tuned: None,
             max_bytes: None,
+            max_host_bytes: MAX_HOST_BYTES,
         }
     }
 }

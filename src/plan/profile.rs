@@ -27,6 +27,8 @@ pub struct DeviceProfile {
     pub class: DeviceClass,
     /// Bytes of one storage binding: `max_storage_buffer_binding_size`.
     pub max_binding: u64,
+    /// Bytes of one uniform binding: `max_uniform_buffer_binding_size`.
+    pub max_uniform: u64,
     /// Bytes of one buffer: `max_buffer_size`.
     pub max_buffer: u64,
     /// Workgroups along one dimension: `max_compute_workgroups_per_dimension`.
@@ -50,6 +52,7 @@ impl DeviceProfile {
         Self {
             class,
             max_binding: 128 << 20,
+            max_uniform: 64 << 10,
             max_buffer: 256 << 20,
             max_workgroups: 65_535,
             max_invocations: 256,

@@ -1,5 +1,6 @@
 //! Where a tensor lies: in which buffer and order, at which offset and stride.
 
+use super::Buffer;
 use crate::tensor::Shape;
 
 /// A buffer of a plan, by number.
@@ -112,6 +113,18 @@ impl Slice {
     /// Bytes of the values in memory, padding included.
     pub(crate) fn physical_bytes(&self) -> u64 {
         self.element.bytes_of(u64::from(self.pixels()) * u64::from(self.physical_c()))
+    }
+
+    /// Whether all its values, padding included, are values of `buffer`.
+    pub(super) fn lies_in(&self, buffer: &Buffer) -> bool {
+        let Shape { n, c, h, w } = self.shape;
+        let pixels = u128::from(h) * u128::from(w);
+        let (rows, len) = match self.order {
+            Order::Nhwc => (u128::from(n) * pixels, self.segments.iter().map(|&c| u128::from(c).div_ceil(4) * 4).sum()),
+            Order::Nchw => (u128::from(n), u128::from(c) * pixels),
+        };
+        let end = |rows: u128| (rows - 1) * u128::from(self.stride) + u128::from(self.offset) + len;
+        self.element == buffer.element && (rows == 0 || end(rows) <= buffer.len.into())
     }
 
     /// Channels in memory, padding included.

@@ -31,16 +31,11 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
     let terms = op.weight.data().len() as f64 / f64::from(out.c);
     let scale = f64::from(op.scale);
     let plane = out.h as usize * out.w as usize;
-    // A residual of one pixel per image is added to all pixels of its image.
-    let repeated = residual.map_or(1, |residual| if residual.shape == out { 1 } else { plane });
     for (i, value) in values.iter_mut().enumerate() {
         let channel = i / plane % out.c as usize;
         let bias = op.bias.as_ref().map_or(0.0, |bias| f64::from(bias[channel]));
         let y = *value + bias;
-        let (added, added_bound) = residual.map_or((0.0, 0.0), |residual| {
-            let i = i / repeated;
-            (residual.values[i], residual.bound.get(i).copied().unwrap_or(0.0))
-        });
+        let (added, added_bound) = residual.map_or((0.0, 0.0), |residual| added(residual, out, i));
         let total = if residual.is_some() { scale * y + added } else { scale * y };
         let Some(bound) = bound.get_mut(i) else {
             *value = activate(op.activation, total, 0.0).0;
@@ -51,6 +46,22 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
         (*value, *bound) = activate(op.activation, total, total_bound);
     }
     Values { shape: out, values, bound }
+}
+
+/// What the residual adds to value `i` of the output, and the bound of that.
+fn added(residual: &Values, out: Shape, i: usize) -> (f64, f64) {
+    let [_, out_c, out_h, out_w] = extents(out);
+    let (y, x) = (i / out_w % out_h, i % out_w);
+    let (n, c) = (i / (out_c * out_h * out_w), i / (out_h * out_w) % out_c);
+    if residual.shape == out {
+        return residual.at([n, c, y, x]);
+    }
+    let (value, bound) = residual.at([n, c, 0, 0]);
+    if residual.shape.c == out.c || (2 * y >= out_h && 2 * x >= out_w) {
+        return (value, bound);
+    }
+    let (more, more_bound) = residual.at([n, out_c, 0, 0]);
+    (value + more, bound + more_bound + U * (value + more).abs())
 }
 
 /// `Σ w·x` over the taps inside the image.
@@ -238,6 +249,25 @@ mod tests {
             }
         }
         tensor([1, weight.shape().n, h as u32, w as u32], &y)
+    }
+
+    #[test]
+    fn a_further_channel_is_added_where_bilinear_resizing_weights_by_zero() {
+        let shape = [1, 1, 4, 3];
+        let mut graph = Graph::new();
+        let x = graph.input("x", tensor(shape, &[0.0; 12]).shape()).unwrap();
+        let pixel = graph.input("pixel", crate::Shape::new(1, 1, 1, 1)).unwrap();
+        let resize = crate::ops::Resize { out_h: 4, out_w: 3, mode: crate::ops::ResizeMode::Bilinear };
+        let resized = graph.resize("resized", pixel, resize).unwrap();
+        let residual = graph.conv("residual", pixel, Conv::new(tensor([2, 1, 1, 1], &[1.0, 0.0]))).unwrap();
+        let added = graph.conv_add("added", x, residual, Conv::new(tensor([1, 1, 1, 1], &[1.0]))).unwrap();
+        graph.output("resized", resized).unwrap();
+        graph.output("added", added).unwrap();
+        let infinity = tensor([1, 1, 1, 1], &[f32::INFINITY]);
+        let results = super::super::run(&graph, &[tensor(shape, &[0.0; 12]), infinity]).unwrap();
+        let nan = |y: &Tensor| y.data().iter().map(|y| y.is_nan()).collect::<Vec<_>>();
+        assert_eq!(nan(&results[0]), nan(&results[1]));
+        assert_eq!(nan(&results[1]).iter().filter(|nan| !**nan).count(), 2, "of the 12, only the lower right");
     }
 
     #[test]

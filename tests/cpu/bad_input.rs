@@ -139,7 +139,7 @@ const SHAPES: &[Row] = &[
     ("conv_add with mismatched channels", "ShapeMismatch", &["conv 'y'", "expects 8", "'other'"],
         |g, x, o| g.conv_add("y", o, x, conv())),
     ("conv_add with a mismatched residual", "ShapeMismatch",
-        &["conv 'y'", "[1, 4, 6, 7] from 'other'", "[1, 4, 4, 3] nor [1, 4, 1, 1]"],
+        &["conv 'y'", "[1, 4, 6, 7] from 'other'", "[1, 4, 4, 3], [1, 4, 1, 1] and [1, 5, 1, 1]"],
         |g, x, o| g.conv_add("y", x, o, conv())),
     ("conv_add of a column", "ShapeMismatch", &["conv 'y'", "[1, 4, 4, 1] from 'z'", "[1, 4, 4, 3]"],
         |g, x, _| { let z = g.input("z", Shape::new(1, 4, 4, 1))?; g.conv_add("y", x, z, conv()) }),

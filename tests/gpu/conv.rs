@@ -136,20 +136,22 @@ fn adds_a_scaled_residual() {
     }
 }
 
-/// Every pixel of an image gets the image's value; images lie within tiles and across them, and one is a single pixel.
+/// Every pixel of an image gets the image's value, with one more in two of its halves where there is one; images lie
+/// within tiles and across them, and one is a single pixel.
 #[test]
 fn adds_one_pixel_to_all_of_its_image() {
-    for (c, [h, w]) in [(5, [3, 7]), (21, [9, 1]), (64, [8, 8]), (5, [1, 1])] {
+    for (c, [h, w], more) in
+        [(5, [3, 7], 0), (5, [3, 7], 1), (21, [9, 1], 1), (64, [8, 8], 0), (64, [8, 8], 1), (5, [1, 1], 1)]
+    {
         for (groups, data) in [(1, Data::Uniform), (1, Data::Integers), (c, Data::Integers)] {
             let shape = Shape::new(3, c, h, w);
-            let weight = |kernel, seed| random(Shape::new(21 * groups, c / groups, kernel, kernel), seed, data);
             let graph = graph(shape, |graph, x| {
                 let max = graph.global_pool("max", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap();
-                let pixel = Conv { groups, ..Conv::new(weight(1, 5)) };
+                let pixel = Conv::new(random(Shape::new(21 * groups + more, c, 1, 1), 5, data));
                 let pixel = graph.conv("pixel", max, pixel).unwrap();
                 let padding = Padding::symmetric(1, 1);
-                let conv =
-                    Conv { groups, padding, scale: -2.0, activation: Activation::Relu, ..Conv::new(weight(3, 6)) };
+                let weight = random(Shape::new(21 * groups, c / groups, 3, 3), 6, data);
+                let conv = Conv { groups, padding, scale: -2.0, activation: Activation::Relu, ..Conv::new(weight) };
                 graph.conv_add("conv", x, pixel, conv).unwrap()
             });
             let (case, x) = (format!("{shape} in {groups} groups"), random(shape, 2, data));

@@ -3,7 +3,8 @@
 
 use super::jobs::{Job, Term};
 use super::{shift_add, subgroup, tile};
-use crate::plan::{Builder, Choice, ConvKernel, ConvVariant, DeviceClass, DeviceProfile, Tile};
+use crate::plan::{Builder, Choice, ConvKernel, ConvVariant, DeviceClass, DeviceProfile, Element, Tile};
+use crate::tensor::MAX_ELEMENTS;
 
 /// For jobs of one group each.
 pub(super) fn choose(builder: &Builder, jobs: &[Job]) -> Choice {
@@ -64,8 +65,11 @@ fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Ve
 fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Tile> {
     const MOST: u64 = 8;
     const SHORTEST: u64 = 4;
-    let [Job { terms, residual: None, y, reader_adds: true, .. }] = jobs else { return None };
-    let room = profile.max_slice() / y.physical_bytes();
+    let [job @ Job { terms, residual: None, y, reader_adds: true, .. }] = jobs else { return None };
+    if !tile::fits_alone(tile, profile, job) {
+        return None;
+    }
+    let room = profile.max_slice().min(Element::F32.bytes_of(MAX_ELEMENTS)) / y.physical_bytes();
     let wanted = enough(profile).div_ceil(tile::workgroups(tile, y)).min(MOST).min(room) as u32;
     let steps = |parts: u32| -> u64 {
         let count = |term: &Term| term.conv.taps_len() * u64::from(term.x.physical_c().div_ceil(tile.k) / parts);

@@ -1,13 +1,17 @@
 //! What the convolution kernels have in common: one dispatch computes several jobs, each a sum of terms. They need to
 //! know only which buffers they share. Shader side: `shaders/shared/jobs.wgsl`.
 
+use std::slice;
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::kernels::Call;
 use crate::ops::{Activation, Conv, Padding};
 use crate::plan::{
-    BufferId, Builder, Constant, DeviceClass, Element, Fields, Piece, Shader, Slice, Step, params, piece,
+    BufferId, Builder, Constant, DeviceClass, DeviceProfile, Element, Fields, Piece, Shader, Slice, Step, params, piece,
 };
+use crate::tensor::MAX_ELEMENTS;
 
 /// One input and its convolution.
 #[derive(Clone, Debug)]
@@ -128,67 +132,134 @@ impl Kernel {
     }
 
     fn packed_len(&self, term: &Term) -> u64 {
-        let in_c = (term.group_channels().len() as u32).next_multiple_of(self.step_c);
-        let out_c = term.conv.weight.shape().n.next_multiple_of(self.block_c);
-        term.conv.taps_len() * u64::from(in_c) * u64::from(out_c)
-    }
-
-    fn pack(&self, term: &Term, packed: &mut Vec<f32>) {
-        let mut channels = term.group_channels();
-        channels.resize(channels.len().next_multiple_of(self.step_c as usize), None);
-        for block in 0..term.conv.weight.shape().n.div_ceil(self.block_c) {
-            for tap in term.taps() {
-                for &i in &channels {
-                    packed.extend((0..self.block_c).map(|o| term.weight_at(block * self.block_c + o, i, tap)));
-                }
-            }
-        }
+        let in_c = u64::from(term.group_c()).next_multiple_of(self.step_c.into());
+        let out_c = u64::from(term.conv.weight.shape().n).next_multiple_of(self.block_c.into());
+        term.conv.taps_len().saturating_mul(in_c).saturating_mul(out_c)
     }
 
     /// Loop iterations of one invocation.
-    fn iterations(&self, term: &Term) -> u64 {
-        let [kernel_h, kernel_w] = term.conv.kernel();
-        let [loop_c, inside] = self.loop_c;
-        let steps = (term.group_channels().len() as u32).div_ceil(loop_c);
-        let nested = [kernel_h, kernel_w, steps].into_iter().rev();
-        nested.fold(u64::from(inside), |inner, extent| u64::from(extent).saturating_mul(inner.saturating_add(1)))
+    fn iterations(&self, terms: &[Term]) -> u64 {
+        let of_term = |term: &Term| {
+            let [kernel_h, kernel_w] = term.conv.kernel();
+            let [loop_c, inside] = self.loop_c;
+            let nested = [kernel_h, kernel_w, term.group_c().div_ceil(loop_c)].into_iter().rev();
+            nested.fold(u64::from(inside), |inner, extent| u64::from(extent).saturating_mul(inner.saturating_add(1)))
+        };
+        terms.iter().map(of_term).fold(0, u64::saturating_add)
     }
 }
 
-/// As few dispatches as the bindings allow. Jobs must not depend on each other.
+/// The order of weights and biases in memory, apart from the job: see [`Kernel`].
+#[derive(Clone, Copy)]
+struct Packing {
+    block_c: u32,
+    step_c: u32,
+}
+
+impl Packing {
+    /// The weights of all jobs' terms, one after the other.
+    fn weights(self, jobs: &[Job], len: u64) -> Vec<f32> {
+        let mut packed = Vec::with_capacity(len as usize);
+        for term in jobs.iter().flat_map(|job| &job.terms) {
+            let mut channels = term.group_channels();
+            channels.resize(channels.len().next_multiple_of(self.step_c as usize), None);
+            for block in 0..term.conv.weight.shape().n.div_ceil(self.block_c) {
+                for tap in term.taps() {
+                    for &i in &channels {
+                        packed.extend((0..self.block_c).map(|o| term.weight_at(block * self.block_c + o, i, tap)));
+                    }
+                }
+            }
+        }
+        packed
+    }
+
+    /// The biases of all jobs, one after the other.
+    fn biases(self, jobs: &[Job]) -> Vec<f32> {
+        jobs.iter().flat_map(|job| summed_bias(job, self.bias_len(job))).collect()
+    }
+
+    fn bias_len(self, job: &Job) -> u32 {
+        job.y.shape.c.next_multiple_of(self.block_c)
+    }
+}
+
+/// As few dispatches as the device's limits allow. Jobs must not depend on each other.
 pub(super) fn plan(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()> {
     let mut batch: Vec<Job> = Vec::new();
     for job in jobs {
+        if !fits_alone(builder.profile, kernel, &job) && job.terms.len() > 1 {
+            plan_in_turns(builder, kernel, job)?;
+            continue;
+        }
         batch.push(job);
-        if !fits(builder, kernel, &batch) {
+        if !fits(builder.profile, kernel, &batch) {
             let last = batch.split_off(batch.len() - 1);
             if !batch.is_empty() {
-                dispatch(builder, kernel, &batch)?;
+                dispatch(builder, kernel, batch)?;
             }
             batch = last;
         }
     }
-    if batch.is_empty() { Ok(()) } else { dispatch(builder, kernel, &batch) }
+    if batch.is_empty() { Ok(()) } else { dispatch(builder, kernel, batch) }
+}
+
+/// A job with more terms than one dispatch can have: each of several adds some to what the one before has summed up.
+fn plan_in_turns(builder: &mut Builder, kernel: &Kernel, job: Job) -> Result<()> {
+    let mut rest = job.terms.iter().cloned().peekable();
+    let mut residual = job.residual.clone();
+    while let Some(first) = rest.next() {
+        let mut turn = Job { terms: vec![first], residual: Some(job.y.clone()), ..job.clone() };
+        while let Some(term) = rest.peek() {
+            turn.terms.push(term.clone());
+            if !fits_alone(builder.profile, kernel, &turn) {
+                turn.terms.pop();
+                break;
+            }
+            rest.next();
+        }
+        let is_last = rest.peek().is_none();
+        let y = if is_last {
+            job.y.clone()
+        } else {
+            turn.activation = Activation::None;
+            builder.scratch(format!("part of '{}'", job.node), job.y.shape, vec![job.y.shape.c])?
+        };
+        turn.residual = residual.replace(y.clone());
+        turn.y = y;
+        dispatch(builder, kernel, vec![turn])?;
+    }
+    Ok(())
+}
+
+/// Whether one dispatch can compute the job, as far as that depends on the number of its terms.
+pub(super) fn fits_alone(profile: &DeviceProfile, kernel: &Kernel, job: &Job) -> bool {
+    kernel.iterations(&job.terms) <= profile.max_iterations && fits(profile, kernel, slice::from_ref(job))
 }
 
 /// Whether one dispatch can bind all that these jobs use.
-fn fits(builder: &Builder, kernel: &Kernel, jobs: &[Job]) -> bool {
-    let (Bound { sources, targets }, max) = (Bound::of(jobs), builder.profile.max_workgroups);
-    let rounds = rounds(builder, jobs);
+fn fits(profile: &DeviceProfile, kernel: &Kernel, jobs: &[Job]) -> bool {
+    let Bound { sources, targets } = Bound::of(jobs);
+    let rounds = rounds(profile, jobs);
+    let terms = || jobs.iter().flat_map(|job| &job.terms);
     let residuals = jobs.iter().filter(|job| job.residual.is_some()).count();
-    let weights: u64 = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term)).sum();
+    let weights = terms().map(|term| kernel.packed_len(term)).fold(0, u64::saturating_add);
+    let params = jobs.len() * size_of::<Entry>() + terms().count() * size_of::<Operand>();
+    let workgroups = jobs.iter().map(|job| kernel.workgroups(&job.y).div_ceil(rounds) * rounds).sum::<u64>();
     sources.len() <= MAX_SOURCES
         && targets.len() <= MAX_TARGETS
         && !targets.iter().any(|target| sources.contains(target))
         && (residuals == 0 || jobs.len() == 1)
-        && Element::F32.bytes_of(weights) <= builder.profile.max_slice()
-        && jobs.iter().map(|job| kernel.workgroups(&job.y).div_ceil(rounds) * rounds).sum::<u64>()
-            <= u64::from(max) * u64::from(max)
+        && 2 + residuals + sources.len() + targets.len() <= profile.max_storage_buffers as usize
+        && params as u64 <= profile.max_uniform
+        && weights <= MAX_ELEMENTS
+        && Element::F32.bytes_of(weights) <= profile.max_slice()
+        && workgroups <= u64::from(profile.max_workgroups) * u64::from(profile.max_workgroups)
 }
 
 /// Software adapters give each thread one stretch of the workgroups: each stretch should contain some of every job.
-fn rounds(builder: &Builder, jobs: &[Job]) -> u64 {
-    let stretches = builder.profile.class == DeviceClass::Software && jobs.len() > 1;
+fn rounds(profile: &DeviceProfile, jobs: &[Job]) -> u64 {
+    let stretches = profile.class == DeviceClass::Software && jobs.len() > 1;
     if stretches { 32 } else { 1 }
 }
 
@@ -227,16 +298,21 @@ fn slot(buffers: &[BufferId], slice: &Slice) -> u32 {
 }
 
 /// One dispatch for all jobs.
-fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: &[Job]) -> Result<()> {
+fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()> {
     let node = jobs.iter().map(|job| job.node.as_str()).collect::<Vec<_>>().join(" + ");
-    let packed = Packed::new(builder, kernel, &node, jobs)?;
-    let rounds = rounds(builder, jobs);
-    let bound = Bound::of(jobs);
-    let (entries, operands) = tables(kernel, jobs, &packed, &bound, rounds);
+    let rounds = rounds(builder.profile, &jobs);
+    let bound = Bound::of(&jobs);
+    let (entries, operands) = tables(kernel, &jobs, &bound, rounds);
     let workgroups = entries.last().map_or(0, |last| u64::from(last.round_end)) * rounds;
 
-    let weights = builder.weights(format!("weights of '{node}'"), &packed.weights);
-    let biases = builder.weights(format!("bias of '{node}'"), &packed.bias);
+    let jobs: Arc<[Job]> = jobs.into();
+    let packing = Packing { block_c: kernel.block_c, step_c: kernel.step_c };
+    let len = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term)).fold(0, u64::saturating_add);
+    let to_pack = Arc::clone(&jobs);
+    let weights = builder.weights(format!("weights of '{node}'"), len, move || packing.weights(&to_pack, len))?;
+    let len = jobs.iter().map(|job| u64::from(packing.bias_len(job))).sum();
+    let to_pack = Arc::clone(&jobs);
+    let biases = builder.weights(format!("bias of '{node}'"), len, move || packing.biases(&to_pack))?;
     let mut step = Step::new(&node, kernel.shader, &[0u32; 0], workgroups)
         .table(1, weights)
         .table(2, biases)
@@ -245,44 +321,17 @@ fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: &[Job]) -> Result<()> 
         .constant("TERMS", Constant::U32(operands.len() as u32))
         .constants(kernel.constants.iter().copied());
     step.params = [bytemuck::cast_slice::<_, u8>(&entries), bytemuck::cast_slice(&operands)].concat();
-    builder.push(bind(step, kernel, jobs, &bound));
+    builder.push(bind(step, kernel, &jobs, &bound));
     Ok(())
 }
 
-/// The weights and biases of several jobs, one after the other, and where each job's begin, in vec4s.
-struct Packed {
-    weights: Vec<f32>,
-    bias: Vec<f32>,
-    /// By job and term.
-    weights_at: Vec<Vec<u32>>,
-    /// By job.
-    bias_at: Vec<u32>,
-}
-
-impl Packed {
-    /// Errors: more weights than a binding holds.
-    fn new(builder: &Builder, kernel: &Kernel, node: &str, jobs: &[Job]) -> Result<Self> {
-        let len = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term)).sum();
-        let mut weights = builder.room(node, len)?;
-        let (mut bias, mut weights_at, mut bias_at) = (Vec::new(), Vec::new(), Vec::new());
-        for job in jobs {
-            bias_at.push(bias.len() as u32 / 4);
-            bias.extend(summed_bias(job, job.y.shape.c.next_multiple_of(kernel.block_c)));
-            let terms = job.terms.iter().map(|term| {
-                let at = weights.len() as u32 / 4;
-                kernel.pack(term, &mut weights);
-                at
-            });
-            weights_at.push(terms.collect());
-        }
-        Ok(Self { weights, bias, weights_at, bias_at })
-    }
-}
-
 /// What the shader's `Params` holds: an entry for each job and an operand for each term.
-fn tables(kernel: &Kernel, jobs: &[Job], packed: &Packed, bound: &Bound, rounds: u64) -> (Vec<Entry>, Vec<Operand>) {
+fn tables(kernel: &Kernel, jobs: &[Job], bound: &Bound, rounds: u64) -> (Vec<Entry>, Vec<Operand>) {
     let (mut entries, mut operands, mut round_end) = (Vec::new(), Vec::new(), 0);
-    for (number, job) in jobs.iter().enumerate() {
+    // Where each job's biases and each term's weights begin, in vec4s.
+    let (mut bias, mut weights) = (0, 0);
+    let packing = Packing { block_c: kernel.block_c, step_c: kernel.step_c };
+    for job in jobs {
         let y = &job.y;
         let workgroups = kernel.workgroups(y);
         round_end += workgroups.div_ceil(rounds);
@@ -295,7 +344,7 @@ fn tables(kernel: &Kernel, jobs: &[Job], packed: &Packed, bound: &Bound, rounds:
             out_c: y.shape.c,
             term_begin: operands.len() as u32,
             term_end: (operands.len() + job.terms.len()) as u32,
-            bias: packed.bias_at[number],
+            bias,
             y_slot: bound.target(y),
             y_offset: y.offset4(),
             y_stride: y.stride4(),
@@ -304,7 +353,9 @@ fn tables(kernel: &Kernel, jobs: &[Job], packed: &Packed, bound: &Bound, rounds:
             activation: job.activation.number(),
             slope: job.activation.slope(),
         });
-        for (Term { conv, x }, &weights) in job.terms.iter().zip(&packed.weights_at[number]) {
+        bias += packing.bias_len(job) / 4;
+        for term in &job.terms {
+            let Term { conv, x } = term;
             let Conv { stride, padding, dilation, groups, .. } = *conv;
             let [kernel_h, kernel_w] = conv.kernel();
             operands.push(Operand {
@@ -313,7 +364,7 @@ fn tables(kernel: &Kernel, jobs: &[Job], packed: &Packed, bound: &Bound, rounds:
                 x_stride: x.stride4(),
                 in_h: x.shape.h,
                 in_w: x.shape.w,
-                group_in_c: if groups == 1 { x.physical_c() } else { x.shape.c / groups },
+                group_in_c: term.group_c(),
                 group_out_c: if groups == 1 { y.physical_c() } else { y.shape.c / groups },
                 weights,
                 kernel_h,
@@ -325,6 +376,7 @@ fn tables(kernel: &Kernel, jobs: &[Job], packed: &Packed, bound: &Bound, rounds:
                 pad_top: padding.top,
                 pad_left: padding.left,
             });
+            weights += (kernel.packed_len(term) / 4) as u32;
         }
     }
     (entries, operands)
@@ -334,21 +386,24 @@ fn tables(kernel: &Kernel, jobs: &[Job], packed: &Packed, bound: &Bound, rounds:
 fn bind(mut step: Step, kernel: &Kernel, jobs: &[Job], bound: &Bound) -> Step {
     let mut epilogue = piece!("epilogue_plain");
     for job in jobs {
-        let mut iterations = 0;
         for term in &job.terms {
             let per_output = u64::from(term.x.shape.c / term.conv.groups) * term.conv.taps_len();
             step = step.flops(2 * per_output * job.y.shape.len() / u64::from(kernel.parts));
             if !step.operands.contains(&term.x) {
                 step = step.within(&term.x);
             }
-            iterations += kernel.iterations(term);
         }
         if let Some(slice) = &job.residual {
-            let whole = slice.shape == job.y.shape;
-            epilogue = if whole { piece!("epilogue_residual") } else { piece!("epilogue_image") };
+            epilogue = if slice.shape == job.y.shape {
+                piece!("epilogue_residual")
+            } else if slice.shape.c == job.y.shape.c {
+                piece!("epilogue_image")
+            } else {
+                piece!("epilogue_resized")
+            };
             step = step.reads(3, slice);
         }
-        step.iterations = step.iterations.max(iterations);
+        step.iterations = step.iterations.max(kernel.iterations(&job.terms));
     }
     for job in jobs {
         step = step.result(&job.y);
@@ -389,12 +444,15 @@ impl Term {
         }
     }
 
+    /// Channels of one group in memory.
+    fn group_c(&self) -> u32 {
+        if self.conv.groups == 1 { self.x.physical_c() } else { self.x.shape.c / self.conv.groups }
+    }
+
     /// Logical channels of one group by place in memory.
     fn group_channels(&self) -> Vec<Option<u32>> {
         let mut map = self.x.channel_map();
-        if self.conv.groups > 1 {
-            map.truncate((self.x.shape.c / self.conv.groups) as usize);
-        }
+        map.truncate(self.group_c() as usize);
         map
     }
 

@@ -52,7 +52,7 @@ fn plan_by(builder: &mut Builder, variant: ConvVariant, jobs: Vec<Job>) -> Resul
                 let products = vec![products];
                 let variant = choice::untuned(builder, &products);
                 plan_by(builder, variant, products)?;
-                sum.plan(builder);
+                sum.plan(builder)?;
             }
         }
     }

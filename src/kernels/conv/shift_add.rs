@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::kernels::{WG_SIZE, activation, workgroups};
 use crate::ops::{Activation, Conv};
 use crate::plan::{Builder, Constant, DeviceProfile, Element, Shader, Slice, Step, padded, params, piece, shader};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{MAX_ELEMENTS, Shape, Tensor};
 
 params! {
     len: u32,
@@ -37,22 +37,26 @@ pub(crate) static SHADER: Shader = Shader {
 const MAX_OUT_C: u32 = 32;
 
 /// Whether it can compute these jobs: a single one, few output channels, several taps of one input at stride 1, no
-/// residual; and whether the device can hold what the taps contribute.
+/// residual; and whether the device can hold what the taps contribute, and their weights.
 pub(super) fn supports(profile: &DeviceProfile, jobs: &[Job]) -> bool {
     let [Job { terms, residual: None, y, .. }] = jobs else { return false };
     let fits = |term: &Term| term.conv.stride == [1, 1] && term.conv.groups == 1 && term.x == terms[0].x;
     let few = y.shape.c <= MAX_OUT_C && y.segments.len() == 1;
-    let taps = terms.iter().flat_map(Term::taps).count() as u64;
-    let products = terms.first().map_or(0, |term| u64::from(term.x.pixels()) * u64::from(y.physical_c()) * taps);
-    few && terms.iter().all(fits) && taps > 1 && Element::F32.bytes_of(products) <= profile.max_slice()
+    let taps = terms.iter().map(|term| term.conv.taps_len()).fold(0, u64::saturating_add);
+    let Some(first) = terms.first().filter(|_| few && terms.iter().all(fits) && taps > 1) else { return false };
+    let channels = u64::from(y.physical_c()).saturating_mul(taps);
+    let sizes = [u64::from(first.x.pixels()), first.x.shape.c.into()].map(|times| channels.saturating_mul(times));
+    let fits = |len: u64| len <= MAX_ELEMENTS && Element::F32.bytes_of(len) <= profile.max_slice();
+    sizes.into_iter().all(fits) && taps <= profile.max_iterations
 }
 
 /// Whether it can, and the sums are so long that a few workgroups would take long over them, rereading for every tile
 /// weights that no cache holds (llvmpipe: 148 to 125 ms for DeepLab v2's at 41x41).
 pub(super) fn is_worthwhile(profile: &DeviceProfile, jobs: &[Job]) -> bool {
-    const LONG: usize = 4096;
-    let products = |term: &Term| term.taps().count() * term.x.shape.c as usize;
-    supports(profile, jobs) && jobs.iter().flat_map(|job| &job.terms).map(products).sum::<usize>() >= LONG
+    const LONG: u64 = 4096;
+    let products = |term: &Term| term.conv.taps_len().saturating_mul(term.x.shape.c.into());
+    let long = jobs.iter().flat_map(|job| &job.terms).map(products).fold(0, u64::saturating_add);
+    long >= LONG && supports(profile, jobs)
 }
 
 /// The sum after the matrix product.
@@ -82,7 +86,7 @@ pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, Shi
     let channels = shifts.len() as u32 / 2 * padded(y.shape.c);
     let weight = Tensor::new(Shape::new(channels, x.shape.c, 1, 1), weights)?;
     let shape = Shape { c: channels, ..x.shape }.check("conv_shift_add")?;
-    let products = builder.scratch(format!("products of '{node}'"), shape, vec![shape.c]);
+    let products = builder.scratch(format!("products of '{node}'"), shape, vec![shape.c])?;
     let product = Job {
         id: job.id,
         node: node.clone(),
@@ -96,7 +100,7 @@ pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, Shi
 }
 
 impl ShiftAdd<'_> {
-    pub(super) fn plan(self, builder: &mut Builder) {
+    pub(super) fn plan(self, builder: &mut Builder) -> Result<()> {
         let Self { job, products, shifts } = self;
         let (y, node) = (&job.y, &job.node);
         let (len, taps) = (y.pixels() * y.channels4(), shifts.len() as u32 / 2);
@@ -112,11 +116,14 @@ impl ShiftAdd<'_> {
             y_offset: y.offset4(),
             y_stride: y.stride4(),
         };
-        let shifts = builder.table(format!("shifts of '{node}'"), shifts);
-        let bias = builder.weights(format!("bias of '{node}'"), &summed_bias(job, y.physical_c()));
+        let shifts = builder.table(format!("shifts of '{node}'"), shifts.len() as u64, || shifts)?;
+        let len = y.physical_c();
+        let to_sum = job.clone();
+        let bias = builder.weights(format!("bias of '{node}'"), len.into(), move || summed_bias(&to_sum, len))?;
         let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, &products);
         let step = step.table(1, shifts).table(2, bias).writes(3, y);
         let step = step.flops(u64::from(taps) * y.shape.len()).loops([taps]);
         builder.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constants(activation(job.activation)));
+        Ok(())
     }
 }

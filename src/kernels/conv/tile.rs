@@ -21,7 +21,7 @@ pub(super) fn plan(builder: &mut Builder, tile: Tile, jobs: Vec<Job>) -> Result<
         return jobs::plan(builder, &kernel(tile), jobs).map(|()| None);
     }
     let [job] = <[Job; 1]>::try_from(jobs).expect("only a single job is split: see choice::in_parts");
-    let (job, parts) = Parts::split(builder, job, tile.parts);
+    let (job, parts) = Parts::split(builder, job, tile.parts)?;
     jobs::plan(builder, &kernel(tile), vec![job])?;
     Ok(Some(parts))
 }
@@ -30,6 +30,11 @@ pub(super) fn plan(builder: &mut Builder, tile: Tile, jobs: Vec<Job>) -> Result<
 pub(super) fn fits(tile: Tile, profile: &DeviceProfile) -> bool {
     let bytes = Element::F32.bytes_of(u64::from((tile.m + tile.n) * tile.k));
     bytes <= u64::from(profile.workgroup_memory) && invocations(&tile) <= profile.max_invocations
+}
+
+/// Whether one dispatch can compute the job, as far as that depends on the number of its terms.
+pub(super) fn fits_alone(tile: Tile, profile: &DeviceProfile, job: &Job) -> bool {
+    jobs::fits_alone(profile, &kernel(tile), job)
 }
 
 /// Workgroups of the dispatch that makes `y`.
