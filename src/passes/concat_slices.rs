@@ -26,12 +26,13 @@ pub(super) fn contracts(graph: &Graph, max_host_bytes: u64) -> Result<Vec<Contra
         let runs = operands.iter().map(|(form, _)| form.segments.len() as u64).sum::<u64>();
         let times = if let Op::MaxPoolCascade(cascade) = &node.op { cascade.times.into() } else { 1 };
         let runs = runs * times;
-        // Without gaps there is only one.
-        let has_gaps = operands.iter().any(|(_, shape)| !shape.c.is_multiple_of(4));
+        // Without gaps they are joined.
+        let has_gaps = |(form, shape): &(&Form, Shape)| form.segments.len() > 1 || !shape.c.is_multiple_of(4);
         let op = || format!("{} '{}'", node.op.stem(), node.name);
-        if has_gaps && runs > MAX_RUNS {
-            let what = "the count of channel groups padded to fours";
-            return Err(Error::TooLarge { op: op(), what, value: runs, max: MAX_RUNS });
+        if runs > MAX_RUNS && operands.iter().any(has_gaps) {
+            let what = format!("a result of {runs} groups of channels, each padded to a multiple of four,");
+            let hint = format!("at most {MAX_RUNS} can be handled; use channel counts that are multiples of four");
+            return Err(Error::Unsupported { op: op(), what, hint });
         }
         let contract = contract(&node.op, &operands, node.shape);
         all_runs += contract.result.segments.len() as u64;

@@ -29,8 +29,7 @@ pub struct PlanOptions {
     pub fuse_add: bool,
     /// Compute a sum of convolutions as one.
     pub fuse_sum: bool,
-    /// Compute once per image what a resized map of one pixel adds to a 1x1 convolution of a concatenation. Infinities
-    /// stay infinite; bilinear resizing itself makes them NaN in three quarters of the map, through weights of zero.
+    /// Compute once per image what a resized map of one pixel adds to a 1x1 convolution of a concatenation.
     pub image_bias: bool,
     /// Compute chained or nested stride-1 pools in one dispatch.
     pub fuse_cascade: bool,

@@ -1,17 +1,21 @@
 //! `y = act(scale * a + b)`.
 
 use super::activation::activate;
-use super::{U, Values};
+use super::{U, Values, cancellation, squares};
 use crate::ops::Add;
 
 /// Own rounding: the product and the sum.
 pub(super) fn add(op: &Add, a: &Values, b: &Values) -> Values {
     let scale = f64::from(op.scale);
-    Values::from_fn(a.shape, a.bounded(), |at| {
+    let of_terms = scale * scale * squares(&a.values) * a.cancellation + squares(&b.values) * b.cancellation;
+    let sums = a.values.iter().zip(&b.values).map(|(a, b)| scale * a + b).collect::<Vec<_>>();
+    let cancellation = cancellation(of_terms, squares(&sums));
+    let values = Values::from_fn(a.shape, a.bounded(), |at| {
         let ((a, a_bound), (b, b_bound)) = (a.at(at), b.at(at));
         let bound = scale.abs() * a_bound + b_bound + 2.0 * U * ((scale * a).abs() + b.abs());
         activate(op.activation, scale * a + b, bound)
-    })
+    });
+    Values { cancellation, ..values }
 }
 
 #[cfg(test)]

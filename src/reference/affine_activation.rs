@@ -1,17 +1,25 @@
 //! `y = act(scale[c] * x + shift[c])`.
 
 use super::activation::activate;
-use super::{U, Values};
+use super::{U, Values, cancellation};
 use crate::ops::AffineActivation;
 
 /// Own rounding: scale, shift and the two operations, each to `f32`.
 pub(super) fn affine_activation(op: &AffineActivation, x: &Values) -> Values {
-    Values::from_fn(x.shape, x.bounded(), |at| {
+    let (mut of_terms, mut sums) = (0.0, 0.0);
+    let values = Values::from_fn(x.shape, x.bounded(), |at| {
         let (scale, shift) = (op.scale[at[1]], op.shift[at[1]]);
+        let amplified = x.cancellation;
         let (x, bound) = x.at(at);
+        let y = scale * x + shift;
+        if y.is_finite() {
+            of_terms += scale * scale * x * x * amplified + shift * shift;
+            sums += y * y;
+        }
         let own = 3.0 * U * ((scale * x).abs() + shift.abs());
-        activate(op.activation, scale * x + shift, scale.abs() * bound + own)
-    })
+        activate(op.activation, y, scale.abs() * bound + own)
+    });
+    Values { cancellation: cancellation(of_terms, sums), ..values }
 }
 
 #[cfg(test)]

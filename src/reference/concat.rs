@@ -15,7 +15,7 @@ pub(super) fn concat(parts: &[&Values], out: Shape) -> Values {
             bound.extend_from_slice(part.bound.get(image).unwrap_or(&[]));
         }
     }
-    Values { shape: out, values, bound }
+    Values { shape: out, values, bound, cancellation: 1.0 }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `y = act(scale * (w * x + bias) + residual)`.
 
 use super::activation::activate;
-use super::{U, Values, extents, inside, parallel, sum_bound};
+use super::{U, Values, cancellation, extents, inside, parallel, squares, sum_bound};
 use crate::ops::{Conv, Padding};
 use crate::tensor::Shape;
 
@@ -31,12 +31,16 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
     let terms = op.weight.data().len() as f64 / f64::from(out.c);
     let scale = f64::from(op.scale);
     let plane = out.h as usize * out.w as usize;
+    let mut sums = 0.0;
     for (i, value) in values.iter_mut().enumerate() {
         let channel = i / plane % out.c as usize;
         let bias = op.bias.as_ref().map_or(0.0, |bias| f64::from(bias[channel]));
         let y = *value + bias;
         let (added, added_bound) = residual.map_or((0.0, 0.0), |residual| added(residual, out, i));
         let total = if residual.is_some() { scale * y + added } else { scale * y };
+        if total.is_finite() {
+            sums += total * total;
+        }
         let Some(bound) = bound.get_mut(i) else {
             *value = activate(op.activation, total, 0.0).0;
             continue;
@@ -45,7 +49,38 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
         let total_bound = scale.abs() * own + added_bound + U * total.abs();
         (*value, *bound) = activate(op.activation, total, total_bound);
     }
-    Values { shape: out, values, bound }
+    let of_residual = residual.map_or(0.0, |residual| {
+        squares(&residual.values) * residual.cancellation * (out.len() / residual.shape.len().max(1)) as f64
+    });
+    let cancellation = cancellation(terms_squared(op, x, out) + of_residual, sums);
+    Values { shape: out, values, bound, cancellation }
+}
+
+/// The sum of squares of everything that is added up, if each channel is as large everywhere as on average.
+fn terms_squared(op: &Conv, x: &Values, out: Shape) -> f64 {
+    let [out_c, group_in, kernel_h, kernel_w] = extents(op.weight.shape());
+    let energies = x.energies();
+    let sees = |out: u32, k: usize, [stride, dilation, pad, extent]: [u32; 4]| {
+        let first = k as i64 * i64::from(dilation) - i64::from(pad);
+        let seen = inside(first, stride, extent);
+        (seen.end.min(out as usize)).saturating_sub(seen.start) as f64
+    };
+    let rows: Vec<f64> =
+        (0..kernel_h).map(|ky| sees(out.h, ky, [op.stride[0], op.dilation[0], op.padding.top, x.shape.h])).collect();
+    let columns: Vec<f64> =
+        (0..kernel_w).map(|kx| sees(out.w, kx, [op.stride[1], op.dilation[1], op.padding.left, x.shape.w])).collect();
+    let mut sum = 0.0;
+    for (i, taps) in op.weight.data().chunks(kernel_h * kernel_w).enumerate() {
+        let group = i / group_in / (out_c / op.groups as usize);
+        let weighted = taps
+            .iter()
+            .enumerate()
+            .map(|(tap, &w)| f64::from(w) * f64::from(w) * rows[tap / kernel_w] * columns[tap % kernel_w]);
+        sum += energies[group * group_in + i % group_in] * weighted.sum::<f64>();
+    }
+    let biases = op.bias.iter().flat_map(|bias| bias.iter()).map(|&bias| f64::from(bias) * f64::from(bias));
+    let scale = f64::from(op.scale);
+    scale * scale * f64::from(out.n) * (sum + biases.sum::<f64>() * f64::from(out.h) * f64::from(out.w))
 }
 
 /// What the residual adds to value `i` of the output, and the bound of that.

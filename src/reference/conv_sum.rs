@@ -1,7 +1,7 @@
 //! `y = act(Σ_t conv_t(x_t))`.
 
 use super::activation::activate;
-use super::{U, Values, conv};
+use super::{U, Values, cancellation, conv, squares};
 use crate::ops::ConvSum;
 use crate::tensor::Shape;
 
@@ -10,7 +10,9 @@ pub(super) fn conv_sum(op: &ConvSum, inputs: &[&Values], out: Shape) -> Values {
     let mut terms = op.terms.iter().zip(inputs).map(|(term, x)| conv::conv(term, x, None, out));
     let bounded = inputs.iter().all(|x| x.bounded());
     let mut sum = terms.next().expect("ConvSum::output_shape refuses a sum of no terms");
+    let mut of_terms = squares(&sum.values) * sum.cancellation;
     for term in terms {
+        of_terms += squares(&term.values) * term.cancellation;
         for i in 0..sum.values.len() {
             sum.values[i] += term.values[i];
             if bounded {
@@ -18,6 +20,7 @@ pub(super) fn conv_sum(op: &ConvSum, inputs: &[&Values], out: Shape) -> Values {
             }
         }
     }
+    sum.cancellation = cancellation(of_terms, squares(&sum.values));
     for i in 0..sum.values.len() {
         let bound = sum.bound.get(i).copied().unwrap_or(0.0);
         let (value, bound) = activate(op.activation, sum.values[i], bound);

@@ -1,7 +1,7 @@
 //! `y[n, o] = act(Σ_i weight[o, i] * x[n, i] + bias[o])`.
 
 use super::activation::activate;
-use super::{Values, parallel, sum_bound};
+use super::{Values, cancellation, parallel, sum_bound};
 use crate::ops::Linear;
 use crate::tensor::Shape;
 
@@ -12,10 +12,10 @@ const OUTPUTS: usize = 16;
 pub(super) fn linear(op: &Linear, x: &Values, out: Shape) -> Values {
     let features = op.weight.shape().c as usize;
     let outputs = out.c as usize;
-    // Interleaved value and bound of every output.
-    let mut results = vec![0.0; 2 * out.len() as usize];
-    parallel(&mut results, 2 * OUTPUTS, |piece, results| {
-        for (i, result) in results.chunks_exact_mut(2).enumerate() {
+    // Interleaved value and bound of every output, and the squares of its terms and of their sum.
+    let mut results = vec![0.0; 4 * out.len() as usize];
+    parallel(&mut results, 4 * OUTPUTS, |piece, results| {
+        for (i, result) in results.chunks_exact_mut(4).enumerate() {
             let (n, o) = ((piece * OUTPUTS + i) / outputs, (piece * OUTPUTS + i) % outputs);
             let image = n * features..(n + 1) * features;
             let bias = op.bias.as_ref().map_or(0.0, |bias| f64::from(bias[o]));
@@ -23,15 +23,21 @@ pub(super) fn linear(op: &Linear, x: &Values, out: Shape) -> Values {
             let products = weight.clone().zip(&x.values[image.clone()]).map(|(w, x)| w * x);
             let errors = weight.zip(x.bound.get(image).unwrap_or(&[])).map(|(w, bound)| (w * bound).powi(2));
             let y = products.clone().sum::<f64>() + bias;
+            let terms = products.clone().map(|product| product * product).sum::<f64>() * x.cancellation + bias * bias;
             let magnitude = products.map(f64::abs).sum::<f64>() + bias.abs();
             let bound = sum_bound(features as f64, y, magnitude, errors.sum());
             (result[0], result[1]) = activate(op.activation, y, bound);
+            if terms.is_finite() {
+                (result[2], result[3]) = (terms, y * y);
+            }
         }
     });
-    Values::from_fn(out, x.bounded(), |[n, o, _, _]| {
-        let at = 2 * (n * outputs + o);
+    let sum = |part: usize| results.iter().skip(part).step_by(4).sum::<f64>();
+    let values = Values::from_fn(out, x.bounded(), |[n, o, _, _]| {
+        let at = 4 * (n * outputs + o);
         (results[at], results[at + 1])
-    })
+    });
+    Values { cancellation: cancellation(sum(2), sum(3)), ..values }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::thread;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Op};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{MAX_HOST_BYTES, Shape, Tensor};
 
 mod activation;
 mod add;
@@ -51,13 +51,16 @@ pub struct Values {
     pub values: Vec<f64>,
     /// Allowed error of each value, 0 where the value is not finite; empty if only values were asked for.
     pub bound: Vec<f64>,
+    /// How much larger, in their sum of squares, the terms were than what they add up to, at least 1: rounding errors are
+    /// relative to the terms, so where those cancel, errors are large beside the values.
+    pub cancellation: f64,
 }
 
 impl Values {
     /// Takes the tensor's values as exact.
     pub fn exact(tensor: &Tensor) -> Self {
         let values: Vec<f64> = tensor.data().iter().copied().map(f64::from).collect();
-        Self { shape: tensor.shape(), bound: vec![0.0; values.len()], values }
+        Self { shape: tensor.shape(), bound: vec![0.0; values.len()], values, cancellation: 1.0 }
     }
 
     /// The values rounded to `f32`. Errors: a length that is not the shape's.
@@ -84,7 +87,17 @@ impl Values {
                 }
             }
         }
-        Self { shape, values, bound: bounds }
+        Self { shape, values, bound: bounds, cancellation: 1.0 }
+    }
+
+    /// The mean square of each channel, as large as its terms were.
+    fn energies(&self) -> Vec<f64> {
+        let [n, c, h, w] = extents(self.shape);
+        let mut sums = vec![0.0; c];
+        for (i, plane) in self.values.chunks(h * w).enumerate() {
+            sums[i % c] += squares(plane);
+        }
+        sums.into_iter().map(|sum| sum * self.cancellation / (n * h * w) as f64).collect()
     }
 
     fn bounded(&self) -> bool {
@@ -99,57 +112,124 @@ impl Values {
     }
 }
 
+/// The reference within a budget of host memory; the functions of the same names use the default, [`MAX_HOST_BYTES`].
+#[derive(Clone, Copy, Debug)]
+pub struct Reference {
+    /// Bytes that results and what is computed on the way may take at any time.
+    pub max_host_bytes: u64,
+}
+
+impl Default for Reference {
+    fn default() -> Self {
+        Self { max_host_bytes: MAX_HOST_BYTES }
+    }
+}
+
 /// The graph's outputs in declared order, rounded to `f32`. Inputs come in the order of the graph's input nodes.
-/// Errors: a graph that [`Graph::check`] refuses; inputs of a wrong number or shape.
+/// Errors: a graph that [`Graph::check`] refuses; inputs of a wrong number or shape; more memory than the budget.
 pub fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-    outputs(graph, inputs, false)?.iter().map(Values::rounded).collect()
+    Reference::default().run(graph, inputs)
 }
 
 /// The graph's outputs in declared order, with error bounds. Errors: those of [`run`].
 pub fn run_with_bounds(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Values>> {
-    outputs(graph, inputs, true)
+    Reference::default().run_with_bounds(graph, inputs)
 }
 
 /// Every node's result in the graph's order, with error bounds: to find where a computation diverges. Holds all
 /// intermediates at once. Errors: those of [`run`].
 pub fn run_nodes(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Values>> {
-    let results = evaluate(graph, inputs, true, |_| false)?;
-    Ok(results.into_iter().flatten().collect())
+    Reference::default().run_nodes(graph, inputs)
 }
 
-fn outputs(graph: &Graph, inputs: &[Tensor], bounded: bool) -> Result<Vec<Values>> {
+/// What is computed beside the values.
+#[derive(Clone, Copy)]
+struct Wanted {
+    bounds: bool,
+    /// Every node's result, not just the outputs.
+    nodes: bool,
+}
+
+impl Reference {
+    /// See [`run`].
+    pub fn run(&self, graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let results = self.evaluate(graph, inputs, Wanted { bounds: false, nodes: false })?;
+        outputs(graph, &results).map(Values::rounded).collect()
+    }
+
+    /// See [`run_with_bounds`].
+    pub fn run_with_bounds(&self, graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Values>> {
+        let results = self.evaluate(graph, inputs, Wanted { bounds: true, nodes: false })?;
+        Ok(outputs(graph, &results).cloned().collect())
+    }
+
+    /// See [`run_nodes`].
+    pub fn run_nodes(&self, graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Values>> {
+        let results = self.evaluate(graph, inputs, Wanted { bounds: true, nodes: true })?;
+        Ok(results.into_iter().flatten().collect())
+    }
+
+    /// Runs the nodes in order; a result goes once nobody wants it any more.
+    fn evaluate(&self, graph: &Graph, inputs: &[Tensor], wanted: Wanted) -> Result<Vec<Option<Values>>> {
+        graph.check()?;
+        check_inputs(graph, inputs)?;
+        let (needed, max) = (bytes(graph, wanted), self.max_host_bytes);
+        if needed > max {
+            return Err(Error::HostMemory { what: "the reference".into(), needed, max });
+        }
+        let mut inputs = inputs.iter();
+        let mut readers = graph.readers();
+        let mut results: Vec<Option<Values>> = Vec::with_capacity(graph.nodes().len());
+        for node in graph.nodes() {
+            let operands: Vec<&Values> = node.inputs.iter().filter_map(|id| results[id.index()].as_ref()).collect();
+            let next = || input(inputs.next().expect("check_inputs compared their number"), wanted.bounds);
+            let mut result = compute(node, &operands, next);
+            let adds =
+                matches!(node.op, Op::Add(_) | Op::AffineActivation(_) | Op::Conv(_) | Op::ConvSum(_) | Op::Linear(_));
+            if !adds {
+                result.cancellation = operands.iter().map(|x| x.cancellation).fold(1.0, f64::max);
+            }
+            results.push(Some(result));
+            for id in &node.inputs {
+                readers[id.index()] -= 1;
+                if readers[id.index()] == 0 && !wanted.nodes {
+                    results[id.index()] = None;
+                }
+            }
+        }
+        Ok(results)
+    }
+}
+
+/// Outputs are readers too, so none of them is gone.
+fn outputs<'a>(graph: &'a Graph, results: &'a [Option<Values>]) -> impl Iterator<Item = &'a Values> {
+    graph.outputs().iter().filter_map(|(_, id)| results[id.index()].as_ref())
+}
+
+/// The most host memory that evaluation takes at any time.
+fn bytes(graph: &Graph, wanted: Wanted) -> u64 {
+    const VALUE: u64 = size_of::<f64>() as u64;
+    let per_value = if wanted.bounds { 2 * VALUE } else { VALUE };
+    let size = |shape: Shape| shape.len().saturating_mul(per_value);
     let mut readers = graph.readers();
-    let results = evaluate(graph, inputs, bounded, |operand| {
-        readers[operand] -= 1;
-        readers[operand] == 0
-    })?;
-    // Outputs are readers too, so nothing they name is gone.
-    Ok(graph.outputs().iter().filter_map(|(_, id)| results[id.index()].clone()).collect())
-}
-
-/// Runs the nodes in order; `read` is told of each operand used and says whether that was its last use.
-fn evaluate(
-    graph: &Graph,
-    inputs: &[Tensor],
-    bounded: bool,
-    mut read: impl FnMut(usize) -> bool,
-) -> Result<Vec<Option<Values>>> {
-    graph.check()?;
-    check_inputs(graph, inputs)?;
-    let mut inputs = inputs.iter();
-    let mut results: Vec<Option<Values>> = Vec::with_capacity(graph.nodes().len());
+    let (mut alive, mut most) = (0u64, 0u64);
     for node in graph.nodes() {
-        let operands: Vec<&Values> = node.inputs.iter().filter_map(|id| results[id.index()].as_ref()).collect();
-        let next = || input(inputs.next().expect("check_inputs compared their number"), bounded);
-        let result = compute(node, &operands, next);
-        results.push(Some(result));
+        // Weights and operands once in f64, and two values beside each result.
+        let operands = node.inputs.iter().map(|id| graph.nodes()[id.index()].shape.len()).fold(0, u64::saturating_add);
+        let parameters = node.op.operation().map_or(0, |operation| operation.work(node.shape).parameters);
+        let beside = parameters.saturating_add(operands).saturating_add(node.shape.len().saturating_mul(2));
+        alive = alive.saturating_add(size(node.shape));
+        most = most.max(alive.saturating_add(beside.saturating_mul(VALUE)));
         for id in &node.inputs {
-            if read(id.index()) {
-                results[id.index()] = None;
+            readers[id.index()] -= 1;
+            if readers[id.index()] == 0 && !wanted.nodes {
+                alive = alive.saturating_sub(size(graph.nodes()[id.index()].shape));
             }
         }
     }
-    Ok(results)
+    // What is asked for is copied.
+    let asked = graph.outputs().iter().map(|(_, id)| size(graph.nodes()[id.index()].shape));
+    most.max(alive).saturating_add(asked.fold(0, u64::saturating_add))
 }
 
 /// The graph has checked how many operands each node has, and [`check_inputs`] how many inputs there are.
@@ -225,6 +305,16 @@ fn larger(best: (f64, f64), other: (f64, f64)) -> (f64, f64) {
 /// A value that is not finite is compared exactly, so that its meaningless bound never excuses what follows.
 fn finite_bound(value: f64, bound: f64) -> f64 {
     if value.is_finite() { bound } else { 0.0 }
+}
+
+/// The sum of squares of what is finite.
+fn squares(values: &[f64]) -> f64 {
+    values.iter().filter(|value| value.is_finite()).map(|value| value * value).sum()
+}
+
+/// See [`Values::cancellation`], of sums whose squares, and those of their terms, add up to this.
+fn cancellation(terms: f64, sums: f64) -> f64 {
+    if terms > sums { terms / sums } else { 1.0 }
 }
 
 /// Bound of `y`, a sum of `terms` products and a bias: `magnitude` is the sum of their absolute values, `carried` that

@@ -68,8 +68,12 @@ mod tests {
 
     #[test]
     fn bounds_cover_small_changes_of_the_operands() {
-        let row =
-            |values: [f64; 3]| Values { shape: Shape::new(1, 1, 1, 3), values: values.to_vec(), bound: vec![1e-4; 3] };
+        let row = |values: [f64; 3]| Values {
+            shape: Shape::new(1, 1, 1, 3),
+            values: values.to_vec(),
+            bound: vec![1e-4; 3],
+            cancellation: 1.0,
+        };
         let softmax = |x: &Values| softmax(&Softmax { axis: SoftmaxAxis::Columns }, x);
         let y = softmax(&row([0.0, 1.0, 2.0]));
         let moved = softmax(&row([1e-4, 1.0 - 1e-4, 2.0 - 1e-4]));

@@ -109,7 +109,7 @@ fn truth(case: &Case, graph: &Graph, computed: &[Values]) -> Result<Vec<Values>,
         if got != want_shape {
             return Err(mismatch(format!("'{name}' is {want_shape} in the file, the graph computes {got}")));
         }
-        Ok(Values { bound: computed.bound.clone(), ..Values::exact(want) })
+        Ok(Values { bound: computed.bound.clone(), cancellation: computed.cancellation, ..Values::exact(want) })
     });
     truth.collect()
 }

@@ -117,9 +117,9 @@ impl ShiftAdd<'_> {
             y_stride: y.stride4(),
         };
         let shifts = builder.table(format!("shifts of '{node}'"), shifts.len() as u64, || shifts)?;
-        let len = y.physical_c();
-        let to_sum = job.clone();
-        let bias = builder.weights(format!("bias of '{node}'"), len.into(), move || summed_bias(&to_sum, len))?;
+        let (to_sum, channels) = (job.clone(), y.physical_c());
+        let bias = move || summed_bias(&to_sum, channels);
+        let bias = builder.weights(format!("bias of '{node}'"), channels.into(), bias)?;
         let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, &products);
         let step = step.table(1, shifts).table(2, bias).writes(3, y);
         let step = step.flops(u64::from(taps) * y.shape.len()).loops([taps]);
