@@ -1,12 +1,15 @@
 //! Tests that need no GPU, one file per subject.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+#[path = "../fuzz.rs"]
+mod fuzz;
 #[path = "../graphs.rs"]
 mod graphs;
 
 mod bad_input;
 mod blocks;
 mod buffers;
+mod fuzz_plans;
 mod image_bias;
 mod layers;
 mod memory;

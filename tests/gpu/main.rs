@@ -2,6 +2,8 @@
 //! is a failure. `SPP_IGNORE_GPU_TESTS=1 scripts/test` leaves this binary out and says so.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "../fuzz.rs"]
+mod fuzz;
 #[path = "../graphs.rs"]
 mod graphs;
 mod harness;
@@ -20,6 +22,7 @@ mod conv_shift_add;
 mod conv_subgroup;
 mod conv_sum;
 mod elementwise;
+mod fuzz_graphs;
 mod global_pool;
 mod layout;
 mod linear;

@@ -1,0 +1,100 @@
+//! Plans of random graphs for random devices. `SPP_FUZZ_PLANS` sets how many, `SPP_FUZZ_SEED` the first.
+
+use spp_wgpu::plan::{Order, Role, Slice, Step};
+use spp_wgpu::{DeviceProfile, Error, Graph, Plan, PlanOptions};
+
+use crate::fuzz::{self, Dice, Size};
+
+/// The values that a slice spans in its buffer.
+fn end(slice: &Slice) -> u64 {
+    let shape = slice.shape;
+    let pixels = u64::from(shape.h) * u64::from(shape.w);
+    let (rows, len) = match slice.order {
+        Order::Nhwc => (u64::from(shape.n) * pixels, slice.segments.iter().map(|c| u64::from(c.div_ceil(4) * 4)).sum()),
+        Order::Nchw => (u64::from(shape.n), u64::from(shape.c) * pixels),
+    };
+    if rows == 0 { 0 } else { (rows - 1) * u64::from(slice.stride) + u64::from(slice.offset) + len }
+}
+
+/// What is wrong with a plan.
+fn faults(plan: &Plan, options: &PlanOptions) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut unless = |fine: bool, fault: &dyn Fn() -> String| {
+        if !fine {
+            faults.push(fault());
+        }
+    };
+    let DeviceProfile { max_workgroups, max_iterations, max_uniform, max_storage_buffers, .. } = plan.profile;
+    for step in &plan.steps {
+        let Step { node, bindings, params, .. } = step;
+        for (i, binding) in bindings.iter().enumerate() {
+            let again = bindings[..i].iter().find(|other| other.buffer == binding.buffer);
+            unless(!again.is_some_and(|again| again.written || binding.written), &|| {
+                format!("{node} writes and binds again")
+            });
+        }
+        for slice in step.operands.iter().chain(&step.results) {
+            let buffer = &plan.buffers[slice.buffer.index()];
+            unless(end(slice) <= buffer.len, &|| format!("{node}: {slice:?} in {} values", buffer.len));
+            unless(slice.segments.iter().sum::<u32>() == slice.shape.c, &|| format!("{node}: runs of {slice:?}"));
+            unless(bindings.iter().any(|binding| binding.buffer == slice.buffer), &|| {
+                format!("{node}: {slice:?} unbound")
+            });
+        }
+        let workgroups = u64::from(max_workgroups).pow(2);
+        unless(step.workgroups <= workgroups, &|| format!("{node}: {} workgroups", step.workgroups));
+        unless(step.iterations <= max_iterations, &|| format!("{node}: {} iterations", step.iterations));
+        unless(params.len() as u64 <= max_uniform, &|| format!("{node}: {} bytes of parameters", params.len()));
+        unless(bindings.len() as u64 <= max_storage_buffers.into(), &|| format!("{node}: {} bindings", bindings.len()));
+    }
+    for buffer in &plan.buffers {
+        let max = plan.profile.max_binding.min(plan.profile.max_buffer);
+        unless(buffer.bytes() <= max, &|| format!("{} has {} bytes", buffer.label, buffer.bytes()));
+        if let Role::Constant(words) = &buffer.role {
+            unless(words.len() as u64 == buffer.len, &|| format!("{} is not packed", buffer.label));
+        }
+    }
+    let max = options.max_bytes.unwrap_or(u64::MAX);
+    unless(plan.bytes() <= max, &|| format!("{} bytes, over {max}", plan.bytes()));
+    faults
+}
+
+/// What is wrong with the plan of a graph, or with the reason why there is none.
+fn faults_of(graph: &Graph, device: &DeviceProfile, options: &PlanOptions) -> Vec<String> {
+    match Plan::new(graph, device, options) {
+        Ok(plan) => faults(&plan, options),
+        Err(
+            error @ (Error::LimitExceeded { .. }
+            | Error::TooLarge { .. }
+            | Error::MemoryBudget { .. }
+            | Error::HostMemory { .. }),
+        ) => {
+            let mut plain = PlanOptions::unfused();
+            plain.conv_kernel = options.conv_kernel;
+            plain.max_bytes = options.max_bytes;
+            plain.reuse_buffers = options.reuse_buffers;
+            let without = Plan::new(graph, device, &plain);
+            if without.is_ok() { vec![format!("only with passes: {error}")] } else { Vec::new() }
+        }
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+#[test]
+fn random_plans_keep_to_their_limits() {
+    let (mut planned, mut found) = (0, Vec::new());
+    for seed in fuzz::cases("SPP_FUZZ_PLANS", 20_000) {
+        let dice = &mut Dice::new(seed);
+        let size = dice.pick(&[Size::SMALL, Size::LARGE]);
+        let graph = fuzz::graph(dice, size);
+        let (device, options) = (fuzz::device(dice), fuzz::options(dice));
+        planned += usize::from(Plan::new(&graph, &device, &options).is_ok());
+        let faults = faults_of(&graph, &device, &options);
+        if !faults.is_empty() {
+            found.push(format!("seed {seed}: {faults:#?}\n{device:?}\n{options:?}"));
+        }
+    }
+    println!("{planned} plans");
+    assert!(found.is_empty(), "{} cases, the first:\n{}", found.len(), found[..found.len().min(3)].join("\n"));
+    assert!(planned > 0);
+}

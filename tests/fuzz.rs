@@ -1,0 +1,442 @@
+//! Random graphs, devices and options. A seed makes the same ones everywhere.
+
+use std::env;
+
+use spp_wgpu::ops::*;
+use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Op, PlanOptions, Shape, Tensor};
+
+/// How many cases, by an environment variable, and the seed of the first; `SPP_FUZZ_SEED` sets that.
+pub(crate) fn cases(variable: &str, default: u64) -> std::ops::Range<u64> {
+    let read = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let seed = read("SPP_FUZZ_SEED").unwrap_or(1);
+    let count = read(variable).unwrap_or(default);
+    println!("{count} cases from SPP_FUZZ_SEED={seed}");
+    seed..seed + count
+}
+
+/// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// In `0..end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// In `from..=to`.
+    pub(crate) fn within(&mut self, from: u32, to: u32) -> u32 {
+        from + self.below((to - from + 1) as usize) as u32
+    }
+
+    /// Once in `times`.
+    pub(crate) fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    /// In `-1.0..1.0`.
+    fn value(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+    }
+
+    fn values(&mut self, len: u64) -> Vec<f32> {
+        (0..len).map(|_| self.value()).collect()
+    }
+}
+
+/// How large maps are, and how long sums.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    /// Most operations; some need several nodes.
+    pub(crate) operations: u32,
+    pub(crate) extent: u32,
+    pub(crate) channels: &'static [u32],
+}
+
+impl Size {
+    /// To be computed.
+    pub(crate) const SMALL: Self = Self { operations: 12, extent: 9, channels: &[1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 20] };
+    /// To be planned only.
+    pub(crate) const LARGE: Self =
+        Self { operations: 24, extent: 70, channels: &[1, 3, 4, 7, 8, 16, 21, 32, 33, 48, 64, 96] };
+}
+
+/// A graph of all kinds of operations, whose every loose end is an output, and which inputs make it hard.
+pub(crate) fn graph(dice: &mut Dice, size: Size) -> Graph {
+    let mut making = Making { graph: Graph::new(), dice, size, ids: Vec::new() };
+    for i in 0..making.dice.pick(&[1, 1, 1, 2, 4]) {
+        let shape = making.shape();
+        let like_first = i > 0 && !making.dice.once_in(4);
+        let shape = if like_first { Shape { c: shape.c, ..making.at(0) } } else { shape };
+        let id = making.graph.input(format!("input {i}"), shape).unwrap();
+        making.ids.push(id);
+    }
+    for _ in 0..making.dice.within(1, size.operations) {
+        making.step();
+    }
+    let Making { mut graph, dice, ids, .. } = making;
+    let is_read = |graph: &Graph, id: NodeId| graph.nodes().iter().any(|node| node.inputs.contains(&id));
+    for id in ids {
+        if !is_read(&graph, id) || dice.once_in(8) {
+            graph.output(format!("output {}", id.index()), id).unwrap();
+        }
+    }
+    graph
+}
+
+/// Inputs for a graph, some with infinities and NaN.
+pub(crate) fn inputs(dice: &mut Dice, graph: &Graph) -> Vec<Tensor> {
+    let shapes: Vec<Shape> = graph.inputs().map(|(_, node)| node.shape).collect();
+    let is_special = dice.once_in(6);
+    let input = |shape: Shape| {
+        let mut values: Vec<f32> = dice.values(shape.len()).into_iter().map(|value| 2.0 * value).collect();
+        if is_special && !values.is_empty() {
+            for _ in 0..dice.within(0, 2) {
+                let at = dice.below(values.len());
+                values[at] = dice.pick(&[f32::INFINITY, f32::NEG_INFINITY, f32::NAN]);
+            }
+        }
+        Tensor::new(shape, values).unwrap()
+    };
+    shapes.into_iter().map(input).collect()
+}
+
+struct Making<'a> {
+    graph: Graph,
+    dice: &'a mut Dice,
+    size: Size,
+    ids: Vec<NodeId>,
+}
+
+impl Making<'_> {
+    fn shape(&mut self) -> Shape {
+        let Size { extent, channels, .. } = self.size;
+        let n = self.dice.pick(&[1, 1, 1, 2, 3]);
+        Shape::new(n, self.dice.pick(channels), self.dice.within(1, extent), self.dice.within(1, extent))
+    }
+
+    fn at(&self, i: usize) -> Shape {
+        self.graph.shape(self.ids[i]).unwrap()
+    }
+
+    fn shape_of(&self, id: NodeId) -> Shape {
+        self.graph.shape(id).unwrap()
+    }
+
+    /// Recent nodes more often.
+    fn node(&mut self) -> NodeId {
+        let len = self.ids.len();
+        let back = self.dice.below(len).min(self.dice.below(len));
+        self.ids[len - 1 - back]
+    }
+
+    /// Nodes, perhaps with repetition, whose maps are as large as that of `x`, which is the first.
+    fn beside(&mut self, x: NodeId, count: usize) -> Vec<NodeId> {
+        let of = |shape: Shape| (shape.n, shape.h, shape.w);
+        let like: Vec<NodeId> =
+            self.ids.iter().copied().filter(|&id| of(self.shape_of(id)) == of(self.shape_of(x))).collect();
+        let mut nodes: Vec<NodeId> = (1..count).map(|_| self.dice.pick(&like)).collect();
+        let at = self.dice.below(count);
+        nodes.insert(at, x);
+        nodes
+    }
+
+    /// A node of the same shape as `x`, perhaps `x` itself.
+    fn like(&mut self, x: NodeId) -> NodeId {
+        let like: Vec<NodeId> = self.ids.iter().copied().filter(|&id| self.shape_of(id) == self.shape_of(x)).collect();
+        self.dice.pick(&like)
+    }
+
+    /// Adds an operation, unless it is refused.
+    fn add(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Option<NodeId> {
+        let op = op.into();
+        let id = self.graph.apply(format!("{} {}", op.stem(), self.ids.len()), op, inputs).ok()?;
+        let Size { extent, .. } = self.size;
+        self.ids.push(id);
+        // What grows without end is not worth the time.
+        (self.shape_of(id).len() <= 64 * u64::from(extent * extent)).then_some(id)
+    }
+
+    fn step(&mut self) -> Option<NodeId> {
+        let x = self.node();
+        match self.dice.below(22) {
+            0..=3 => self.conv(x),
+            4 => {
+                let conv = self.a_conv(x)?;
+                let y = conv.output_shape("", self.shape_of(x)).ok()?;
+                let pixel = Shape { h: 1, w: 1, ..y };
+                let fits: Vec<NodeId> =
+                    self.ids.iter().copied().filter(|&id| [y, pixel].contains(&self.shape_of(id))).collect();
+                let residual = *fits.get(self.dice.below(fits.len().max(1)))?;
+                self.add(conv, &[x, residual])
+            }
+            5 => self.sum_of_convs(x),
+            6 => {
+                let b = self.like(x);
+                let add = Add { scale: self.factor(), activation: self.activation() };
+                self.add(add, &[x, b])
+            }
+            7 => self.tree_of_convs(x),
+            8 | 9 => self.affine(x),
+            10 => self.pool(x),
+            11 => self.chains_of_pools(x),
+            12 => {
+                let cascade =
+                    MaxPoolCascade { kernel: self.dice.pick(&[3, 5, 5, 7, 9, 33]), times: self.dice.within(1, 4) };
+                let y = self.add(cascade, &[x])?;
+                if self.dice.once_in(2) { self.add(Concat, &[x, y]) } else { Some(y) }
+            }
+            13..=15 => {
+                let count = self.dice.below(3) + 2;
+                let parts = self.beside(x, count);
+                self.add(Concat, &parts)
+            }
+            16 => {
+                let kind = self.dice.pick(&[GlobalPoolKind::Average, GlobalPoolKind::Max]);
+                self.add(GlobalPool { kind }, &[x])
+            }
+            17 => {
+                let like = self.node();
+                let Shape { h, w, .. } = self.shape_of(like);
+                let mode = self.dice.pick(&[ResizeMode::Bilinear, ResizeMode::Nearest]);
+                self.add(Resize { out_h: h, out_w: w, mode }, &[x])
+            }
+            18 => self.image_pooling(x),
+            19 => {
+                let kernel = [0, 1].map(|_| self.dice.within(1, 4));
+                let pool = AvgPool {
+                    padding: Padding::symmetric(kernel[0] / 2, kernel[1] / 2),
+                    stride: [0, 1].map(|_| self.dice.pick(&[1, 1, 2])),
+                    ceil_mode: self.dice.once_in(2),
+                    ..AvgPool::new(kernel)
+                };
+                self.add(pool, &[x])
+            }
+            20 => {
+                let mode = self.dice.pick(&[PyramidMode::Adaptive, PyramidMode::Padded]);
+                let levels = (0..self.dice.within(1, 3)).map(|_| self.dice.within(1, 4)).collect();
+                let y = self.add(PyramidPool { levels, mode }, &[x])?;
+                self.linear(y)
+            }
+            _ => {
+                let rows = self.dice.once_in(2);
+                if !rows {
+                    return self.add(Softmax { axis: SoftmaxAxis::Channels }, &[x]);
+                }
+                let c = self.shape_of(x).c;
+                let widths: Vec<u32> = (1..=c).filter(|width| c.is_multiple_of(*width)).collect();
+                let width = self.dice.pick(&widths);
+                let y = self.add(Layout { width }, &[x])?;
+                self.add(Softmax { axis: SoftmaxAxis::Columns }, &[y])
+            }
+        }
+    }
+
+    /// Mostly around 1, sometimes as far away as `f32` goes.
+    fn factor(&mut self) -> f32 {
+        match self.dice.below(12) {
+            0 => self.dice.pick(&[1e30, 1e-30, -1e20, 1e-38, 0.0]),
+            1..=5 => 2.0 * self.dice.value(),
+            _ => 1.0,
+        }
+    }
+
+    fn activation(&mut self) -> Activation {
+        if self.dice.once_in(2) { Activation::None } else { self.dice.pick(&Activation::ALL) }
+    }
+
+    fn weight(&mut self, shape: Shape) -> Tensor {
+        let factor = if self.dice.once_in(40) { self.dice.pick(&[1e30, 1e-30, 1e-38]) } else { 1.0 };
+        let values = self.dice.values(shape.len()).into_iter().map(|value| value * factor).collect();
+        Tensor::new(shape, values).unwrap()
+    }
+
+    fn a_conv(&mut self, x: NodeId) -> Option<Conv> {
+        let c = self.shape_of(x).c;
+        let groups: Vec<u32> = (1..=c).filter(|groups| c.is_multiple_of(*groups)).collect();
+        let groups = if self.dice.once_in(5) { self.dice.pick(&groups) } else { 1 };
+        let out_c = if groups == 1 { self.dice.pick(self.size.channels) } else { groups * self.dice.within(1, 3) };
+        let kernel = self.dice.pick(&[[1, 1], [1, 1], [1, 1], [3, 3], [3, 3], [1, 3], [3, 1], [5, 5], [2, 2]]);
+        let dilation = self.dice.pick(&[1, 1, 1, 1, 2, 3]);
+        let keeps = Padding::symmetric(kernel[0] / 2 * dilation, kernel[1] / 2 * dilation);
+        let padding = match self.dice.below(6) {
+            0 => Padding::default(),
+            1 => Padding { top: self.dice.within(0, 3), right: self.dice.within(0, 3), ..keeps },
+            _ => keeps,
+        };
+        let weight = self.weight(Shape::new(out_c, c / groups, kernel[0], kernel[1]));
+        let bias = if self.dice.once_in(2) { Some(self.dice.values(out_c.into()).into()) } else { None };
+        let stride = if self.dice.once_in(6) { [0, 1].map(|_| self.dice.within(1, 3)) } else { [1, 1] };
+        let scale = self.factor();
+        let activation = self.activation();
+        Some(Conv { bias, stride, padding, dilation: [dilation; 2], groups, activation, scale, ..Conv::new(weight) })
+    }
+
+    fn conv(&mut self, x: NodeId) -> Option<NodeId> {
+        let conv = self.a_conv(x)?;
+        self.add(conv, &[x])
+    }
+
+    /// One that keeps the extents and may be a term.
+    fn term(&mut self, x: NodeId, out_c: u32) -> Conv {
+        let kernel = self.dice.pick(&[1, 1, 3]);
+        let dilation = self.dice.pick(&[1, 1, 2]);
+        let weight = self.weight(Shape::new(out_c, self.shape_of(x).c, kernel, kernel));
+        let pad = kernel / 2 * dilation;
+        let bias = if self.dice.once_in(2) { Some(self.dice.values(out_c.into()).into()) } else { None };
+        Conv { bias, padding: Padding::symmetric(pad, pad), dilation: [dilation; 2], ..Conv::new(weight) }
+    }
+
+    fn sum_of_convs(&mut self, x: NodeId) -> Option<NodeId> {
+        let count = self.dice.below(6) + 1;
+        let (inputs, out_c) = (self.beside(x, count), self.dice.pick(self.size.channels));
+        let terms = inputs.iter().map(|&x| self.term(x, out_c)).collect();
+        let activation = self.activation();
+        self.add(ConvSum { terms, activation }, &inputs)
+    }
+
+    /// Convolutions as nodes of their own, and additions of them.
+    fn tree_of_convs(&mut self, x: NodeId) -> Option<NodeId> {
+        let count = self.dice.below(4) + 2;
+        let (inputs, out_c) = (self.beside(x, count), self.dice.pick(self.size.channels));
+        let mut sum = None;
+        for x in inputs {
+            let conv = self.term(x, out_c);
+            let conv = self.add(conv, &[x])?;
+            sum = Some(match sum {
+                None => conv,
+                Some(sum) => {
+                    let activation = if self.dice.once_in(6) { self.activation() } else { Activation::None };
+                    let (scale, swap) = (self.factor(), self.dice.once_in(3));
+                    self.add(Add { scale, activation }, &if swap { [conv, sum] } else { [sum, conv] })?
+                }
+            });
+        }
+        sum
+    }
+
+    fn affine(&mut self, x: NodeId) -> Option<NodeId> {
+        let c = u64::from(self.shape_of(x).c);
+        let extreme = if self.dice.once_in(12) { self.dice.pick(&[1e30, 1e-30, 1e10, 1e-38, 0.0]) } else { 1.0 };
+        let scale = self.dice.values(c).into_iter().map(|value| f64::from(value) * extreme).collect();
+        let shift = self.dice.values(c).into_iter().map(f64::from).collect();
+        let activation = self.activation();
+        self.add(AffineActivation { scale, shift, activation }, &[x])
+    }
+
+    fn pool(&mut self, x: NodeId) -> Option<NodeId> {
+        let kernel = [0, 1].map(|_| self.dice.within(1, 5));
+        let half = |kernel: u32, dice: &mut Dice| dice.within(0, kernel / 2);
+        let [h, w] = kernel;
+        let padding = Padding {
+            top: half(h, self.dice),
+            bottom: half(h, self.dice),
+            left: half(w, self.dice),
+            right: half(w, self.dice),
+        };
+        let stride = [0, 1].map(|_| self.dice.within(1, 3));
+        let dilation = [0, 1].map(|_| self.dice.pick(&[1, 1, 2]));
+        let ceil_mode = self.dice.once_in(2);
+        self.add(MaxPool { stride, padding, dilation, ceil_mode, ..MaxPool::new(kernel) }, &[x])
+    }
+
+    /// Chains of pools that keep the extent, some of their results side by side.
+    fn chains_of_pools(&mut self, x: NodeId) -> Option<NodeId> {
+        let kernel = self.dice.pick(&[3, 5, 5, 9, 41, 201, (1 << 29) + 1, 858_993_461]);
+        let every = self.dice.below(3) + 1;
+        let mut parts = if self.dice.once_in(2) { vec![x] } else { Vec::new() };
+        let mut y = x;
+        for i in 1..=self.dice.below(4) + every + 1 {
+            y = self.add(MaxPool::same(kernel), &[y])?;
+            if i % every == 0 {
+                parts.push(y);
+            }
+        }
+        if parts.is_empty() { Some(y) } else { self.add(Concat, &parts) }
+    }
+
+    /// The tail of ASPP v3: a pixel for each image, resized, beside maps, projected.
+    fn image_pooling(&mut self, x: NodeId) -> Option<NodeId> {
+        let Shape { h, w, .. } = self.shape_of(x);
+        let kind = self.dice.pick(&[GlobalPoolKind::Average, GlobalPoolKind::Max]);
+        let pixel = self.add(GlobalPool { kind }, &[x])?;
+        let mode = self.dice.pick(&[ResizeMode::Bilinear, ResizeMode::Bilinear, ResizeMode::Nearest]);
+        let image = self.add(Resize { out_h: h, out_w: w, mode }, &[pixel])?;
+        let mut parts = self.beside(x, 2);
+        let at = self.dice.below(3);
+        parts.insert(at, image);
+        let cat = self.add(Concat, &parts)?;
+        let out_c = self.dice.pick(self.size.channels);
+        let weight = self.weight(Shape::new(out_c, self.shape_of(cat).c, 1, 1));
+        let activation = self.activation();
+        self.add(Conv { activation, ..Conv::new(weight) }, &[cat])
+    }
+
+    fn linear(&mut self, x: NodeId) -> Option<NodeId> {
+        let shape = self.shape_of(x);
+        let features = shape.c * shape.h * shape.w;
+        let out = self.dice.within(1, 9);
+        let weight = self.weight(Shape::new(out, features, 1, 1)).into();
+        let activation = self.activation();
+        self.add(Linear { weight, bias: None, activation }, &[x])
+    }
+}
+
+/// Each pass on or off, each kernel, perhaps a budget.
+pub(crate) fn options(dice: &mut Dice) -> PlanOptions {
+    use spp_wgpu::plan::ConvKernel::{Auto, Direct, Subgroup, Tiled};
+    let mut options = PlanOptions::default();
+    let switches = [
+        &mut options.fold_affine,
+        &mut options.fuse_add,
+        &mut options.fuse_sum,
+        &mut options.image_bias,
+        &mut options.fuse_cascade,
+        &mut options.group_convs,
+        &mut options.concat_slices,
+        &mut options.split_sums,
+        &mut options.reuse_buffers,
+    ];
+    let all = dice.once_in(2);
+    switches.into_iter().for_each(|switch| *switch = all || !dice.once_in(3));
+    options.conv_kernel = dice.pick(&[Auto, Auto, Auto, Tiled, Subgroup, Direct]);
+    options.max_bytes = if dice.once_in(8) { Some(1 << dice.within(8, 26)) } else { None };
+    options
+}
+
+/// A device with any limits.
+pub(crate) fn device(dice: &mut Dice) -> DeviceProfile {
+    let class = dice.pick(&[DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software]);
+    let usual = DeviceProfile {
+        subgroup_size: dice.pick(&[None, Some(4), Some(8), Some(32)]),
+        ..DeviceProfile::portable(class)
+    };
+    if dice.once_in(3) {
+        return usual;
+    }
+    DeviceProfile {
+        max_binding: dice.pick(&[1 << 10, 1 << 14, 1 << 18, 128 << 20, u32::MAX.into()]),
+        max_buffer: dice.pick(&[1 << 14, 1 << 18, 256 << 20, u64::MAX]),
+        max_uniform: dice.pick(&[256, 1 << 10, 16 << 10, 64 << 10]),
+        max_workgroups: dice.pick(&[1, 4, 32, 65_535]),
+        max_invocations: dice.pick(&[64, 128, 256, 1024]),
+        workgroup_memory: dice.pick(&[4 << 10, 16 << 10, 32 << 10]),
+        max_storage_buffers: dice.pick(&[4, 5, 6, 8, 16]),
+        max_iterations: dice.pick(&[100, 1000, 65_535, u64::MAX]),
+        ..usual
+    }
+}

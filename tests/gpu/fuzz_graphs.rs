@@ -1,0 +1,61 @@
+//! Random graphs, planned at random, against the reference. `SPP_FUZZ_GRAPHS` sets how many, `SPP_FUZZ_SEED` the first.
+
+use spp_wgpu::reference::{self, Values, compare};
+use spp_wgpu::{Error, Gpu, Graph, PlanOptions, Program, Tensor};
+
+use crate::fuzz::{self, Dice, Size};
+use crate::harness::{CARD, GPU};
+
+/// Whether `f32` can hold what is computed on the way, with room for terms that are larger than their sum. Beyond, any
+/// order of operations is as right as another.
+fn in_range(nodes: &[Values]) -> bool {
+    let holds = |value: &f64| !value.is_finite() || *value == 0.0 || (1e-30..1e30).contains(&value.abs());
+    nodes.iter().all(|node| node.values.iter().all(holds))
+}
+
+/// What is wrong with the results on one device; `None` if it cannot hold the graph.
+fn faults(gpu: &Gpu, graph: &Graph, options: &PlanOptions, inputs: &[Tensor], want: &[Values]) -> Option<Vec<String>> {
+    let run = || {
+        let program = Program::with_options(gpu, graph, options)?;
+        program.poison()?;
+        program.run(inputs)
+    };
+    let outputs = match run() {
+        Ok(outputs) => outputs,
+        Err(Error::LimitExceeded { .. } | Error::TooLarge { .. } | Error::MemoryBudget { .. }) => return None,
+        Err(error) => return Some(vec![error.to_string()]),
+    };
+    let compared = graph.outputs().iter().zip(outputs.iter().zip(want)).map(|((name, _), (got, want))| {
+        let difference = compare(got, want).unwrap();
+        (difference.err_over_bound > 1.0).then(|| format!("{name}: {difference}"))
+    });
+    Some(compared.flatten().collect())
+}
+
+#[test]
+fn random_graphs_agree_with_the_reference() {
+    let (mut run, mut beyond, mut found) = (0, 0, Vec::new());
+    for seed in fuzz::cases("SPP_FUZZ_GRAPHS", 2000) {
+        let dice = &mut Dice::new(seed);
+        let graph = fuzz::graph(dice, Size::SMALL);
+        let inputs = fuzz::inputs(dice, &graph);
+        let mut options = fuzz::options(dice);
+        options.max_bytes = None;
+        let nodes = reference::run_nodes(&graph, &inputs).unwrap();
+        if !in_range(&nodes) {
+            beyond += 1;
+            continue;
+        }
+        let want: Vec<Values> = graph.outputs().iter().map(|(_, id)| nodes[id.index()].clone()).collect();
+        for (name, gpu) in [("the adapter", &*GPU), ("a card", &*CARD)] {
+            match faults(gpu, &graph, &options, &inputs, &want) {
+                None => {}
+                Some(faults) if faults.is_empty() => run += 1,
+                Some(faults) => found.push(format!("seed {seed}, planned for {name}: {faults:#?}\n{options:?}")),
+            }
+        }
+    }
+    println!("{run} runs right; {beyond} graphs beyond the range of f32");
+    assert!(found.is_empty(), "{} runs, the first:\n{}", found.len(), found[..found.len().min(5)].join("\n"));
+    assert!(run > 0);
+}
