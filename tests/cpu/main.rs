@@ -11,6 +11,7 @@ mod blocks;
 mod buffers;
 mod fuzz_plans;
 mod image_bias;
+mod large_graphs;
 mod layers;
 mod memory;
 mod plans;
