@@ -1,4 +1,4 @@
-//! 2-D convolution with its epilogue: `y = act(scale * (w * x + bias) + residual)`.
+//! 2-D convolution with its epilogue: `y = act(scale * (w * x + bias) + residual)`, or the residual after `act`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,10 +23,12 @@ pub struct Conv {
     pub dilation: [u32; 2],
     /// Channels are split into this many independent groups.
     pub groups: u32,
-    /// Applied last.
+    /// Applied last, unless `adds_last`.
     pub activation: Activation,
     /// Multiplies the sum, bias included, before the residual is added; 1 unless set.
     pub scale: f32,
+    /// The residual, which must then have the output's shape, is added after the activation: `act(scale * y) + residual`.
+    pub adds_last: bool,
 }
 
 impl Conv {
@@ -41,6 +43,7 @@ impl Conv {
             groups: 1,
             activation: Activation::None,
             scale: 1.0,
+            adds_last: false,
         }
     }
 
@@ -98,6 +101,11 @@ impl Operation for Conv {
         let out = self.output_shape(op, x.shape).map_err(|error| x.named_in(error))?;
         let pixel = Shape { h: 1, w: 1, ..out };
         match residual {
+            Some(Operand { name, shape }) if self.adds_last && *shape != out => {
+                let detail = format!("residual {shape} from '{name}', added last, is not of the output's shape {out}");
+                Err(Error::mismatch(op, detail))
+            }
+            None if self.adds_last => Err(Error::param(op, "adds_last", true, "needs a residual to add")),
             Some(Operand { name, shape }) if ![out, pixel].contains(shape) => {
                 let detail = format!("residual {shape} from '{name}' is neither the output's {out} nor {pixel}");
                 Err(Error::mismatch(op, detail))
@@ -123,6 +131,7 @@ impl Operation for Conv {
         if self.scale != 1.0 {
             write!(f, ", scale {}", self.scale)?;
         }
-        self.activation.describe(f)
+        self.activation.describe(f)?;
+        if self.adds_last { f.write_str(", adds last") } else { Ok(()) }
     }
 }

@@ -1,8 +1,8 @@
-//! `y = act(scale * (w * x + bias) + residual)`.
+//! `y = act(scale * (w * x + bias) + residual)`, or the residual after `act`.
 
 use super::activation::activate;
 use super::{U, Values, extents, inside, parallel, sum_bound};
-use crate::ops::{Conv, Padding};
+use crate::ops::{Activation, Conv, Padding};
 use crate::tensor::Shape;
 
 /// Output channels that a thread computes together: the rows it reads are in its cache for all but the first.
@@ -37,18 +37,21 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
         let channel = i / plane % out.c as usize;
         let bias = op.bias.as_ref().map_or(0.0, |bias| f64::from(bias[channel]));
         let y = *value + bias;
-        let (added, added_bound) = residual.map_or((0.0, 0.0), |residual| {
+        let added = residual.map(|residual| {
             let i = i / repeated;
             (residual.values[i], residual.bound.get(i).copied().unwrap_or(0.0))
         });
-        let total = if residual.is_some() { scale * y + added } else { scale * y };
-        let Some(bound) = bound.get_mut(i) else {
-            *value = activate(op.activation, total, 0.0).0;
-            continue;
-        };
-        let own = sum_bound(terms, y, *bound + bias.abs(), carried.get(i).copied().unwrap_or(0.0));
-        let total_bound = scale.abs() * own + added_bound + U * total.abs();
-        (*value, *bound) = activate(op.activation, total, total_bound);
+        let (before, after) = if op.adds_last { (None, added) } else { (added, None) };
+        let own = |sum: &f64| sum_bound(terms, y, sum + bias.abs(), carried.get(i).copied().unwrap_or(0.0));
+        let own = scale.abs() * bound.get(i).map_or(0.0, own);
+        let (total, own) = before.map_or((scale * y, own), |(b, b_bound)| (scale * y + b, own + b_bound));
+        let (y, y_bound) = activate(op.activation, total, own + U * total.abs());
+        let last = |(b, b_bound): (f64, f64)| activate(Activation::None, y + b, y_bound + b_bound + U * (y + b).abs());
+        let (total, total_bound) = after.map_or((y, y_bound), last);
+        *value = total;
+        if let Some(bound) = bound.get_mut(i) {
+            *bound = total_bound;
+        }
     }
     Values { shape: out, values, bound }
 }
@@ -117,7 +120,7 @@ mod tests {
     use super::super::tests::{apply, counting, tensor};
     use super::*;
     use crate::graph::Graph;
-    use crate::ops::Activation;
+    use crate::ops::Add;
     use crate::tensor::Tensor;
 
     fn values(x: &Tensor, conv: Conv) -> (Shape, Vec<f64>) {
@@ -179,8 +182,17 @@ mod tests {
         };
         // 0.5 * (3x + 1): 2, -5.5, 3.5
         assert_eq!(values(&x, conv.clone()).1, [2.0, 0.0, 3.5]);
-        let added = apply(&x, |graph, x| graph.conv_add("conv", x, x, conv));
+        let added = apply(&x, |graph, x| graph.conv_add("conv", x, x, conv.clone()));
         assert_eq!(added.values, [3.0, 0.0, 5.5]);
+        let last = apply(&x, |graph, x| graph.conv_add("conv", x, x, Conv { adds_last: true, ..conv.clone() }));
+        assert_eq!(last.values, [3.0, -4.0, 5.5]);
+        // As an addition after it.
+        let apart = apply(&x, |graph, x| {
+            let y = graph.conv("y", x, conv)?;
+            graph.add("add", y, x, Add { scale: 1.0, activation: Activation::None })
+        });
+        assert_eq!(last.values, apart.values);
+        assert!(last.bound.iter().zip(&apart.bound).all(|(last, apart)| *last > 0.0 && last <= apart));
     }
 
     #[test]

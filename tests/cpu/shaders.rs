@@ -49,12 +49,13 @@ fn three_sources() -> Graph {
     graph
 }
 
-/// A residual of the map, then one of a pixel per image.
+/// A residual of the map, then one of a pixel per image, then one that is added last.
 fn depthwise_and_residuals(graph: &mut Graph, x: NodeId) -> NodeId {
     let conv = || ops::Conv { groups: 12, ..same_conv(12, 1, 3) };
     let y = graph.conv_add("map", x, x, conv()).unwrap();
     let pixel = graph.global_pool("pixel", x, ops::GlobalPool { kind: ops::GlobalPoolKind::Max }).unwrap();
-    graph.conv_add("image", y, pixel, conv()).unwrap()
+    let y = graph.conv_add("image", y, pixel, conv()).unwrap();
+    graph.conv_add("last", y, x, ops::Conv { adds_last: true, ..conv() }).unwrap()
 }
 
 fn options() -> [PlanOptions; 5] {
