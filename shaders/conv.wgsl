@@ -8,7 +8,8 @@
 // Dispatch: for each job, ceil(out_c / TILE_N) * PARTS * ceil(pixels / TILE_M), pixels fastest.
 // Weights: [term][block][ky][kx][in chunk][TILE_K][TILE_N4].
 // Pieces from shared/: index, jobs, place, activation, lanes;
-//   one of epilogue_plain, epilogue_residual, epilogue_image, epilogue_resized; one of sources_1, sources_2, sources_3;
+//   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
+//   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3.
 // Constants from Rust: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N4, SPLIT_K, PARTS; JOBS, TERMS, ROUNDS.
 

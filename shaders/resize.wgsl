@@ -58,12 +58,17 @@ fn resize(
 }
 
 // The place is (out + 1/2) * in_size / out_size - 1/2, not below 0; in whole numbers over 2 * out_size it is exact, and
-// each weight is rounded by itself: 1 - share would pass the error of a large share on to a small weight.
+// each weight is rounded by itself: 1 - share would pass the error of a large share on to a small weight. At the last
+// centre it is the pixel itself, not 0 times its infinity.
 fn between(out: u32, in_size: u32, out_size: u32) -> Between {
-    let place = u32(max(i32((2u * out + 1u) * in_size) - i32(out_size), 0));
+    let exact = i32((2u * out + 1u) * in_size) - i32(out_size);
+    let place = u32(max(exact, 0));
     let whole = 2u * out_size;
     let first = place / whole;
     let share = place % whole;
+    if exact >= 0 && share == 0u && first == in_size - 1u {
+        return Between(first, first, vec2f(0.5));
+    }
     let weights = vec2f(f32(whole - share), f32(share)) / f32(whole);
     return Between(first, min(first + 1u, in_size - 1u), weights);
 }

@@ -9,7 +9,7 @@ use safetensors::tensor::TensorView;
 use serde_json::Value;
 
 use crate::blocks;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unknown};
 use crate::graph::Graph;
 use crate::tensor::{Shape, Tensor};
 use crate::weights::Weights;
@@ -47,7 +47,7 @@ impl Case {
             text.ok_or_else(|| Error::data("case", format!("metadata '{key}' is missing; is it a weights file?")))
         };
         let block = metadata("block")?;
-        let args = serde_json::from_str(&metadata("args")?).map_err(|e| Error::data("args", e.to_string()))?;
+        let args = blocks::args(&metadata("args")?)?;
         let mut input = None;
         let mut outputs = Vec::new();
         for key in weights.keys().filter(|key| !key.starts_with("weights.")) {
@@ -193,7 +193,7 @@ pub fn canonical_row(name: &str) -> Result<Canonical> {
         Some(index) => Ok(rows.swap_remove(index)),
         None => {
             let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-            Err(Error::param("canonical.json", "name", name, &blocks::unknown(name, &names)))
+            Err(Error::param("canonical.json", "name", name, &unknown(name, &names)))
         }
     }
 }

@@ -99,7 +99,7 @@ pub enum Error {
     #[error("graph: {0}")]
     Graph(String),
     /// Weights that are missing, unexpected or of the wrong shape: all of them at once.
-    #[error("weights{}: {}", at(.prefix), problems(.missing, .unexpected, .misshapen))]
+    #[error("weights{}: {}", at(.prefix), problems([.missing, .unexpected, .misshapen, .nearest]))]
     Weights {
         /// The scope that was loaded, such as `model.9.`; empty for the whole file.
         prefix: String,
@@ -109,6 +109,8 @@ pub enum Error {
         unexpected: Vec<String>,
         /// Keys with the wrong shape or type: a sentence each.
         misshapen: Vec<String>,
+        /// If nothing that the block needs is there: the keys of the file most like what is missing.
+        nearest: Vec<String>,
     },
     /// A file that cannot be read, written or understood.
     #[error("{}: {reason}", path.display())]
@@ -192,12 +194,73 @@ fn at(prefix: &str) -> String {
     if prefix.is_empty() { String::new() } else { format!(" under '{prefix}'") }
 }
 
-fn problems(missing: &[String], unexpected: &[String], misshapen: &[String]) -> String {
-    let parts = [("missing", missing), ("unexpected", unexpected), ("wrong", misshapen)];
-    let lines = parts.iter().filter(|(_, keys)| !keys.is_empty());
-    lines.map(|(what, keys)| format!("{what}: {}", keys.join(", "))).collect::<Vec<_>>().join("; ")
+fn problems(lists: [&[String]; 4]) -> String {
+    let parts = ["missing", "unexpected", "wrong", "nothing fits; the nearest keys"].into_iter().zip(lists);
+    parts
+        .filter(|(_, keys)| !keys.is_empty())
+        .map(|(what, keys)| format!("{what}: {}", some(keys)))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// A whole model's keys would bury the message.
+fn some(keys: &[String]) -> String {
+    const MOST: usize = 20;
+    let more = keys.len().saturating_sub(MOST);
+    let text = keys[..keys.len() - more].join(", ");
+    if more == 0 { text } else { format!("{text} and {more} more") }
 }
 
 fn listed(found: &[String]) -> String {
     if found.is_empty() { String::new() } else { format!("; adapters found: {}", found.join(", ")) }
+}
+
+/// Why a name is refused, with the nearest of those that would do, if it may have been meant.
+pub(crate) fn unknown(name: &str, known: &[&str]) -> String {
+    let far = |other: &str| distance(&name.to_lowercase(), &other.to_lowercase());
+    let nearest = known.iter().map(|other| (far(other), other)).min_by_key(|(distance, _)| *distance);
+    let meant = nearest.filter(|(distance, _)| 3 * distance <= name.chars().count());
+    let meant = meant.map_or_else(|| ".".into(), |(_, nearest)| format!("; did you mean '{nearest}'?"));
+    format!("is unknown{meant} Known: {}", known.join(", "))
+}
+
+/// Levenshtein's: insertions, deletions and replacements that turn `a` into `b`.
+pub(crate) fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, to) in b.chars().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.chars().count()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_suggested_if_it_may_have_been_meant() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        let known = ["spp", "sppf", "aspp", "sppcspc", "pyramid_pool"];
+        let rows = [("spff", "sppf"), ("SPP", "spp"), ("spcspc", "sppcspc"), ("piramyd_pool", "pyramid_pool")];
+        for (name, meant) in rows {
+            assert!(unknown(name, &known).contains(&format!("did you mean '{meant}'?")), "{}", unknown(name, &known));
+        }
+        for name in ["resnet50", "x", "", "pool", "日本語"] {
+            assert_eq!(unknown(name, &known), "is unknown. Known: spp, sppf, aspp, sppcspc, pyramid_pool");
+        }
+    }
+
+    #[test]
+    fn long_lists_of_keys_are_cut() {
+        let keys: Vec<String> = (0..300).map(|i| format!("k{i}")).collect();
+        assert!(some(&keys[..20]).ends_with("k18, k19"));
+        assert!(some(&keys).ends_with("k18, k19 and 280 more"));
+    }
 }

@@ -237,7 +237,15 @@ fn run_takes_weights_and_input_from_files_of_their_own() {
     prints(&with(&["--args", arguments, "--prefix", "weights.", "--device", "cpu"]));
     same_outputs(&case, &path);
     fs::remove_file(&path).unwrap();
-    fails(&with(&["--args", arguments, "--prefix", "model.9"]), 2, &["model.9", "missing", "cv1.conv.weight"]);
+    let nearest = ["model.9", "missing", "cv1.conv.weight", "nearest keys: weights.cv1.bn.bias"];
+    fails(&with(&["--args", arguments, "--prefix", "model.9"]), 2, &nearest);
+    // The block's keys under other names.
+    prints(&with(&["--args", arguments, "--rename", "weights=neck.7", "--rename", "cv1=cv1", "--prefix", "neck.7"]));
+    same_outputs(&case, &path);
+    fs::remove_file(&path).unwrap();
+    fails(&with(&["--rename", "conv9=cv1"]), 2, &["'conv9'", "no key"]);
+    fails(&with(&["--rename", "conv9"]), 2, &["FROM=TO"]);
+    fails(&with(&["--args", r#"{"c1": 32, "\u00631": 16, "c2": 16}"#]), 2, &["'c1' is given twice"]);
     fails(&with(&["--args", "{c1: 32}"]), 2, &["--args"]);
     fails(&with(&["--args", r#"{"kk": 5}"#]), 2, &["kk", "unknown"]);
     fails(&with(&["--tensor", "x"]), 2, &["'x'"]);
@@ -269,7 +277,9 @@ fn adapters_are_listed_and_an_unknown_one_is_refused() {
     assert!(prints(&["devices"]).contains(name));
     fails(&["verify", "pyramid_sppnet", "--device", "nosuch"], 3, &["nosuch", name]);
     fails(&["demo", "--device", "nosuch"], 3, &["nosuch", name]);
-    fails(&["verify", "pyramid_sppnet", "--device", "99"], 3, &["99", name]);
+    let count = devices.as_array().unwrap().len();
+    let number = format!("there is no adapter number {count}; adapters found: 0: {name}");
+    fails(&["verify", "pyramid_sppnet", "--device", &count.to_string()], 3, &[&number]);
 }
 
 #[test]

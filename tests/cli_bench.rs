@@ -67,6 +67,10 @@ impl User {
     }
 }
 
+fn case(name: &str) -> String {
+    format!("{}/tests/data/cases/{name}.safetensors", env!("CARGO_MANIFEST_DIR"))
+}
+
 #[track_caller]
 fn refused(ran: &Ran, says: &[&str]) {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
@@ -131,6 +135,25 @@ fn a_row_has_the_documented_keys_and_plausible_numbers() {
     }
 }
 
+/// Both are of the same runs: every order statistic of the device's times is below that of the whole's.
+#[test]
+fn the_device_takes_no_longer_than_the_whole() {
+    let user = User::new();
+    let least = ["--runs", "20", "--seconds", "0", "--no-peak", "--json"];
+    let rows = user.json(&[&["bench", "pyramid_sppnet", &case("sppf_k5"), &case("sppelan")], &least[..]].concat());
+    let rows = rows.as_array().unwrap();
+    let names: Vec<_> = rows.iter().map(|row| (row["case"].as_str().unwrap(), row["batch"].as_u64())).collect();
+    assert_eq!(names, [("pyramid_sppnet", Some(1)), ("sppf_k5", Some(1)), ("sppelan", Some(2))]);
+    for row in rows.iter().filter(|row| !row["gpu_ms"].is_null()) {
+        for key in ["min", "median", "p90", "p99"] {
+            let [gpu, wall] = ["gpu_ms", "wall_ms"].map(|clock| row[clock][key].as_f64().unwrap());
+            assert!(gpu > 0.0 && gpu <= wall, "{key}: {row}");
+        }
+    }
+    user.refuses(&["bench", &case("sppf_k5"), "--batch", "2"], &["--batch", "'sppf_k5' has its own"]);
+    user.refuses(&["bench", "cases/missing.safetensors"], &["missing.safetensors"]);
+}
+
 #[test]
 fn tables_and_csv_have_a_line_for_each_case() {
     let user = User::new();
@@ -161,6 +184,12 @@ fn tables_and_csv_have_a_line_for_each_case() {
 fn nonsense_is_a_usage_error() {
     let user = User::new();
     user.refuses(&["bench", "sppf_v5z"], &["sppf_v5z", "did you mean 'sppf_v5s'"]);
+    let far = user.spp(&["bench", "resnet50"]);
+    assert!(
+        far.code == Some(2) && far.stderr.contains("is unknown") && !far.stderr.contains("did you mean"),
+        "{}",
+        far.stderr
+    );
     user.refuses(&["bench", "pyramid_sppnet", "--batch", "0"], &["--batch"]);
     user.refuses(&["bench", "pyramid_sppnet", "--batch", "1,0"], &["--batch"]);
     user.refuses(&["bench", "pyramid_sppnet", "--runs", "0"], &["--runs"]);
@@ -339,7 +368,7 @@ fn blocks_are_compared_with_sppf() {
     let rows = user.json(&[&least[..], &["--c1", "16", "--c2", "16", "--batch", "2"]].concat());
     let rows = rows.as_array().unwrap();
     let of = |block: &str| rows.iter().find(|row| row["block"] == block).unwrap();
-    assert_eq!(rows.len(), 11);
+    assert_eq!(rows.len(), 12);
     let keys_of_all = [
         "block",
         "dispatches",
@@ -366,7 +395,7 @@ fn blocks_are_compared_with_sppf() {
     let rows = user.json(&[&least[..], &["--c1", "1", "--c2", "4"]].concat());
     let refused: Vec<&str> = rows.as_array().unwrap().iter().filter_map(|row| row["error"].as_str()).collect();
     assert!(refused.iter().any(|reason| reason.contains("rfb: c1 = 1")), "{rows:#}");
-    assert!(refused.len() < 11, "the others are measured");
+    assert!(refused.len() < 12, "the others are measured");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::env;
 
 use spp_wgpu::ops::*;
-use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Op, PlanOptions, Shape, Tensor};
+use spp_wgpu::{Graph, NodeId, Op, PlanOptions, Shape, Tensor};
 
 /// How many cases, by an environment variable, and the seed of the first; `SPP_FUZZ_SEED` sets that.
 pub(crate) fn cases(variable: &str, default: u64) -> std::ops::Range<u64> {
@@ -49,7 +49,7 @@ impl Dice {
     }
 
     /// In `-1.0..1.0`.
-    fn value(&mut self) -> f32 {
+    pub(crate) fn value(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1u32 << 23) as f32 - 1.0
     }
 
@@ -70,12 +70,9 @@ pub(crate) struct Size {
 impl Size {
     /// To be computed.
     pub(crate) const SMALL: Self = Self { operations: 12, extent: 9, channels: &[1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 20] };
-    /// To be planned only.
-    pub(crate) const LARGE: Self =
-        Self { operations: 24, extent: 70, channels: &[1, 3, 4, 7, 8, 16, 21, 32, 33, 48, 64, 96] };
 }
 
-/// A graph of all kinds of operations, whose every loose end is an output, and which inputs make it hard.
+/// A graph of all kinds of operations, whose every loose end is an output.
 pub(crate) fn graph(dice: &mut Dice, size: Size) -> Graph {
     let mut making = Making { graph: Graph::new(), dice, size, ids: Vec::new() };
     for i in 0..making.dice.pick(&[1, 1, 1, 2, 4]) {
@@ -96,23 +93,6 @@ pub(crate) fn graph(dice: &mut Dice, size: Size) -> Graph {
         }
     }
     graph
-}
-
-/// Inputs for a graph, some with infinities and NaN.
-pub(crate) fn inputs(dice: &mut Dice, graph: &Graph) -> Vec<Tensor> {
-    let shapes: Vec<Shape> = graph.inputs().map(|(_, node)| node.shape).collect();
-    let is_special = dice.once_in(6);
-    let input = |shape: Shape| {
-        let mut values: Vec<f32> = dice.values(shape.len()).into_iter().map(|value| 2.0 * value).collect();
-        if is_special && !values.is_empty() {
-            for _ in 0..dice.within(0, 2) {
-                let at = dice.below(values.len());
-                values[at] = dice.pick(&[f32::INFINITY, f32::NEG_INFINITY, f32::NAN]);
-            }
-        }
-        Tensor::new(shape, values).unwrap()
-    };
-    shapes.into_iter().map(input).collect()
 }
 
 struct Making<'a> {
@@ -416,27 +396,4 @@ pub(crate) fn options(dice: &mut Dice) -> PlanOptions {
     options.conv_kernel = dice.pick(&[Auto, Auto, Auto, Tiled, Subgroup, Direct]);
     options.max_bytes = if dice.once_in(8) { Some(1 << dice.within(8, 26)) } else { None };
     options
-}
-
-/// A device with any limits.
-pub(crate) fn device(dice: &mut Dice) -> DeviceProfile {
-    let class = dice.pick(&[DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software]);
-    let usual = DeviceProfile {
-        subgroup_size: dice.pick(&[None, Some(4), Some(8), Some(32)]),
-        ..DeviceProfile::portable(class)
-    };
-    if dice.once_in(3) {
-        return usual;
-    }
-    DeviceProfile {
-        max_binding: dice.pick(&[1 << 10, 1 << 14, 1 << 18, 128 << 20, u32::MAX.into()]),
-        max_buffer: dice.pick(&[1 << 14, 1 << 18, 256 << 20, u64::MAX]),
-        max_uniform: dice.pick(&[256, 1 << 10, 16 << 10, 64 << 10]),
-        max_workgroups: dice.pick(&[1, 4, 32, 65_535]),
-        max_invocations: dice.pick(&[64, 128, 256, 1024]),
-        workgroup_memory: dice.pick(&[4 << 10, 16 << 10, 32 << 10]),
-        max_storage_buffers: dice.pick(&[4, 5, 6, 8, 16]),
-        max_iterations: dice.pick(&[100, 1000, 65_535, u64::MAX]),
-        ..usual
-    }
 }

@@ -128,6 +128,11 @@ pub(crate) const CONSUMERS: &[Consumer] = &[
         let c = channels(g, x);
         g.conv_add("y", x, x, same_conv(c, c, 1)).unwrap()
     }),
+    ("conv and residual added last", |g, x| {
+        let c = channels(g, x);
+        let conv = Conv { activation: Activation::Sigmoid, adds_last: true, ..same_conv(c, c, 3) };
+        g.conv_add("y", x, x, conv).unwrap()
+    }),
     ("conv and residual of an image", |g, x| {
         let c = channels(g, x);
         let pixel = g.global_pool("pixel", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap();

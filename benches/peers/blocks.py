@@ -47,21 +47,35 @@ class Spp(nn.Module):
 
 
 class Sppf(nn.Module):
-    """YOLOv5 SPPF (SiLU); YOLOv6 SimSPPF with ReLU."""
+    """YOLOv5 SPPF (SiLU); YOLOv6 SimSPPF with ReLU; YOLO26's with a shortcut and a cv1 without activation."""
 
-    def __init__(self, c1, c2, k=5, act=nn.SiLU, conv=Conv):
+    def __init__(self, c1, c2, k=5, act=nn.SiLU, conv=Conv, n=3, shortcut=False, cv1_activation=None):
         super().__init__()
         h = c1 // 2
-        self.cv1 = conv(c1, h, act=act)
-        self.cv2 = conv(h * 4, c2, act=act)
+        self.cv1 = conv(c1, h, act=nn.Identity if cv1_activation == "none" else act)
+        self.cv2 = conv(h * (n + 1), c2, act=act)
+        self.k, self.n, self.shortcut = k, n, shortcut and c1 == c2
+
+    def forward(self, x):
+        y = [self.cv1(x)]
+        y.extend(F.max_pool2d(y[-1], self.k, 1, self.k // 2) for _ in range(self.n))
+        y = self.cv2(torch.cat(y, 1))
+        return y + x if self.shortcut else y
+
+
+class SppElan(nn.Module):
+    """YOLOv9 SPPELAN: cv2 to cv4 are its pools."""
+
+    def __init__(self, c1, c2, c3, k=5, act=nn.SiLU):
+        super().__init__()
+        self.cv1 = Conv(c1, c3, act=act)
+        self.cv5 = Conv(4 * c3, c2, act=act)
         self.k = k
 
     def forward(self, x):
-        x = self.cv1(x)
-        p = lambda t: F.max_pool2d(t, self.k, 1, self.k // 2)
-        y1 = p(x)
-        y2 = p(y1)
-        return self.cv2(torch.cat((x, y1, y2, p(y2)), 1))
+        y = [self.cv1(x)]
+        y.extend(F.max_pool2d(y[-1], self.k, 1, self.k // 2) for _ in range(3))
+        return self.cv5(torch.cat(y, 1))
 
 
 class Yolov6Sppf(nn.Module):
@@ -260,6 +274,7 @@ BLOCKS = {
     "simcspsppf": lambda **a: CspSppf(act=nn.ReLU, **a),
     "sppcspc": SppCspc,
     "sppfcspc": lambda **a: SppCspc(fast=True, **a),
+    "sppelan": SppElan,
     "aspp": Aspp,
     "aspp_v3": AsppV3,
     "rfb": BasicRfb,

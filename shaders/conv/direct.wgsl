@@ -5,7 +5,8 @@
 // Dispatch: for each job, blocks of LANES * 4 output channels times ceil(pixels / 8), pixels fastest.
 // Weights: [term][block][ky][kx][in channel][lane].
 // Pieces from shared/: index, jobs, window, activation, lanes;
-//   one of epilogue_plain, epilogue_residual, epilogue_image, epilogue_resized; one of sources_1, sources_2, sources_3;
+//   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
+//   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3.
 // Constants from Rust: LANES, PADDED; JOBS, TERMS, ROUNDS.
 

@@ -4,7 +4,7 @@
 // Dispatch: for each job, ceil(pixels * out_c4 / WG_SIZE) workgroups. A job has one term.
 // Weights: [ky][kx][channel in group][out_c4].
 // Pieces from shared/: index, jobs, window, activation, lanes, sources_1, targets_1;
-//   one of epilogue_plain, epilogue_residual, epilogue_image, epilogue_resized.
+//   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized.
 // Constants from Rust: WG_SIZE, DEPTHWISE; JOBS, TERMS, ROUNDS.
 
 @compute @workgroup_size(WG_SIZE)

@@ -6,7 +6,8 @@
 // Dispatch: for each job, blocks of LANES * 4 output channels times ceil(pixels / (ROWS * LANES)), pixels fastest.
 // Weights: [term][block][ky][kx][in channel][lane].
 // Pieces from shared/: index, jobs, place, activation, lanes; one of row_4, row_8;
-//   one of epilogue_plain, epilogue_residual, epilogue_image, epilogue_resized; one of sources_1, sources_2, sources_3;
+//   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
+//   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3.
 // Constants from Rust: LANES, ROWS, PADDED; JOBS, TERMS, ROUNDS.
 

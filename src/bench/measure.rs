@@ -42,7 +42,7 @@ pub struct Measurement {
     pub compile_ms: f64,
     /// Host tensor in to host tensor out.
     pub wall: Samples,
-    /// First to last timestamp on the device; `None` where the device has none.
+    /// First to last timestamp on the device in the same runs; `None` where the device has none.
     pub gpu: Option<Samples>,
     /// Each dispatch, if they were asked for and the device has timestamps.
     pub steps: Option<Vec<StepTime>>,
@@ -83,20 +83,24 @@ pub fn measure(
             Err(error) => return Err(error),
         }
     }
-    let run = |i: usize| -> Result<f64> {
+    let clocks = programs.iter().map(Program::clock).collect::<Result<Vec<_>>>()?;
+    // Both times of one run: the device's cannot be more than the whole.
+    let run = |i: usize| -> Result<(f64, Option<f64>)> {
+        let (program, clock) = (&programs[i % programs.len()], &clocks[i % programs.len()]);
         let start = Instant::now();
-        programs[i % programs.len()].run(inputs)?;
-        Ok(ms(start))
+        let on_device = match clock {
+            Some(clock) => Some(program.run_timed(inputs, clock)?.1.as_secs_f64() * 1e3),
+            None => program.run(inputs).map(|_| None)?,
+        };
+        Ok((ms(start), on_device))
     };
     warm_up(&programs, &run)?;
-    let wall = repeat(options, &run)?;
-    let timed = |i: usize| Ok(programs[i % programs.len()].gpu_time()?.map(|time| time.as_secs_f64() * 1e3));
-    let gpu = match timed(0)? {
-        Some(_) => Some(repeat(options, |i| timed(i).map(|time| time.unwrap_or(f64::NAN)))?),
-        None => None,
-    };
+    let (wall, on_device): (Vec<f64>, Vec<Option<f64>>) = repeat(options, run)?.into_iter().unzip();
+    let wall = Samples::new(wall)?;
+    let on_device = on_device.into_iter().collect::<Option<Vec<f64>>>();
     // A clock that stands still is no clock.
-    let gpu = gpu.filter(|times| times.min() > 0.0);
+    let on_device = on_device.filter(|times| times.iter().all(|&time| time > 0.0));
+    let gpu = on_device.map(Samples::new).transpose()?;
     let program = programs.swap_remove(0);
     let medians = if options.steps { step_medians(&program, options.runs)? } else { None };
     let step = |(step, us): (&Step, f64)| StepTime { kernel: step.shader.stem, node: step.node.clone(), us };
@@ -119,10 +123,10 @@ pub fn step_medians(program: &Program, runs: usize) -> Result<Option<Vec<f64>>> 
     all.into_iter().map(median).collect::<Result<_>>().map(Some)
 }
 
-fn warm_up(programs: &[Program], run: &impl Fn(usize) -> Result<f64>) -> Result<()> {
+fn warm_up<T>(programs: &[Program], run: &impl Fn(usize) -> Result<(f64, T)>) -> Result<()> {
     let mut fastest = f64::INFINITY;
     for i in 0..MAX_WARM_UP {
-        let time = run(i)?;
+        let (time, _) = run(i)?;
         if i >= programs.len() && time <= fastest * (1.0 + STABLE) {
             break;
         }
@@ -131,13 +135,13 @@ fn warm_up(programs: &[Program], run: &impl Fn(usize) -> Result<f64>) -> Result<
     Ok(())
 }
 
-fn repeat(options: &MeasureOptions, mut run: impl FnMut(usize) -> Result<f64>) -> Result<Samples> {
+fn repeat<T>(options: &MeasureOptions, run: impl Fn(usize) -> Result<T>) -> Result<Vec<T>> {
     let start = Instant::now();
     let mut times = Vec::new();
     while times.len() < options.runs.max(1) || start.elapsed() < options.time {
         times.push(run(times.len())?);
     }
-    Samples::new(times)
+    Ok(times)
 }
 
 fn ms(start: Instant) -> f64 {

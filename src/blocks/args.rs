@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
-use crate::ops::PyramidMode;
+use crate::error::{Error, Result, unknown};
+use crate::ops::{Activation, PyramidMode};
 
 /// An object whose keys are the constructor's arguments.
 pub(super) struct Args<'a> {
@@ -51,6 +51,18 @@ impl<'a> Args<'a> {
         self.get(key, default, "a list of three integers", |value| counts(value)?.try_into().ok())
     }
 
+    pub(super) fn flag(&self, key: &'static str, default: bool) -> Result<bool> {
+        self.get(key, default, "true or false", Value::as_bool)
+    }
+
+    /// Spelt as [`Activation`] reads it.
+    pub(super) fn activation(&self, key: &'static str, default: Activation) -> Result<Activation> {
+        match self.get(key, None, "text, such as \"leaky_relu(0.1)\"", |value| value.as_str().map(Some))? {
+            Some(text) => Activation::parse(self.block, key, text),
+            None => Ok(default),
+        }
+    }
+
     pub(super) fn mode(&self, default: PyramidMode) -> Result<PyramidMode> {
         self.get("mode", default, "'padded' or 'adaptive'", |value| match value.as_str()? {
             "padded" => Some(PyramidMode::Padded),
@@ -59,7 +71,13 @@ impl<'a> Args<'a> {
         })
     }
 
-    fn get<T>(&self, key: &'static str, default: T, kind: &str, read: impl FnOnce(&Value) -> Option<T>) -> Result<T> {
+    fn get<T>(
+        &self,
+        key: &'static str,
+        default: T,
+        kind: &str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<T> {
         let Some(value) = self.values.get(key) else { return Ok(default) };
         read(value).ok_or_else(|| Error::param(self.block, key, value, &format!("must be {kind}")))
     }
@@ -71,38 +89,4 @@ fn counts(value: &Value) -> Option<Vec<u32>> {
 
 fn count(value: &Value) -> Option<u32> {
     value.as_u64()?.try_into().ok()
-}
-
-/// Why a name is refused, with the nearest of those that would do.
-pub(crate) fn unknown(name: &str, known: &[&str]) -> String {
-    let nearest = known.iter().min_by_key(|other| distance(name, other)).copied().unwrap_or_default();
-    format!("is unknown; did you mean '{nearest}'? Known: {}", known.join(", "))
-}
-
-/// Levenshtein's: insertions, deletions and replacements that turn `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, to) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.chars().count()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_name_is_suggested() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert!(unknown("spff", &["spp", "sppf", "aspp"]).contains("'sppf'"));
-        assert!(unknown("kk", &[]).starts_with("is unknown"));
-    }
 }

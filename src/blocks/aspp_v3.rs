@@ -42,8 +42,7 @@ impl AsppV3 {
         layers.expect(x, "c1", self.c1)?;
         let shape = layers.graph.shape(x)?;
         let conv = |layers: &mut Layers, x, [conv, bn]: [String; 2], window| {
-            let x = layers.conv(&conv, x, self.c2, window)?;
-            layers.batch_norm(&bn, x, Relu)
+            layers.normalised([&conv, &bn], x, self.c2, window, Relu)
         };
         let names = |i: usize, conv: usize| [conv, conv + 1].map(|layer| format!("convs.{i}.{layer}"));
         let windows = [Window::POINT].into_iter().chain(self.rates.iter().map(|&rate| Window::dilated(rate)));

@@ -64,7 +64,7 @@ impl CspSppf {
         let x1 = cv(&mut layers, "cv3", x1, hidden, 3)?;
         let x1 = cv(&mut layers, "cv4", x1, hidden, 1)?;
         let y0 = cv(&mut layers, "cv2", x, hidden, 1)?;
-        let pools = layers.cascade(x1, self.k)?;
+        let pools = layers.cascade(x1, self.k, 3)?;
         let y3 = cv(&mut layers, "cv5", pools, hidden, 1)?;
         let y3 = cv(&mut layers, "cv6", y3, hidden, 3)?;
         let both = layers.graph.concat(weights.path("cat_csp"), &[y0, y3])?;
@@ -72,9 +72,10 @@ impl CspSppf {
     }
 
     pub(super) fn from_args(args: &Args, new: fn(u32, u32) -> Self) -> Result<Self> {
-        args.known(&["c1", "c2", "k", "e", "eps"])?;
+        args.known(&["c1", "c2", "k", "e", "activation", "eps"])?;
         let default = new(args.need("c1")?, args.need("c2")?);
         let (e, eps) = (args.number("e", default.e)?, args.number("eps", default.eps)?);
-        Ok(Self { k: args.count("k", default.k)?, e, eps, ..default })
+        let activation = args.activation("activation", default.activation)?;
+        Ok(Self { k: args.count("k", default.k)?, e, activation, eps, ..default })
     }
 }

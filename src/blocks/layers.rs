@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 use crate::ops::{Activation, AffineActivation, Conv, MaxPool, Padding};
 use crate::tensor::Shape;
-use crate::weights::Scope;
+use crate::weights::{BATCH_NORM, Scope};
 
 /// Where a block is built: its graph, its weights and what all its normalisations add to the variance.
 pub(super) struct Layers<'a> {
@@ -114,8 +114,27 @@ impl<'a> Layers<'a> {
         window: Window,
         activation: Activation,
     ) -> Result<NodeId> {
-        let x = self.conv(&format!("{layer}.conv"), x, out_c, window)?;
-        self.batch_norm(&format!("{layer}.bn"), x, activation)
+        self.normalised([&format!("{layer}.conv"), &format!("{layer}.bn")], x, out_c, window, activation)
+    }
+
+    /// A convolution, its normalisation and an activation. In a file without any key of the normalisation, the
+    /// convolution's bias holds what was fused into it.
+    pub(super) fn normalised(
+        &mut self,
+        [conv, bn]: [&str; 2],
+        x: NodeId,
+        out_c: u32,
+        window: Window,
+        activation: Activation,
+    ) -> Result<NodeId> {
+        let has_bias = self.weights.contains(&format!("{conv}.bias"));
+        let has_norm = BATCH_NORM.iter().any(|key| self.weights.contains(&format!("{bn}.{key}")));
+        let x = match (has_bias, has_norm) {
+            (true, false) => return self.conv_bias(conv, x, out_c, window, activation),
+            (true, true) => self.conv_bias(conv, x, out_c, window, Activation::None),
+            (false, _) => self.conv(conv, x, out_c, window),
+        }?;
+        self.batch_norm(bn, x, activation)
     }
 
     /// `x` and its pools side by side: each with a different kernel.
@@ -127,11 +146,11 @@ impl<'a> Layers<'a> {
         self.graph.concat(self.weights.path("cat"), &parts)
     }
 
-    /// `x` and three pools side by side: each pools the one before.
-    pub(super) fn cascade(&mut self, x: NodeId, kernel: u32) -> Result<NodeId> {
-        let mut parts = [x; 4];
-        for i in 0..3 {
-            parts[i + 1] = self.pool(i, parts[i], kernel)?;
+    /// `x` and `n` pools side by side: each pools the one before.
+    pub(super) fn cascade(&mut self, x: NodeId, kernel: u32, n: u32) -> Result<NodeId> {
+        let mut parts = vec![x];
+        for i in 0..n as usize {
+            parts.push(self.pool(i, parts[i], kernel)?);
         }
         self.graph.concat(self.weights.path("cat"), &parts)
     }

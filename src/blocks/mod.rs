@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unknown};
 use crate::graph::Graph;
 use crate::tensor::Shape;
-use crate::weights::Scope;
+use crate::weights::{Scope, unique};
 
 mod args;
 mod aspp;
@@ -19,10 +19,10 @@ mod rfb_a;
 mod rfbnet;
 mod spp;
 mod sppcspc;
+mod sppelan;
 mod sppf;
 mod sppnet;
 
-pub(crate) use args::unknown;
 pub use aspp::Aspp;
 pub use aspp_v3::AsppV3;
 pub use csp_sppf::CspSppf;
@@ -32,11 +32,12 @@ pub use rfb_a::RfbA;
 pub use rfbnet::RfbNet;
 pub use spp::Spp;
 pub use sppcspc::SppCspc;
+pub use sppelan::SppElan;
 pub use sppf::{Sppf, SppfKeys};
 pub use sppnet::SppNet;
 
 /// What [`build`] can build.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 15] = [
     "spp",
     "sppf",
     "simsppf",
@@ -44,6 +45,7 @@ pub const NAMES: [&str; 14] = [
     "simcspsppf",
     "sppcspc",
     "sppfcspc",
+    "sppelan",
     "aspp",
     "aspp_v3",
     "rfb",
@@ -53,9 +55,16 @@ pub const NAMES: [&str; 14] = [
     "rfbnet",
 ];
 
+/// A block's arguments from text, for [`build`]. Errors: not JSON, or a key given twice.
+pub fn args(text: &str) -> Result<Value> {
+    unique::from_str(text).map_err(|error| Error::data("args", error.to_string()))
+}
+
 /// A whole graph of one block: the input is called `input`, the output `output`, or `output.loc` and `output.conf` for
 /// `rfbnet`. `args` is a JSON object of the constructor's arguments; those with a default may be left out:
-/// `{"c1": 512, "c2": 512, "k": 5}`.
+/// `{"c1": 512, "c2": 512, "k": 5}`. Blocks of the YOLO families take `"activation"`, spelt as [`Activation`]'s text.
+///
+/// [`Activation`]: crate::ops::Activation
 ///
 /// Errors: an unknown block or argument, an argument that has the wrong type or is missing, and whatever the block's
 /// own `build` refuses.
@@ -72,6 +81,7 @@ pub fn build(block: &str, args: &Value, input: Shape, weights: &Scope) -> Result
         "simcspsppf" => CspSppf::from_args(args, CspSppf::sim)?.build(g, x, weights),
         "sppcspc" => SppCspc::from_args(args, SppCspc::new)?.build(g, x, weights),
         "sppfcspc" => SppCspc::from_args(args, SppCspc::fast)?.build(g, x, weights),
+        "sppelan" => SppElan::from_args(args)?.build(g, x, weights),
         "aspp" => Aspp::from_args(args)?.build(g, x, weights),
         "aspp_v3" => AsppV3::from_args(args)?.build(g, x, weights),
         "rfb" => Rfb::from_args(args)?.build(g, x, weights),

@@ -6,7 +6,7 @@ use super::args::Args;
 use super::layers::{Layers, Window};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
-use crate::ops::Activation::Silu;
+use crate::ops::Activation;
 use crate::weights::Scope;
 
 /// `cv2(cat(x, pool_k0(x), pool_k1(x), …))` with `x = cv1(input)`: `[n, c1, h, w] → [n, c2, h, w]`.
@@ -18,14 +18,17 @@ pub struct Spp {
     pub c2: u32,
     /// Kernels of the pools, odd.
     pub k: Vec<u32>,
+    /// Applied after each normalisation. The keys of old weights are the same, but YOLOv3 (not ultralytics' later
+    /// releases of it) and YOLOv5 up to v2 have LeakyReLU(0.1), YOLOv5 v3 has Hardswish, and SiLU came with v4.
+    pub activation: Activation,
     /// What the normalisations add to the variance.
     pub eps: f64,
 }
 
 impl Spp {
-    /// Pools of 5, 9 and 13; `eps` 1e-3.
+    /// Pools of 5, 9 and 13, SiLU, `eps` 1e-3.
     pub fn new(c1: u32, c2: u32) -> Self {
-        Self { c1, c2, k: vec![5, 9, 13], eps: 1e-3 }
+        Self { c1, c2, k: vec![5, 9, 13], activation: Activation::Silu, eps: 1e-3 }
     }
 
     /// Adds the block. Errors: a channel count other than `c1`, no channels inside, an even kernel or none, and
@@ -43,14 +46,19 @@ impl Spp {
             return layers.refuse("k", "[]", "needs at least one kernel");
         }
         let hidden = layers.channels("c1", self.c1, f64::from(self.c1 / 2))?;
-        let x = layers.conv_bn("cv1", x, hidden, Window::POINT, Silu)?;
+        let x = layers.conv_bn("cv1", x, hidden, Window::POINT, self.activation)?;
         let x = layers.pyramid(x, &self.k)?;
-        layers.conv_bn("cv2", x, self.c2, Window::POINT, Silu)
+        layers.conv_bn("cv2", x, self.c2, Window::POINT, self.activation)
     }
 
     pub(super) fn from_args(args: &Args) -> Result<Self> {
-        args.known(&["c1", "c2", "k", "eps"])?;
+        args.known(&["c1", "c2", "k", "activation", "eps"])?;
         let default = Self::new(args.need("c1")?, args.need("c2")?);
-        Ok(Self { k: args.counts("k", default.k)?, eps: args.number("eps", default.eps)?, ..default })
+        Ok(Self {
+            k: args.counts("k", default.k)?,
+            activation: args.activation("activation", default.activation)?,
+            eps: args.number("eps", default.eps)?,
+            ..default
+        })
     }
 }

@@ -6,7 +6,7 @@ use super::args::Args;
 use super::layers::{Layers, Window};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
-use crate::ops::Activation::Silu;
+use crate::ops::Activation;
 use crate::weights::Scope;
 
 /// A cross-stage split around parallel pools: `[n, c1, h, w] → [n, c2, h, w]`.
@@ -28,14 +28,16 @@ pub struct SppCspc {
     pub k: [u32; 3],
     /// SPPFCSPC: three pools of `k[0]`, each pooling the one before.
     pub fast: bool,
+    /// Applied after each normalisation.
+    pub activation: Activation,
     /// What the normalisations add to the variance.
     pub eps: f64,
 }
 
 impl SppCspc {
-    /// SPPCSPC: `e` 0.5, pools of 5, 9 and 13, `eps` 1e-3.
+    /// SPPCSPC: `e` 0.5, pools of 5, 9 and 13, SiLU, `eps` 1e-3.
     pub fn new(c1: u32, c2: u32) -> Self {
-        Self { c1, c2, e: 0.5, k: [5, 9, 13], fast: false, eps: 1e-3 }
+        Self { c1, c2, e: 0.5, k: [5, 9, 13], fast: false, activation: Activation::Silu, eps: 1e-3 }
     }
 
     /// SPPFCSPC: three cascaded pools of 5.
@@ -55,21 +57,26 @@ impl SppCspc {
         let mut layers = Layers::new(if self.fast { "sppfcspc" } else { "sppcspc" }, graph, weights, self.eps);
         layers.expect(x, "c1", self.c1)?;
         let hidden = layers.channels("e", self.e, 2.0 * f64::from(self.c2) * self.e)?;
-        let x1 = layers.conv_bn("cv1", x, hidden, Window::POINT, Silu)?;
-        let x1 = layers.conv_bn("cv3", x1, hidden, Window::dilated(1), Silu)?;
-        let x1 = layers.conv_bn("cv4", x1, hidden, Window::POINT, Silu)?;
-        let pools = if self.fast { layers.cascade(x1, self.k[0]) } else { layers.pyramid(x1, &self.k) }?;
-        let y1 = layers.conv_bn("cv5", pools, hidden, Window::POINT, Silu)?;
-        let y1 = layers.conv_bn("cv6", y1, hidden, Window::dilated(1), Silu)?;
-        let y2 = layers.conv_bn("cv2", x, hidden, Window::POINT, Silu)?;
+        let cv = |layers: &mut Layers, name, x, out_c, kernel| {
+            let window = if kernel == 3 { Window::dilated(1) } else { Window::POINT };
+            layers.conv_bn(name, x, out_c, window, self.activation)
+        };
+        let x1 = cv(&mut layers, "cv1", x, hidden, 1)?;
+        let x1 = cv(&mut layers, "cv3", x1, hidden, 3)?;
+        let x1 = cv(&mut layers, "cv4", x1, hidden, 1)?;
+        let pools = if self.fast { layers.cascade(x1, self.k[0], 3) } else { layers.pyramid(x1, &self.k) }?;
+        let y1 = cv(&mut layers, "cv5", pools, hidden, 1)?;
+        let y1 = cv(&mut layers, "cv6", y1, hidden, 3)?;
+        let y2 = cv(&mut layers, "cv2", x, hidden, 1)?;
         let both = layers.graph.concat(weights.path("cat_csp"), &[y1, y2])?;
-        layers.conv_bn("cv7", both, self.c2, Window::POINT, Silu)
+        cv(&mut layers, "cv7", both, self.c2, 1)
     }
 
     pub(super) fn from_args(args: &Args, new: fn(u32, u32) -> Self) -> Result<Self> {
-        args.known(&["c1", "c2", "e", "k", "eps"])?;
+        args.known(&["c1", "c2", "e", "k", "activation", "eps"])?;
         let default = new(args.need("c1")?, args.need("c2")?);
         let (e, eps) = (args.number("e", default.e)?, args.number("eps", default.eps)?);
-        Ok(Self { e, k: args.three("k", default.k)?, eps, ..default })
+        let activation = args.activation("activation", default.activation)?;
+        Ok(Self { e, k: args.three("k", default.k)?, activation, eps, ..default })
     }
 }

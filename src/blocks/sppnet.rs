@@ -57,10 +57,8 @@ impl SppNet {
         let window = Window::new([4, 4], [1, 1]);
         let x = layers.conv("conv1", x, channels(1), window.stride(2))?;
         let x = layers.activation("LReLU1", x, LeakyRelu(0.2))?;
-        let x = layers.conv("conv2", x, channels(2), window)?;
-        let x = layers.batch_norm("BN1", x, LeakyRelu(0.01))?;
-        let x = layers.conv("conv3", x, channels(4), window)?;
-        let x = layers.batch_norm("BN2", x, LeakyRelu(0.01))?;
+        let x = layers.normalised(["conv2", "BN1"], x, channels(2), window, LeakyRelu(0.01))?;
+        let x = layers.normalised(["conv3", "BN2"], x, channels(4), window, LeakyRelu(0.01))?;
         let x = layers.conv("conv4", x, channels(8), window)?;
         let pool = PyramidPool { levels: self.levels.clone(), mode: self.mode };
         let x = pool.add(layers.graph, x, weights)?;

@@ -34,7 +34,8 @@ pub fn describe(info: &AdapterInfo) -> String {
 /// The adapter that `wanted` (an index or part of a name) or else `WGPU_ADAPTER_NAME` asks for, or the best.
 pub(super) fn choose(wanted: Option<&str>) -> Result<Adapter> {
     let adapters = adapters();
-    let found: Vec<String> = adapters.iter().map(|adapter| describe(&adapter.get_info())).collect();
+    let numbered = |(i, adapter): (usize, &Adapter)| format!("{i}: {}", describe(&adapter.get_info()));
+    let found: Vec<String> = adapters.iter().enumerate().map(numbered).collect();
     if adapters.is_empty() {
         let reason = format!("no Vulkan, Metal or DX12 adapter is present; {INSTALL_HINT}");
         return Err(Error::NoAdapter { reason, found });
@@ -48,7 +49,11 @@ pub(super) fn choose(wanted: Option<&str>) -> Result<Adapter> {
     match chosen {
         Some(index) => Ok(adapters.swap_remove(index)),
         None => {
-            let reason = format!("no adapter is called '{}'", named.unwrap_or_default());
+            let name = named.unwrap_or_default();
+            let reason = match name.parse::<usize>() {
+                Ok(number) if wanted.is_some() => format!("there is no adapter number {number}"),
+                _ => format!("no adapter is called '{name}'"),
+            };
             Err(Error::NoAdapter { reason, found })
         }
     }

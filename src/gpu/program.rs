@@ -44,7 +44,7 @@ pub(super) struct Own {
     inputs: Vec<wgpu::Buffer>,
     outputs: Vec<wgpu::Buffer>,
     pub(super) bindings: Bindings,
-    staging: Staging,
+    pub(super) staging: Staging,
     /// Held from the upload of a run's inputs to its submission.
     pub(super) recording: Mutex<()>,
 }
@@ -134,7 +134,7 @@ impl Program {
     /// Uploads the inputs (NCHW, in the graph's order), runs, and waits for the outputs. Errors: inputs of the wrong
     /// count or shape; a lost device; a timeout.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let Some((staging, submission)) = self.submit(inputs)? else {
+        let Some((staging, submission)) = self.submit(inputs, |encoder| self.record_own(encoder))? else {
             return self.unpack(&[]);
         };
         let reading = self.own.staging.read(&self.gpu, staging)?;
@@ -146,7 +146,7 @@ impl Program {
     /// As [`Program::run`], without blocking: resolves once the device has been polled after the work is done, by the
     /// app's own loop or by [`Gpu::poll`].
     pub async fn run_async(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let Some((staging, _)) = self.submit(inputs)? else {
+        let Some((staging, _)) = self.submit(inputs, |encoder| self.record_own(encoder))? else {
             return self.unpack(&[]);
         };
         let bytes = self.own.staging.read(&self.gpu, staging)?.await?;
@@ -224,8 +224,16 @@ impl Program {
         Ok(())
     }
 
-    /// Uploads, records and submits; `None` where there is nothing to compute (a batch of 0).
-    fn submit(&self, inputs: &[Tensor]) -> Result<Option<(wgpu::Buffer, SubmissionIndex)>> {
+    fn record_own(&self, encoder: &mut CommandEncoder) -> Result<()> {
+        self.record(encoder, &self.own.bindings)
+    }
+
+    /// Uploads, records by `record` and submits; `None` where there is nothing to compute (a batch of 0).
+    pub(super) fn submit(
+        &self,
+        inputs: &[Tensor],
+        record: impl FnOnce(&mut CommandEncoder) -> Result<()>,
+    ) -> Result<Option<(wgpu::Buffer, SubmissionIndex)>> {
         check_inputs(&self.plan.inputs, inputs)?;
         if self.plan.outputs.iter().all(|port| port.shape.is_empty()) {
             return Ok(None);
@@ -237,7 +245,7 @@ impl Program {
                 self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(input.data()));
             }
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("spp") });
-            self.record(&mut encoder, &self.own.bindings)?;
+            record(&mut encoder)?;
             let mut offset = 0;
             for (buffer, port) in self.own.outputs.iter().zip(&self.plan.outputs) {
                 let bytes = port.bytes();
@@ -250,7 +258,7 @@ impl Program {
         Ok(Some((staging, submission??)))
     }
 
-    fn unpack(&self, bytes: &[u8]) -> Result<Vec<Tensor>> {
+    pub(super) fn unpack(&self, bytes: &[u8]) -> Result<Vec<Tensor>> {
         let mut rest = bytes;
         let outputs = self.plan.outputs.iter().map(|port| {
             let outputs = rest.split_at_checked(port.bytes() as usize);

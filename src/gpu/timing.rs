@@ -3,11 +3,15 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use wgpu::{BufferDescriptor, BufferUsages, ComputePassDescriptor, ComputePassTimestampWrites, Features, QueryType};
+use wgpu::{
+    BufferDescriptor, BufferUsages, CommandEncoder, ComputePassDescriptor, ComputePassTimestampWrites, Features,
+    QuerySet, QueryType,
+};
 
 use super::transfer::Staging;
 use super::{Gpu, Program, unpoisoned};
 use crate::error::{Error, Result};
+use crate::tensor::Tensor;
 
 impl Gpu {
     /// Whether the device has timestamps. An app's device has them if it was made with `TIMESTAMP_QUERY`.
@@ -31,11 +35,62 @@ impl Program {
         self.times(&each)
     }
 
+    /// A clock for [`Program::run_timed`]; `None` where the device has no timestamps.
+    pub(crate) fn clock(&self) -> Result<Option<Clock>> {
+        let whole = 0..self.plan().steps.len();
+        Clock::new(&self.gpu, vec![whole])
+    }
+
+    /// As [`Program::run`], with the device's time in this very run, from the start of the first dispatch to the end of
+    /// the last.
+    pub(crate) fn run_timed(&self, inputs: &[Tensor], clock: &Clock) -> Result<(Vec<Tensor>, Duration)> {
+        let ticks = clock.staging.take(&self.gpu)?;
+        let record = |encoder: &mut CommandEncoder| {
+            clock.record(self, encoder, &ticks);
+            Ok(())
+        };
+        let Some((outputs, submission)) = self.submit(inputs, record)? else {
+            return Ok((self.unpack(&[])?, Duration::ZERO));
+        };
+        let outputs = self.own.staging.read(&self.gpu, outputs)?;
+        let ticks = clock.staging.read(&self.gpu, ticks)?;
+        self.gpu.wait(submission)?;
+        let outputs = self.unpack(&pollster::block_on(outputs)?)?;
+        Ok((outputs, clock.durations(&self.gpu, &pollster::block_on(ticks)?).into_iter().sum()))
+    }
+
     fn times(&self, passes: &[Range<usize>]) -> Result<Option<Vec<Duration>>> {
-        let count = passes.len() as u32 * 2;
-        if !self.gpu.has_timestamps() || count == 0 {
+        let Some(clock) = Clock::new(&self.gpu, passes.to_vec())? else { return Ok(None) };
+        let ticks = clock.staging.take(&self.gpu)?;
+        let recording = unpoisoned(&self.own.recording);
+        let submission = self.gpu.scoped(|device| {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            clock.record(self, &mut encoder, &ticks);
+            self.gpu.queue().submit([encoder.finish()])
+        });
+        drop(recording);
+        let submission = submission?;
+        let reading = clock.staging.read(&self.gpu, ticks)?;
+        self.gpu.wait(submission)?;
+        Ok(Some(clock.durations(&self.gpu, &pollster::block_on(reading)?)))
+    }
+}
+
+/// Timestamps around passes over some steps each.
+pub(crate) struct Clock {
+    passes: Vec<Range<usize>>,
+    queries: QuerySet,
+    resolved: wgpu::Buffer,
+    staging: Staging,
+}
+
+impl Clock {
+    /// `None` where the device has no timestamps, or there is nothing to time.
+    fn new(gpu: &Gpu, passes: Vec<Range<usize>>) -> Result<Option<Self>> {
+        if !gpu.has_timestamps() || passes.iter().all(Range::is_empty) {
             return Ok(None);
         }
+        let count = passes.len() as u32 * 2;
         if count > wgpu::QUERY_SET_MAX_QUERIES {
             return Err(Error::Unsupported {
                 op: "timestamps".into(),
@@ -44,44 +99,38 @@ impl Program {
             });
         }
         let bytes = u64::from(count) * 8;
-        let staging = Staging::new(bytes);
-        let target = staging.take(&self.gpu)?;
-        let recording = unpoisoned(&self.own.recording);
-        let submission = self.gpu.scoped(|device| {
-            let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("spp/timestamps"),
-                ty: QueryType::Timestamp,
-                count,
+        let label = Some("spp/timestamps");
+        let (queries, resolved) = gpu.scoped(|device| {
+            let usage = BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC;
+            let buffer = BufferDescriptor { label, size: bytes, usage, mapped_at_creation: false };
+            let queries = wgpu::QuerySetDescriptor { label, ty: QueryType::Timestamp, count };
+            (device.create_query_set(&queries), device.create_buffer(&buffer))
+        })?;
+        Ok(Some(Self { passes, queries, resolved, staging: Staging::new(bytes) }))
+    }
+
+    /// Records the program's dispatches, and copies what the clock shows to `ticks`.
+    fn record(&self, program: &Program, encoder: &mut CommandEncoder, ticks: &wgpu::Buffer) {
+        for (i, steps) in self.passes.iter().enumerate() {
+            let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor {
+                label: Some("spp"),
+                timestamp_writes: Some(ComputePassTimestampWrites {
+                    query_set: &self.queries,
+                    beginning_of_pass_write_index: Some(i as u32 * 2),
+                    end_of_pass_write_index: Some(i as u32 * 2 + 1),
+                }),
             });
-            let resolved = device.create_buffer(&BufferDescriptor {
-                label: Some("spp/timestamps"),
-                size: bytes,
-                usage: BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC,
-                mapped_at_creation: false,
-            });
-            let mut encoder = device.create_command_encoder(&Default::default());
-            for (i, steps) in passes.iter().enumerate() {
-                let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor {
-                    label: Some("spp"),
-                    timestamp_writes: Some(ComputePassTimestampWrites {
-                        query_set: &queries,
-                        beginning_of_pass_write_index: Some(i as u32 * 2),
-                        end_of_pass_write_index: Some(i as u32 * 2 + 1),
-                    }),
-                });
-                self.dispatch(&mut pass, steps.clone(), &self.own.bindings);
-            }
-            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-            encoder.copy_buffer_to_buffer(&resolved, 0, &target, 0, bytes);
-            self.gpu.queue().submit([encoder.finish()])
-        });
-        drop(recording);
-        let submission = submission?;
-        let reading = staging.read(&self.gpu, target)?;
-        self.gpu.wait(submission)?;
-        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&pollster::block_on(reading)?);
-        let period = f64::from(self.gpu.queue().get_timestamp_period());
+            program.dispatch(&mut pass, steps.clone(), &program.own.bindings);
+        }
+        encoder.resolve_query_set(&self.queries, 0..self.passes.len() as u32 * 2, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, ticks, 0, ticks.size());
+    }
+
+    /// The time of each pass.
+    fn durations(&self, gpu: &Gpu, ticks: &[u8]) -> Vec<Duration> {
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(ticks);
+        let period = f64::from(gpu.queue().get_timestamp_period());
         let time = |pair: &[u64]| Duration::from_nanos((pair[1].saturating_sub(pair[0]) as f64 * period) as u64);
-        Ok(Some(ticks.chunks_exact(2).map(time).collect()))
+        ticks.chunks_exact(2).map(time).collect()
     }
 }

@@ -61,7 +61,10 @@ impl Node {
 /// graph.output("y", y)?;
 /// # Ok::<(), spp_wgpu::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// A clone is another graph: it refuses the handles of the first, since either may add nodes of its own. Its handles are
+/// those of [`Graph::ids`], in the same order: `clone.ids().nth(handle.index())`.
+#[derive(Debug)]
 pub struct Graph {
     id: u32,
     nodes: Vec<Node>,
@@ -72,6 +75,18 @@ pub struct Graph {
 impl Default for Graph {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Clone for Graph {
+    fn clone(&self) -> Self {
+        let mut clone = Self { names: self.names.clone(), ..Self::new() };
+        let own = |id: &NodeId| NodeId { graph: clone.id, ..*id };
+        let node = |node: &Node| Node { inputs: node.inputs.iter().map(own).collect(), ..node.clone() };
+        let nodes = self.nodes.iter().map(node).collect();
+        let outputs = self.outputs.iter().map(|(name, id)| (name.clone(), own(id))).collect();
+        (clone.nodes, clone.outputs) = (nodes, outputs);
+        clone
     }
 }
 
@@ -152,8 +167,8 @@ impl Graph {
         self.push(name, op, inputs, shape)
     }
 
-    /// `act(scale * conv(x) + residual)`: see [`Conv`], also for the residual's shape. Errors: a residual of a different
-    /// shape, and those of [`Graph::apply`].
+    /// `act(scale * conv(x) + residual)`, or `act(scale * conv(x)) + residual`: see [`Conv`], also for the residual's shape.
+    /// Errors: a residual of a different shape, and those of [`Graph::apply`].
     pub fn conv_add(&mut self, name: impl Into<String>, x: NodeId, residual: NodeId, conv: Conv) -> Result<NodeId> {
         self.apply(name, conv, &[x, residual])
     }
@@ -315,6 +330,28 @@ mod tests {
         x(&mut b);
         assert!(matches!(b.max_pool("p", foreign, MaxPool::same(3)), Err(Error::Graph(_))));
         assert!(matches!(b.output("y", foreign), Err(Error::Graph(_))));
+    }
+
+    #[test]
+    fn a_clone_is_a_graph_of_its_own_with_handles_in_the_same_order() {
+        let mut a = Graph::new();
+        let input = x(&mut a);
+        let pool = a.max_pool("p", input, MaxPool::same(3)).unwrap();
+        a.output("y", pool).unwrap();
+        let mut b = a.clone();
+        for (one, other) in [(&a, &b), (&b, &a)] {
+            let ids: Vec<_> = one.ids().collect();
+            assert!(ids.iter().all(|&id| one.node(id).is_ok() && other.node(id).is_err()));
+            assert_eq!(one.nodes()[1].inputs, ids[..1]);
+            assert_eq!(one.outputs(), [("y".to_string(), ids[1])]);
+            one.check().unwrap();
+        }
+        assert!(b.max_pool("q", pool, MaxPool::same(3)).is_err());
+        assert!(b.max_pool("p", b.ids().next().unwrap(), MaxPool::same(3)).is_err(), "the name is taken");
+        let own = b.ids().nth(pool.index()).unwrap();
+        b.max_pool("q", own, MaxPool::same(3)).unwrap();
+        assert_eq!((a.nodes().len(), b.nodes().len()), (2, 3));
+        a.max_pool("r", pool, MaxPool::same(3)).unwrap();
     }
 
     #[test]

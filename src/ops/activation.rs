@@ -1,10 +1,13 @@
 //! What happens to a value before it is stored.
 
 use std::fmt;
+use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unknown};
 
 /// A function of one value. `NaN` stays `NaN` in all of them.
+///
+/// As text, in the arguments of blocks: `none`, `relu`, `leaky_relu(0.1)` with any slope, `silu`, `sigmoid`, `hardswish`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
@@ -73,6 +76,69 @@ impl Activation {
             _ if self == Self::None => Ok(()),
             Some(parameter) => write!(f, ", {name} {parameter}"),
             None => write!(f, ", {name}"),
+        }
+    }
+}
+
+impl FromStr for Activation {
+    type Err = Error;
+
+    /// Errors: an unknown name; a slope that is missing, not finite, or given to a function that has none.
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse("activation", "name", text)
+    }
+}
+
+impl Activation {
+    /// From its text, for the parameter `param` of `op`.
+    pub(crate) fn parse(op: &str, param: &'static str, text: &str) -> Result<Self> {
+        let refuse = |reason: &str| Err(Error::param(op, param, text, reason));
+        let (name, slope) = match text.split_once('(').map(|(name, rest)| (name, rest.strip_suffix(')'))) {
+            Some((_, None)) => return refuse("lacks its closing bracket"),
+            Some((name, slope)) => (name, slope),
+            None => (text, None),
+        };
+        let named = |activation: &Self| activation.row(0.0).1.replace(' ', "_");
+        let Some(found) = Self::ALL.into_iter().find(|activation| named(activation) == name) else {
+            let names = Self::ALL.each_ref().map(named);
+            return refuse(&unknown(name, &names.each_ref().map(String::as_str)));
+        };
+        match (found, slope.map(|slope| slope.trim().parse::<f32>())) {
+            (Self::LeakyRelu(_), Some(Ok(slope))) if slope.is_finite() => Ok(Self::LeakyRelu(slope)),
+            (Self::LeakyRelu(_), _) => refuse("needs a finite slope: leaky_relu(0.1)"),
+            (_, Some(_)) => refuse("takes no parameter"),
+            (found, None) => Ok(found),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_activation_is_read_by_its_name() {
+        for activation in Activation::ALL {
+            let (_, name, slope, _) = activation.row(0.0);
+            let slope = slope.map_or_else(String::new, |slope| format!("({slope})"));
+            let text = format!("{}{slope}", name.replace(' ', "_"));
+            assert_eq!(text.parse::<Activation>().unwrap(), activation, "{text}");
+        }
+        assert_eq!("leaky_relu( -1e-2 )".parse::<Activation>().unwrap(), Activation::LeakyRelu(-0.01));
+        for (text, reason) in [
+            ("mish", "is unknown. Known: none, relu, leaky_relu, silu, sigmoid, hardswish"),
+            ("SiLU", "did you mean 'silu'"),
+            ("hard_swish", "did you mean 'hardswish'"),
+            ("", "is unknown"),
+            ("leaky_relu", "needs a finite slope"),
+            ("leaky_relu()", "needs a finite slope"),
+            ("leaky_relu(nan)", "needs a finite slope"),
+            ("leaky_relu(1e39)", "needs a finite slope"),
+            ("leaky_relu(0.1", "closing bracket"),
+            ("silu(1)", "takes no parameter"),
+        ] {
+            let error = text.parse::<Activation>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! 2-D convolution with its epilogue: `y = act(scale * (w * x + bias) + residual)`.
+//! 2-D convolution with its epilogue: `y = act(scale * (w * x + bias) + residual)`, or the residual after `act`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::tensor::{Shape, Tensor};
 /// - of the output's shape; or
 /// - one pixel per image, `[n, out_c, 1, 1]`, added to all pixels; or
 /// - such a pixel with one channel more, `[n, out_c + 1, 1, 1]`: that channel is added, to all channels, in the upper
-///   and in the left half of the map, centre included. There, bilinear resizing also weights its pixel by zero: with
+///   and in the left half of the map, centre not included. There, bilinear resizing also weights its pixel by zero: with
 ///   weights of zero, a channel is 0 where all it reads is finite, and `NaN` where resizing would make it so.
 #[derive(Clone, Debug)]
 pub struct Conv {
@@ -28,10 +28,12 @@ pub struct Conv {
     pub dilation: [u32; 2],
     /// Channels are split into this many independent groups.
     pub groups: u32,
-    /// Applied last.
+    /// Applied last, unless `adds_last`.
     pub activation: Activation,
     /// Multiplies the sum, bias included, before the residual is added; 1 unless set.
     pub scale: f32,
+    /// The residual, which must then have the output's shape, is added after the activation: `act(scale * y) + residual`.
+    pub adds_last: bool,
 }
 
 impl Conv {
@@ -46,6 +48,7 @@ impl Conv {
             groups: 1,
             activation: Activation::None,
             scale: 1.0,
+            adds_last: false,
         }
     }
 
@@ -131,6 +134,11 @@ impl Operation for Conv {
         let pixel = Shape { h: 1, w: 1, ..out };
         let resized = Shape { c: out.c + 1, ..pixel };
         match residual {
+            Some(Operand { name, shape }) if self.adds_last && *shape != out => {
+                let detail = format!("residual {shape} from '{name}', added last, is not of the output's shape {out}");
+                Err(Error::mismatch(op, detail))
+            }
+            None if self.adds_last => Err(Error::param(op, "adds_last", true, "needs a residual to add")),
             Some(Operand { name, shape }) if ![out, pixel, resized].contains(shape) => {
                 let detail = format!("residual {shape} from '{name}' is none of {out}, {pixel} and {resized}");
                 Err(Error::mismatch(op, detail))
@@ -156,6 +164,7 @@ impl Operation for Conv {
         if self.scale != 1.0 {
             write!(f, ", scale {}", self.scale)?;
         }
-        self.activation.describe(f)
+        self.activation.describe(f)?;
+        if self.adds_last { f.write_str(", adds last") } else { Ok(()) }
     }
 }

@@ -8,13 +8,14 @@ use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
 /// The maximum of each window, as `torch.nn.MaxPool2d`: `[n, c, out_h, out_w]`. Padding never wins, `NaN` always does.
+/// If every tap of a dilated window misses the image, its maximum is `-inf`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
     /// Rows, columns.
     pub kernel: [u32; 2],
     /// Rows, columns.
     pub stride: [u32; 2],
-    /// At most half the kernel on each side.
+    /// At most half the window, dilation included, on each side.
     pub padding: Padding,
     /// Rows, columns.
     pub dilation: [u32; 2],
@@ -35,16 +36,19 @@ impl MaxPool {
         Self { kernel: [kernel, kernel], stride: [1, 1], padding, dilation: [1, 1], ceil_mode: false }
     }
 
-    /// Output shape for `x`. Errors: a zero kernel, stride or dilation; padding over half the kernel; an empty output.
+    /// Output shape for `x`. Errors: a zero kernel, stride or dilation; padding over half the window; an empty output.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         let Padding { top, left, bottom, right } = self.padding;
-        for (pad, kernel) in [(top.max(bottom), self.kernel[0]), (left.max(right), self.kernel[1])] {
-            if kernel != 0 && pad > kernel / 2 {
-                let reason = format!("must be at most half the kernel ({kernel}), or windows may hold only padding");
+        let axes = axes(x, self.kernel, self.stride, self.dilation, self.padding);
+        let windows = [axes[0].window(), axes[1].window()];
+        let out = window_output(op, x, axes, x.c, self.ceil_mode)?;
+        for (pad, window) in [(top.max(bottom), windows[0]), (left.max(right), windows[1])] {
+            if i64::from(pad) > window / 2 {
+                let reason = format!("must be at most {}, half the window of {window}, dilation included", window / 2);
                 return Err(Error::param(op, "padding", pad, &reason));
             }
         }
-        window_output(op, x, axes(x, self.kernel, self.stride, self.dilation, self.padding), x.c, self.ceil_mode)
+        Ok(out)
     }
 }
 

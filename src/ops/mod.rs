@@ -7,7 +7,7 @@
 //! | `affine_activation` | batch normalisation and activation, if no convolution absorbs them |
 //! | `avg_pool` | the mean of each window; padding counts or does not, as in `torch.nn.AvgPool2d` and ONNX |
 //! | `concat` | along channels: planned away if producers can write in place, else a copy |
-//! | `conv` | any kernel, stride, dilation, groups, uneven padding; bias; `act(scale * y + residual)` after it |
+//! | `conv` | any kernel, stride, dilation, groups, uneven padding; bias; `act(scale * y + residual)` or `act(scale * y) + residual` after it |
 //! | `conv_sum` | the sum of convolutions of one or several inputs, in one pass: all of ASPP v2, the tail of RFB |
 //! | `global_pool` | mean or maximum of each channel |
 //! | `layout` | score maps to rows |

@@ -1,8 +1,8 @@
-//! `y = act(scale * (w * x + bias) + residual)`.
+//! `y = act(scale * (w * x + bias) + residual)`, or the residual after `act`.
 
 use super::activation::activate;
 use super::{U, Values, cancellation, extents, inside, parallel, squares, sum_bound};
-use crate::ops::{Conv, Padding};
+use crate::ops::{Activation, Conv, Padding};
 use crate::tensor::Shape;
 
 /// Output channels that a thread computes together: the rows it reads are in its cache for all but the first.
@@ -36,18 +36,21 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
         let channel = i / plane % out.c as usize;
         let bias = op.bias.as_ref().map_or(0.0, |bias| f64::from(bias[channel]));
         let y = *value + bias;
-        let (added, added_bound) = residual.map_or((0.0, 0.0), |residual| added(residual, out, i));
-        let total = if residual.is_some() { scale * y + added } else { scale * y };
+        let added = residual.map(|residual| added(residual, out, i));
+        let (before, after) = if op.adds_last { (None, added) } else { (added, None) };
+        let own = |sum: &f64| sum_bound(terms, y, sum + bias.abs(), carried.get(i).copied().unwrap_or(0.0));
+        let own = scale.abs() * bound.get(i).map_or(0.0, own);
+        let (total, own) = before.map_or((scale * y, own), |(b, b_bound)| (scale * y + b, own + b_bound));
         if total.is_finite() {
             sums += total * total;
         }
-        let Some(bound) = bound.get_mut(i) else {
-            *value = activate(op.activation, total, 0.0).0;
-            continue;
-        };
-        let own = sum_bound(terms, y, *bound + bias.abs(), carried.get(i).copied().unwrap_or(0.0));
-        let total_bound = scale.abs() * own + added_bound + U * total.abs();
-        (*value, *bound) = activate(op.activation, total, total_bound);
+        let (y, y_bound) = activate(op.activation, total, own + U * total.abs());
+        let last = |(b, b_bound): (f64, f64)| activate(Activation::None, y + b, y_bound + b_bound + U * (y + b).abs());
+        let (total, total_bound) = after.map_or((y, y_bound), last);
+        *value = total;
+        if let Some(bound) = bound.get_mut(i) {
+            *bound = total_bound;
+        }
     }
     let of_residual = residual.map_or(0.0, |residual| {
         squares(&residual.values) * residual.cancellation * (out.len() / residual.shape.len().max(1)) as f64
@@ -92,7 +95,7 @@ fn added(residual: &Values, out: Shape, i: usize) -> (f64, f64) {
         return residual.at([n, c, y, x]);
     }
     let (value, bound) = residual.at([n, c, 0, 0]);
-    if residual.shape.c == out.c || (2 * y >= out_h && 2 * x >= out_w) {
+    if residual.shape.c == out.c || (2 * y + 1 >= out_h && 2 * x + 1 >= out_w) {
         return (value, bound);
     }
     let (more, more_bound) = residual.at([n, out_c, 0, 0]);
@@ -163,7 +166,7 @@ mod tests {
     use super::super::tests::{apply, counting, tensor};
     use super::*;
     use crate::graph::Graph;
-    use crate::ops::Activation;
+    use crate::ops::Add;
     use crate::tensor::Tensor;
 
     fn values(x: &Tensor, conv: Conv) -> (Shape, Vec<f64>) {
@@ -225,8 +228,17 @@ mod tests {
         };
         // 0.5 * (3x + 1): 2, -5.5, 3.5
         assert_eq!(values(&x, conv.clone()).1, [2.0, 0.0, 3.5]);
-        let added = apply(&x, |graph, x| graph.conv_add("conv", x, x, conv));
+        let added = apply(&x, |graph, x| graph.conv_add("conv", x, x, conv.clone()));
         assert_eq!(added.values, [3.0, 0.0, 5.5]);
+        let last = apply(&x, |graph, x| graph.conv_add("conv", x, x, Conv { adds_last: true, ..conv.clone() }));
+        assert_eq!(last.values, [3.0, -4.0, 5.5]);
+        // As an addition after it.
+        let apart = apply(&x, |graph, x| {
+            let y = graph.conv("y", x, conv)?;
+            graph.add("add", y, x, Add { scale: 1.0, activation: Activation::None })
+        });
+        assert_eq!(last.values, apart.values);
+        assert!(last.bound.iter().zip(&apart.bound).all(|(last, apart)| *last > 0.0 && last <= apart));
     }
 
     #[test]
@@ -302,7 +314,7 @@ mod tests {
         let results = super::super::run(&graph, &[tensor(shape, &[0.0; 12]), infinity]).unwrap();
         let nan = |y: &Tensor| y.data().iter().map(|y| y.is_nan()).collect::<Vec<_>>();
         assert_eq!(nan(&results[0]), nan(&results[1]));
-        assert_eq!(nan(&results[1]).iter().filter(|nan| !**nan).count(), 2, "of the 12, only the lower right");
+        assert_eq!(nan(&results[1]).iter().filter(|nan| !**nan).count(), 4, "of the 12, only the lower right");
     }
 
     #[test]

@@ -29,11 +29,16 @@ fn nearest(position: usize, extent: u32, out: u32) -> usize {
 }
 
 /// The pixels on both sides of `(position + 1/2) * extent / out - 1/2` with their weights, as exact fractions; outside
-/// the first and last centre, the border pixel.
+/// the first and last centre, the border pixel. At the last centre that is the pixel itself: 0 times its infinity would
+/// be NaN. Before the first centre it is NaN in PyTorch, too.
 fn neighbours(position: usize, extent: u32, out: u32) -> [(usize, f64); 2] {
     let (extent, out) = (i64::from(extent), i64::from(out));
-    let numerator = ((2 * position as i64 + 1) * extent - out).max(0);
+    let place = (2 * position as i64 + 1) * extent - out;
+    let numerator = place.max(0);
     let first = numerator / (2 * out);
+    if place == first * 2 * out && first == extent - 1 {
+        return [(first as usize, 0.5); 2];
+    }
     let weight = (numerator % (2 * out)) as f64 / (2 * out) as f64;
     [(first as usize, 1.0 - weight), ((first + 1).min(extent - 1) as usize, weight)]
 }
@@ -58,6 +63,10 @@ mod tests {
         // One pixel fills everything.
         let filled = values(&tensor([1, 1, 1, 1], &[0.1]), 2, 3, ResizeMode::Bilinear);
         assert_eq!(filled.iter().map(|&value| value as f32).collect::<Vec<_>>(), [0.1; 6]);
+        // Before its centre, infinity is multiplied by 0.
+        let infinite = values(&tensor([1, 1, 1, 1], &[f32::INFINITY]), 1, 5, ResizeMode::Bilinear);
+        assert!(infinite[..2].iter().all(|value| value.is_nan()), "{infinite:?}");
+        assert_eq!(infinite[2..], [f64::INFINITY; 3]);
     }
 
     #[test]

@@ -9,19 +9,26 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, distance};
 use crate::tensor::MAX_ELEMENTS;
 
+mod foreign;
 pub(crate) mod random;
 mod scope;
+pub(crate) mod unique;
 
+pub(crate) use scope::BATCH_NORM;
 pub use scope::Scope;
 
 /// The longest header that is read: room for 100 000 tensors.
 const MAX_HEADER: u64 = 16 << 20;
 
+/// What PyTorch's wrappers put into keys: `DataParallel`, `torch.compile`, FSDP and activation checkpointing.
+const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+
 /// The tensors of a file, as raw bytes; only those that are asked for become `f32`.
-/// `f16`, `bf16` and `f64` are converted, other types refused. A `module.` before every key is dropped.
+/// `f16`, `bf16` and `f64` are converted, other types refused. A key is found as it stands in the file, and also with or
+/// without the parts that wrappers add (`module`, `_orig_mod`, …), if only one key of the file is then meant.
 ///
 /// ```no_run
 /// use spp_wgpu::{Graph, Shape, blocks::Sppf, weights::Weights};
@@ -36,6 +43,8 @@ const MAX_HEADER: u64 = 16 << 20;
 pub struct Weights {
     bytes: Vec<u8>,
     entries: BTreeMap<String, Entry>,
+    /// Keys of entries, by what is left of them without wrappers.
+    bare: HashMap<String, Vec<String>>,
     metadata: HashMap<String, String>,
     seed: Option<u64>,
 }
@@ -49,7 +58,8 @@ struct Entry {
 
 impl Weights {
     /// Reads a whole file. Errors: [`Error::File`] if it is missing, not a regular file, empty, unreadable or not a
-    /// sound safetensors file.
+    /// sound safetensors file; if it is a pickle, an archive of NumPy or something else that weights come as, the text
+    /// says how to convert it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = |reason: String| Error::File { path: path.into(), reason };
@@ -71,27 +81,36 @@ impl Weights {
     /// JSON or names a key twice; if a tensor's type, shape and bytes do not agree; if tensors overlap, leave holes or
     /// do not end where the file does.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
-        let (header, start) = header(&bytes)?;
-        let parsed: Metadata = serde_json::from_str(header).map_err(|e| bad(format!("header: {e}")))?;
-        let infos = parsed.tensors();
-        // The parser keeps the last of two equal keys.
-        if offsets(header) > infos.len() {
-            return Err(bad("header: a key is given twice"));
+        match Self::read(&bytes) {
+            Ok((entries, metadata)) => Ok(Self::of(bytes, entries, metadata)),
+            // Only now: a sound file may begin as others do.
+            Err(error) => Err(foreign::recognised(&bytes).map_or(error, bad)),
         }
+    }
+
+    fn read(bytes: &[u8]) -> Result<(BTreeMap<String, Entry>, HashMap<String, String>)> {
+        let (header, start) = header(bytes)?;
+        let parsed: Metadata = unique::from_str(header).map_err(|e| bad(format!("header: {e}")))?;
+        let infos = parsed.tensors();
         // Not left to the reader of `safetensors`, whose sum of offsets can overflow.
         let (promised, present) = (parsed.data_len(), bytes.len() - start);
         if promised != present {
             return Err(bad(format!("the header promises {promised} bytes of data, the file has {present}")));
         }
-        let strip = if !infos.is_empty() && infos.keys().all(|key| key.starts_with(MODULE)) { MODULE.len() } else { 0 };
         let entry = |(key, info): (String, &safetensors::tensor::TensorInfo)| {
             let (from, to) = info.data_offsets;
-            let entry = Entry { dtype: info.dtype, dims: info.shape.clone(), range: start + from..start + to };
-            (key[strip..].to_string(), entry)
+            (key, Entry { dtype: info.dtype, dims: info.shape.clone(), range: start + from..start + to })
         };
         let entries = infos.into_iter().map(entry).collect();
-        let metadata = parsed.metadata().clone().unwrap_or_default();
-        Ok(Self { bytes, entries, metadata, seed: None })
+        Ok((entries, parsed.metadata().clone().unwrap_or_default()))
+    }
+
+    fn of(bytes: Vec<u8>, entries: BTreeMap<String, Entry>, metadata: HashMap<String, String>) -> Self {
+        let mut bare: HashMap<String, Vec<String>> = HashMap::new();
+        for key in entries.keys() {
+            bare.entry(without_wrappers(key)).or_default().push(key.clone());
+        }
+        Self { bytes, entries, bare, metadata, seed: None }
     }
 
     /// Tensors made by the program: key, dimensions, values. Errors: a key given twice, values that do not fill the
@@ -111,16 +130,54 @@ impl Weights {
                 return Err(Error::data(format!("tensor '{key}'"), "is given twice"));
             }
         }
-        Ok(Self { bytes, entries, metadata: HashMap::new(), seed: None })
+        Ok(Self::of(bytes, entries, HashMap::new()))
     }
 
     /// No file: every tensor a block asks for is drawn from `seed` and its key, the same each time. Convolutions keep
     /// activations at unit scale, and normalisations are not the identity, so that errors show.
     pub fn seeded(seed: u64) -> Self {
-        Self { bytes: Vec::new(), entries: BTreeMap::new(), metadata: HashMap::new(), seed: Some(seed) }
+        Self { seed: Some(seed), ..Self::of(Vec::new(), BTreeMap::new(), HashMap::new()) }
     }
 
-    /// All keys, sorted; none for [`Weights::seeded`].
+    /// With `to` in the place of `from`, a run of whole parts of keys, wherever it stands: `("conv1", "cv1")` makes
+    /// `neck.cv1.bn.weight` of `neck.conv1.bn.weight`, and leaves `conv10` alone; an empty `to` removes the parts.
+    /// Errors: an empty `from`, or one that no key has; keys that become equal or empty.
+    pub fn renamed(self, from: &str, to: &str) -> Result<Self> {
+        let wrong = |reason: &str| Err(Error::data(format!("rename '{from}' to '{to}'"), reason));
+        if from.is_empty() {
+            return wrong("says no part of a key to replace");
+        }
+        let [from_parts, to_parts] = [from, to].map(|text| text.split('.').collect::<Vec<_>>());
+        let to_parts = if to.is_empty() { &[][..] } else { &to_parts };
+        let (mut entries, mut found) = (BTreeMap::new(), false);
+        for (key, entry) in self.entries {
+            let parts: Vec<&str> = key.split('.').collect();
+            let (mut new, mut rest) = (Vec::new(), &parts[..]);
+            while let Some((first, others)) = rest.split_first() {
+                if let Some(after) = rest.strip_prefix(&from_parts[..]) {
+                    new.extend_from_slice(to_parts);
+                    (found, rest) = (true, after);
+                } else {
+                    new.push(first);
+                    rest = others;
+                }
+            }
+            let new = new.join(".");
+            if new.is_empty() {
+                return wrong(&format!("leaves nothing of the key '{key}'"));
+            }
+            if entries.insert(new.clone(), entry).is_some() {
+                return wrong(&format!("makes two keys equal: '{new}'"));
+            }
+        }
+        if !found {
+            let nearest = nearest(entries.keys(), |key| distance(key, from));
+            return wrong(&format!("no key has these parts; the nearest: {}", nearest.join(", ")));
+        }
+        Ok(Self { seed: self.seed, ..Self::of(self.bytes, entries, self.metadata) })
+    }
+
+    /// All keys as they stand in the file, sorted; none for [`Weights::seeded`].
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
@@ -130,29 +187,42 @@ impl Weights {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// Dimensions and values of one tensor, whatever its shape. Errors: no such key; a type that is not a float; more
-    /// elements or a larger extent than 32-bit indices hold.
+    /// Dimensions and values of one tensor, whatever its shape. Errors: no such key, or several that differ by
+    /// wrappers only; a type other than `f32`, `f64`, `f16` and `bf16`; more elements or a larger extent than 32-bit
+    /// indices hold.
     pub fn tensor(&self, key: &str) -> Result<(Vec<u32>, Vec<f32>)> {
         let what = format!("tensor '{key}'");
-        let Some(entry) = self.entries.get(key) else {
-            return Err(Error::data(what, "there is no such key"));
+        let entry = match self.find(key, |_| true)[..] {
+            [(_, entry)] => entry,
+            [] => return Err(Error::data(what, "there is no such key")),
+            [(a, _), (b, _), ..] => return Err(Error::data(what, format!("may be '{a}' or '{b}'"))),
         };
         let dims = entry.dims.iter().map(|&dim| u32::try_from(dim).ok()).collect::<Option<Vec<_>>>();
         let Some(dims) = dims.filter(|dims| len(dims).is_some_and(|len| len <= MAX_ELEMENTS)) else {
             return Err(Error::data(what, format!("{:?} is too large for 32-bit indices", entry.dims)));
         };
         let Some(values) = self.values(entry) else {
-            return Err(Error::data(what, format!("is {}, but a float type is needed", entry.dtype)));
+            return Err(Error::data(what, refusal(entry.dtype)));
         };
         Ok((dims, values))
     }
 
-    /// The tensors whose keys begin with `prefix`, with or without its last dot; `""` is the whole file.
+    /// The tensors whose keys begin with `prefix`, with or without its last dot; `""` is the whole file. If no key
+    /// begins so as it stands in the file, those count that do so but for the parts that wrappers add.
     pub fn scope(&self, prefix: &str) -> Scope<'_> {
         Scope::new(self, prefix)
     }
 
-    /// `None` for types that are not floats.
+    /// What `key` means: the entry with this very key, or else all that `counts` and that differ by wrappers only.
+    fn find(&self, key: &str, counts: impl Fn(&str) -> bool) -> Vec<(&str, &Entry)> {
+        if let Some((key, entry)) = self.entries.get_key_value(key) {
+            return vec![(key, entry)];
+        }
+        let keys = self.bare.get(&without_wrappers(key)).into_iter().flatten();
+        keys.filter(|key| counts(key)).filter_map(|key| Some((key.as_str(), self.entries.get(key)?))).collect()
+    }
+
+    /// `None` for types that are not converted.
     fn values(&self, entry: &Entry) -> Option<Vec<f32>> {
         let bytes = self.bytes.get(entry.range.clone())?;
         Some(match entry.dtype {
@@ -172,8 +242,26 @@ impl fmt::Debug for Weights {
     }
 }
 
-/// What `torch.nn.DataParallel` puts before every key.
-const MODULE: &str = "module.";
+/// `model.9.cv1.conv.weight` of `_orig_mod.module.model.9.cv1.conv.weight`.
+fn without_wrappers(key: &str) -> String {
+    key.split('.').filter(|part| !WRAPPERS.contains(part)).collect::<Vec<_>>().join(".")
+}
+
+/// The few keys that rank first; long ones are left out, since the ranks are distances.
+fn nearest<'a, R: Ord>(keys: impl Iterator<Item = &'a String>, rank: impl Fn(&str) -> R) -> Vec<String> {
+    let mut ranked: Vec<_> = keys.filter(|key| key.len() <= 256).map(|key| (rank(key), key)).collect();
+    ranked.sort();
+    ranked.into_iter().take(5).map(|(_, key)| key.clone()).collect()
+}
+
+/// Why a tensor's type is not converted.
+fn refusal(dtype: Dtype) -> String {
+    let name = dtype.to_string();
+    if name.starts_with('F') {
+        return format!("is {name}, which is not supported; save it as F32, F16 or BF16: tensor.to(torch.float16)");
+    }
+    format!("is {name}, but F32, F64, F16 or BF16 is needed")
+}
 
 fn bad(reason: impl Into<String>) -> Error {
     Error::data("safetensors", reason)
@@ -198,12 +286,6 @@ fn header(bytes: &[u8]) -> Result<(&str, usize)> {
     };
     let text = std::str::from_utf8(header).map_err(|e| bad(format!("header: {e}")))?;
     Ok((text, 8 + header.len()))
-}
-
-/// How many tensors the header describes, counting equal keys each: `"data_offsets": [`, which no JSON string can hold.
-fn offsets(header: &str) -> usize {
-    let opens = |rest: &str| rest.trim_start().strip_prefix(':').is_some_and(|rest| rest.trim_start().starts_with('['));
-    header.split("\"data_offsets\"").skip(1).filter(|rest| opens(rest)).count()
 }
 
 /// Elements; `None` beyond 64 bits.

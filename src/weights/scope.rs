@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::random::Random;
-use super::{Weights, len};
-use crate::error::{Error, Result};
+use super::{Entry, Weights, len, nearest, refusal, without_wrappers};
+use crate::error::{Error, Result, distance};
 use crate::tensor::{MAX_ELEMENTS, Shape, Tensor};
 
 /// The tensors under a prefix. A key that is missing or misshapen is noted, and zeros (ones for variances) stand in for
@@ -14,15 +14,23 @@ use crate::tensor::{MAX_ELEMENTS, Shape, Tensor};
 #[derive(Debug)]
 pub struct Scope<'a> {
     weights: &'a Weights,
+    /// Of the scope that this one is part of.
+    root: String,
+    /// Whether keys of the file begin with `root` as they stand; if none does, wrappers are overlooked.
+    as_it_stands: bool,
     prefix: String,
     name: String,
     log: Rc<RefCell<Log>>,
 }
 
+/// The keys of a batch normalisation.
+pub(crate) const BATCH_NORM: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
+
 /// Shared with sub-scopes, hence whole keys.
 #[derive(Debug, Default)]
 struct Log {
-    asked: BTreeSet<String>,
+    /// As they stand in the file.
+    found: BTreeSet<String>,
     ignored: Vec<String>,
     missing: BTreeSet<String>,
     misshapen: BTreeMap<String, String>,
@@ -40,7 +48,8 @@ enum Draw {
 impl<'a> Scope<'a> {
     pub(super) fn new(weights: &'a Weights, prefix: &str) -> Self {
         let prefix = dotted(prefix);
-        Self { weights, name: prefix.clone(), prefix, log: Rc::default() }
+        let as_it_stands = prefix.is_empty() || weights.entries.keys().any(|key| key.starts_with(&prefix));
+        Self { weights, root: prefix.clone(), as_it_stands, name: prefix.clone(), prefix, log: Rc::default() }
     }
 
     /// What is under `prefix` here: `scope("extras.0").sub("branch0.1")` is `extras.0.branch0.1`. Problems are noted
@@ -48,7 +57,7 @@ impl<'a> Scope<'a> {
     pub fn sub(&self, prefix: &str) -> Self {
         let below = |parent: &str| format!("{parent}{}", dotted(prefix));
         let (prefix, name) = (below(&self.prefix), below(&self.name));
-        Self { weights: self.weights, prefix, name, log: Rc::clone(&self.log) }
+        Self { weights: self.weights, root: self.root.clone(), prefix, name, log: Rc::clone(&self.log), ..*self }
     }
 
     /// Nodes are named after their keys; `named("neck")` calls them `neck.cv1.conv` instead, `named("")` just
@@ -64,7 +73,7 @@ impl<'a> Scope<'a> {
 
     /// Whether a file has this key.
     pub fn contains(&self, key: &str) -> bool {
-        self.weights.entries.contains_key(&self.key(key))
+        !self.find(&self.key(key)).is_empty()
     }
 
     /// Keys of this layer may be present and stay unused.
@@ -90,12 +99,13 @@ impl<'a> Scope<'a> {
 
     /// `weight`, `bias`, `running_mean` and `running_var` of a batch normalisation. Errors as for weights.
     pub fn batch_norm(&self, layer: &str, channels: u32) -> Result<[Vec<f32>; 4]> {
-        let values = |key, draw| self.values(&format!("{layer}.{key}"), &[channels], draw);
+        let [gamma, beta, mean, var] = BATCH_NORM.map(|key| format!("{layer}.{key}"));
+        let values = |key: &str, draw| self.values(key, &[channels], draw);
         Ok([
-            values("weight", Draw::NearOne)?,
-            values("bias", Draw::Normal(0.2))?,
-            values("running_mean", Draw::Normal(0.2))?,
-            values("running_var", Draw::NearOne)?,
+            values(&gamma, Draw::NearOne)?,
+            values(&beta, Draw::Normal(0.2))?,
+            values(&mean, Draw::Normal(0.2))?,
+            values(&var, Draw::NearOne)?,
         ])
     }
 
@@ -103,13 +113,16 @@ impl<'a> Scope<'a> {
     /// is missing, misshapen, or was never asked for; `num_batches_tracked` of normalisations is unused, but no error.
     pub fn finish(&self) -> Result<()> {
         let log = self.log.borrow();
-        let here = |key: &String| key.strip_prefix(&self.prefix).map(String::from);
-        let of =
-            |layer: &String, key: &str| key.strip_prefix(layer).is_some_and(|k| k.is_empty() || k.starts_with('.'));
-        let used = |key: &String| {
-            let unneeded = key.ends_with(".num_batches_tracked") || log.ignored.iter().any(|layer| of(layer, key));
-            unneeded || log.asked.contains(key)
+        let is_of = |key: &str, layer: &str| {
+            let rest = without_wrappers(key);
+            let rest = rest.strip_prefix(&without_wrappers(layer));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
+        let used = |key: &String| {
+            let unneeded = key.ends_with(".num_batches_tracked") || log.ignored.iter().any(|layer| is_of(key, layer));
+            unneeded || log.found.contains(key)
+        };
+        let here = |key: &String| self.below(key);
         let missing: Vec<_> = log.missing.iter().filter_map(here).collect();
         let unexpected: Vec<_> = self.weights.entries.keys().filter(|key| !used(key)).filter_map(here).collect();
         let misshapen = log.misshapen.iter().filter_map(|(key, problem)| Some(format!("{} {problem}", here(key)?)));
@@ -117,7 +130,42 @@ impl<'a> Scope<'a> {
         if missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() {
             return Ok(());
         }
-        Err(Error::Weights { prefix: self.prefix.clone(), missing, unexpected, misshapen })
+        let nothing_fits = !log.found.iter().any(|key| here(key).is_some());
+        let nearest = if nothing_fits { self.nearest(&missing) } else { Vec::new() };
+        Err(Error::Weights { prefix: self.prefix.clone(), missing, unexpected, misshapen, nearest })
+    }
+
+    /// Keys of the file that end as the first missing one does, those first under whose prefix the most others are, too;
+    /// else those spelt most like it.
+    fn nearest(&self, missing: &[String]) -> Vec<String> {
+        let Some(first) = missing.first() else { return Vec::new() };
+        let whole = self.key(first);
+        nearest(self.weights.entries.keys(), |key| {
+            let prefix = key.strip_suffix(first.as_str()).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'));
+            let has = |other: &&String| {
+                prefix.is_some_and(|prefix| self.weights.entries.contains_key(&format!("{prefix}{other}")))
+            };
+            (std::cmp::Reverse(missing.iter().filter(has).count()), distance(key, &whole))
+        })
+    }
+
+    /// What follows this scope's prefix in a key, if that is one of its keys.
+    fn below(&self, key: &str) -> Option<String> {
+        if !self.counts(key) {
+            return None;
+        }
+        let rest = key.strip_prefix(&self.prefix).map(String::from);
+        rest.or_else(|| Some(without_wrappers(key).strip_prefix(&without_wrappers(&self.prefix))?.into()))
+    }
+
+    /// Whether a key of the file is under the prefix that the user gave.
+    fn counts(&self, key: &str) -> bool {
+        let bare = |text: &str| without_wrappers(text);
+        if self.as_it_stands { key.starts_with(&self.root) } else { bare(key).starts_with(&bare(&self.root)) }
+    }
+
+    fn find(&self, whole: &str) -> Vec<(&'a str, &'a Entry)> {
+        self.weights.find(whole, |key| self.counts(key))
     }
 
     /// Notes what is wrong with a key.
@@ -143,17 +191,24 @@ impl<'a> Scope<'a> {
             return Ok((0..len).map(|_| draw.next(&mut random)).collect());
         }
         let log = &mut *self.log.borrow_mut();
-        log.asked.insert(whole.clone());
-        if let Some(entry) = self.weights.entries.get(&whole) {
-            if !entry.dims.iter().map(|&dim| dim as u64).eq(dims.iter().map(|&dim| u64::from(dim))) {
-                log.misshapen.insert(whole, format!("is {:?} but {dims:?} is needed", entry.dims));
-            } else if let Some(values) = self.weights.values(entry) {
-                return Ok(values);
-            } else {
-                log.misshapen.insert(whole, format!("is {} but a float type is needed", entry.dtype));
+        let found = self.find(&whole);
+        log.found.extend(found.iter().map(|(key, _)| key.to_string()));
+        match found[..] {
+            [] => {
+                log.missing.insert(whole);
             }
-        } else {
-            log.missing.insert(whole);
+            [(_, entry)] if !entry.dims.iter().map(|&dim| dim as u64).eq(dims.iter().map(|&dim| u64::from(dim))) => {
+                log.misshapen.insert(whole, format!("is {:?} but {dims:?} is needed", entry.dims));
+            }
+            [(_, entry)] => match self.weights.values(entry) {
+                Some(values) => return Ok(values),
+                None => {
+                    log.misshapen.insert(whole, refusal(entry.dtype));
+                }
+            },
+            [(a, _), (b, _), ..] => {
+                log.misshapen.insert(whole, format!("may be '{a}' or '{b}'"));
+            }
         }
         Ok(vec![draw.stand_in(); len as usize])
     }

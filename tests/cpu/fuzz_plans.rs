@@ -1,9 +1,35 @@
 //! Plans of random graphs for random devices. `SPP_FUZZ_PLANS` sets how many, `SPP_FUZZ_SEED` the first.
 
 use spp_wgpu::plan::{Order, Role, Slice, Step};
-use spp_wgpu::{DeviceProfile, Error, Graph, Plan, PlanOptions};
+use spp_wgpu::{DeviceClass, DeviceProfile, Error, Graph, Plan, PlanOptions};
 
 use crate::fuzz::{self, Dice, Size};
+
+/// Graphs to be planned only.
+const LARGE: Size = Size { operations: 24, extent: 70, channels: &[1, 3, 4, 7, 8, 16, 21, 32, 33, 48, 64, 96] };
+
+/// A device with any limits.
+fn device(dice: &mut Dice) -> DeviceProfile {
+    let class = dice.pick(&[DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software]);
+    let usual = DeviceProfile {
+        subgroup_size: dice.pick(&[None, Some(4), Some(8), Some(32)]),
+        ..DeviceProfile::portable(class)
+    };
+    if dice.once_in(3) {
+        return usual;
+    }
+    DeviceProfile {
+        max_binding: dice.pick(&[1 << 10, 1 << 14, 1 << 18, 128 << 20, u32::MAX.into()]),
+        max_buffer: dice.pick(&[1 << 14, 1 << 18, 256 << 20, u64::MAX]),
+        max_uniform: dice.pick(&[256, 1 << 10, 16 << 10, 64 << 10]),
+        max_workgroups: dice.pick(&[1, 4, 32, 65_535]),
+        max_invocations: dice.pick(&[64, 128, 256, 1024]),
+        workgroup_memory: dice.pick(&[4 << 10, 16 << 10, 32 << 10]),
+        max_storage_buffers: dice.pick(&[4, 5, 6, 8, 16]),
+        max_iterations: dice.pick(&[100, 1000, 65_535, u64::MAX]),
+        ..usual
+    }
+}
 
 /// The values that a slice spans in its buffer.
 fn end(slice: &Slice) -> u64 {
@@ -85,9 +111,9 @@ fn random_plans_keep_to_their_limits() {
     let (mut planned, mut found) = (0, Vec::new());
     for seed in fuzz::cases("SPP_FUZZ_PLANS", 20_000) {
         let dice = &mut Dice::new(seed);
-        let size = dice.pick(&[Size::SMALL, Size::LARGE]);
+        let size = dice.pick(&[Size::SMALL, LARGE]);
         let graph = fuzz::graph(dice, size);
-        let (device, options) = (fuzz::device(dice), fuzz::options(dice));
+        let (device, options) = (device(dice), fuzz::options(dice));
         planned += usize::from(Plan::new(&graph, &device, &options).is_ok());
         let faults = faults_of(&graph, &device, &options);
         if !faults.is_empty() {

@@ -125,8 +125,8 @@ fn maps_that_something_else_reads_are_kept() {
     let conv = || same_conv(6, 2 * C, 1);
     let mut declared = project(conv());
     for output in ["image", "cat"] {
-        let id = declared.ids().find(|id| declared.node(*id).unwrap().name == output).unwrap();
         let mut declared = declared.clone();
+        let id = declared.ids().find(|id| declared.node(*id).unwrap().name == output).unwrap();
         declared.output(output, id).unwrap();
         assert_eq!(resizes(&declared), 1, "'{output}' is an output");
     }

@@ -114,6 +114,28 @@ mod fuse_add {
     }
 
     #[test]
+    fn a_convolution_with_an_activation_adds_what_is_only_added() {
+        let activated = || Conv { activation: Activation::Silu, ..same_conv(12, 12, 3) };
+        let add = |scale, activation, conv_first| {
+            graph(X, |graph, x| {
+                let conv = graph.conv("conv", x, activated()).unwrap();
+                let [a, b] = if conv_first { [conv, x] } else { [x, conv] };
+                graph.add("add", a, b, Add { scale, activation }).unwrap()
+            })
+        };
+        for conv_first in [true, false] {
+            assert_eq!(default_stems(&add(1.0, Activation::None, conv_first)), ["conv"]);
+            assert_eq!(default_stems(&add(0.5, Activation::None, conv_first)), ["conv", "elementwise"]);
+            assert_eq!(default_stems(&add(1.0, Activation::Relu, conv_first)), ["conv", "elementwise"]);
+        }
+        let twice = graph(X, |graph, x| {
+            let conv = graph.conv_add("conv", x, x, activated()).unwrap();
+            graph.add("add", conv, x, Add { scale: 1.0, activation: Activation::None }).unwrap()
+        });
+        assert_eq!(default_stems(&twice), ["conv", "elementwise"], "one residual is all that it takes");
+    }
+
+    #[test]
     fn it_does_not_if_that_would_compute_something_else() {
         let conv = || same_conv(12, 12, 3);
         assert_eq!(
@@ -161,6 +183,7 @@ fn published_blocks_need_few_dispatches() {
         ("simcspsppf", 7),
         ("sppcspc", 7),
         ("sppfcspc", 7),
+        ("sppelan", 3),
         ("aspp", 2),
         ("aspp_v3", 5),
         ("rfb", 5),

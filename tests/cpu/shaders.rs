@@ -49,14 +49,15 @@ fn three_sources() -> Graph {
     graph
 }
 
-/// A residual of the map, then of a pixel per image, then of a resized one.
+/// A residual of the map, then of a pixel per image, then of a resized one, then one that is added last.
 fn depthwise_and_residuals(graph: &mut Graph, x: NodeId) -> NodeId {
     let conv = || ops::Conv { groups: 12, ..same_conv(12, 1, 3) };
     let y = graph.conv_add("map", x, x, conv()).unwrap();
     let pixel = graph.global_pool("pixel", x, ops::GlobalPool { kind: ops::GlobalPoolKind::Max }).unwrap();
     let y = graph.conv_add("image", y, pixel, conv()).unwrap();
     let pixel = graph.conv("more", pixel, same_conv(13, 12, 1)).unwrap();
-    graph.conv_add("resized", y, pixel, conv()).unwrap()
+    let y = graph.conv_add("resized", y, pixel, conv()).unwrap();
+    graph.conv_add("last", y, x, ops::Conv { adds_last: true, ..conv() }).unwrap()
 }
 
 fn options() -> [PlanOptions; 5] {

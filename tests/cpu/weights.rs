@@ -61,7 +61,10 @@ fn an_unsound_file_is_refused_with_the_reason() {
         ("data left over", file(&format!("{{{X}}}"), &[0; 25]), "24 bytes of data, the file has 25"),
         ("a key twice, the same place", one(format!("{X},{}", entry("x", "F32", "[3,2]", 0, 24))), "twice"),
         ("a key twice, another place", two(X.into(), entry("x", "F32", "[2]", 24, 32)), "header"),
-        ("a field twice", one(X.replace(r#""shape":[2,3]"#, r#""shape":[2,3],"shape":[6]"#)), "duplicate"),
+        ("a key twice, a field escaped", one(format!("{X},{}", X.replace("_", "\\u005f"))), "'x' is given twice"),
+        ("a key twice, itself escaped", one(format!("{X},{}", X.replace('x', "\\u0078"))), "'x' is given twice"),
+        ("a field twice", one(X.replace(r#""shape":[2,3]"#, r#""shape":[2,3],"shape":[6]"#)), "'shape' is given twice"),
+        ("metadata twice", file(r#"{"__metadata__":{"a":"1","\u0061":"2"}}"#, &[]), "'a' is given twice"),
         ("unknown type", one(entry("x", "F33", "[6]", 0, 24)), "F33"),
         ("offsets reversed", one(entry("x", "F32", "[6]", 24, 0)), "header"),
         ("offsets overlap", two(entry("x", "F32", "[6]", 0, 24), entry("y", "F32", "[4]", 16, 32)), "header"),
@@ -138,13 +141,24 @@ fn float_types_are_converted_and_others_refused() {
         assert_eq!(scope.bias("c", 4).unwrap(), expected, "{dtype}");
         scope.finish().unwrap();
     }
-    for (dtype, size) in [("I64", 8), ("U8", 1), ("BOOL", 1), ("I32", 4), ("F8_E4M3", 1), ("C64", 8)] {
+    let float =
+        |dtype| format!("is {dtype}, which is not supported; save it as F32, F16 or BF16: tensor.to(torch.float16)");
+    let other = |dtype| format!("is {dtype}, but F32, F64, F16 or BF16 is needed");
+    for (dtype, size, reason) in [
+        ("I64", 8, other("I64")),
+        ("U8", 1, other("U8")),
+        ("BOOL", 1, other("BOOL")),
+        ("I32", 4, other("I32")),
+        ("C64", 8, other("C64")),
+        ("F8_E4M3", 1, float("F8_E4M3")),
+        ("F8_E5M2", 1, float("F8_E5M2")),
+    ] {
         let header = format!(r#"{{"c.bias":{{"dtype":"{dtype}","shape":[4],"data_offsets":[0,{}]}}}}"#, 4 * size);
         let weights = Weights::from_bytes(file(&header, &vec![1; 4 * size])).unwrap();
         let scope = weights.scope("");
         assert_eq!(scope.bias("c", 4).unwrap(), [0.0; 4], "a stand-in");
-        assert_eq!(problems(&scope), [vec![], vec![], vec![format!("c.bias is {dtype} but a float type is needed")]]);
-        assert!(weights.tensor("c.bias").unwrap_err().to_string().contains(dtype));
+        assert_eq!(problems(&scope), [vec![], vec![], vec![format!("c.bias {reason}")]]);
+        assert!(weights.tensor("c.bias").unwrap_err().to_string().contains(&reason));
     }
 }
 
@@ -169,7 +183,8 @@ fn all_problems_are_reported_at_once() {
         assert_eq!(gamma, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
         assert_eq!([beta, mean, var], [[0.0; 8], [0.0; 8], [1.0; 8]]);
         assert!(scope.contains("cv3.conv.weight") && !scope.contains("cv4.conv.weight"));
-        let Err(Error::Weights { prefix, missing, unexpected, misshapen }) = scope.finish() else { panic!() };
+        let Err(Error::Weights { prefix, missing, unexpected, misshapen, nearest }) = scope.finish() else { panic!() };
+        assert!(nearest.is_empty(), "something fits");
         assert_eq!(prefix, "model.9.");
         assert_eq!(missing, ["cv1.bn.running_mean", "cv1.bn.running_var"]);
         assert_eq!(unexpected, ["cv3.conv.weight", "sparest"]);
@@ -185,7 +200,9 @@ fn all_problems_are_reported_at_once() {
         scope.bias("c", 2).unwrap();
         scope.finish().unwrap_err().to_string()
     };
-    assert_eq!(text, "weights under 'model.9.sparest.': missing: c.bias");
+    assert!(
+        text.starts_with("weights under 'model.9.sparest.': missing: c.bias; nothing fits; the nearest keys: model.9.")
+    );
 }
 
 #[test]
@@ -205,19 +222,148 @@ fn a_file_of_the_shape_that_is_needed_passes() {
     assert_eq!(problems(&scope)[2].len(), 2);
 }
 
+/// Every mixture of up to three of the parts that PyTorch's wrappers add, before the key and within it, in all keys or in
+/// some: a prefix fits as it stands in the file, without those parts, and with the parts of another wrapper.
 #[test]
-fn a_prefix_before_every_key_is_dropped() {
-    let header = |keys: [&str; 2]| {
-        let entry = |i: usize| {
-            let (from, to) = (4 * i, 4 * i + 4);
-            format!(r#""{}":{{"dtype":"F32","shape":[1],"data_offsets":[{from},{to}]}}"#, keys[i])
-        };
-        file(&format!("{{{},{}}}", entry(0), entry(1)), &floats(&[1.0, 2.0]))
+fn a_prefix_fits_with_and_without_the_parts_of_wrappers() {
+    let parts = ["", "module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
+    let mixtures = parts.iter().flat_map(|a| parts.iter().flat_map(move |b| parts.map(|c| format!("{a}{b}{c}"))));
+    for mixture in mixtures {
+        for inner in ["", "_orig_mod.", "module."] {
+            let one = format!("{mixture}model.9.{inner}c.bias");
+            for other in [format!("{mixture}model.9.d.bias"), "model.9.d.bias".into()] {
+                let file = weights(&[(&one, &[2]), (&other, &[3]), (&format!("{mixture}model.90.c.bias"), &[4])]);
+                assert!(file.keys().any(|key| key == one), "keys are as they stand in the file");
+                for prefix in ["", "module.", &mixture].map(|wrapped| format!("{wrapped}model.9")) {
+                    // Only what begins as the prefix does, if anything does.
+                    let halves = [&one, &other].map(|key| key.starts_with(&format!("{prefix}.")));
+                    if halves[0] != halves[1] {
+                        continue;
+                    }
+                    let scope = file.scope(&prefix);
+                    assert!(scope.contains("c.bias") && !scope.contains("e.bias"), "{prefix} in {one}");
+                    assert_eq!(scope.bias("c", 2).unwrap(), [0.0, 1.0], "{prefix} in {one}");
+                    assert_eq!(problems(&scope), [vec![], vec!["d.bias".to_string()], vec![]], "{prefix} in {one}");
+                }
+                assert_eq!(file.tensor("model.9.c.bias").unwrap().1, [0.0, 1.0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_may_mean_several_is_refused() {
+    let file =
+        weights(&[("module.a.bias", &[2]), ("_orig_mod.a.bias", &[2]), ("b.bias", &[2]), ("module.b.bias", &[3])]);
+    let scope = file.scope("");
+    scope.bias("a", 2).unwrap();
+    scope.bias("b", 2).unwrap();
+    let [missing, unexpected, misshapen] = problems(&scope);
+    assert_eq!((missing, unexpected), (vec![], vec!["module.b.bias".to_string()]), "b is there as it is asked for");
+    assert_eq!(misshapen, ["a.bias may be '_orig_mod.a.bias' or 'module.a.bias'"]);
+    assert!(file.tensor("a.bias").unwrap_err().to_string().contains("may be"));
+    assert_eq!(file.tensor("b.bias").unwrap().0, [2]);
+    let scope = file.scope("module");
+    scope.bias("a", 2).unwrap();
+    scope.bias("b", 3).unwrap();
+    scope.finish().unwrap();
+}
+
+#[test]
+fn where_nothing_fits_the_nearest_keys_are_listed() {
+    let file = weights(&[
+        ("module.model.4.cv1.conv.weight", &[1]),
+        ("module.model.8.cv1.conv.weight", &[1]),
+        ("module.model.8.cv1.bn.bias", &[1]),
+        ("module.model.24.m.0.weight", &[1]),
+    ]);
+    let nearest = |prefix: &str, ask: &[&str]| {
+        let scope = file.scope(prefix);
+        ask.iter().for_each(|layer| drop(scope.bias(layer, 1).unwrap()));
+        match scope.finish() {
+            Err(Error::Weights { nearest, .. }) => nearest,
+            other => panic!("{other:?}"),
+        }
     };
-    let keys = |names| Weights::from_bytes(header(names)).unwrap().keys().map(String::from).collect::<Vec<_>>();
-    assert_eq!(keys(["module.a.bias", "module.b.bias"]), ["a.bias", "b.bias"]);
-    assert_eq!(keys(["module.a.bias", "b.bias"]), ["b.bias", "module.a.bias"]);
-    assert_eq!(keys(["module.module.a", "module.b"]), ["b", "module.a"]);
+    let spelt_alike = nearest("model.9", &["cv1.bx"]);
+    assert_eq!(spelt_alike[0], "module.model.8.cv1.bn.bias");
+    assert_eq!(spelt_alike.len(), 4);
+    // The place that has most of what is missing comes first.
+    assert_eq!(nearest("model.9", &["cv1.bn", "cv2.bn"])[0], "module.model.8.cv1.bn.bias");
+    assert!(nearest("model.8", &["cv1.bn", "cv2.bn"]).is_empty(), "something fits");
+}
+
+#[test]
+fn keys_are_renamed_by_whole_parts() {
+    let file = || weights(&[("a.conv1.weight", &[1]), ("a.conv10.weight", &[2]), ("conv1.conv1.bias", &[3])]);
+    let renamed =
+        |from: &str, to: &str| file().renamed(from, to).map(|w| w.keys().map(String::from).collect::<Vec<_>>());
+    assert_eq!(renamed("conv1", "cv1").unwrap(), ["a.conv10.weight", "a.cv1.weight", "cv1.cv1.bias"]);
+    assert_eq!(renamed("a.conv1", "b").unwrap(), ["a.conv10.weight", "b.weight", "conv1.conv1.bias"]);
+    assert_eq!(renamed("a", "").unwrap(), ["conv1.conv1.bias", "conv1.weight", "conv10.weight"]);
+    assert_eq!(renamed("weight", "w.x").unwrap(), ["a.conv1.w.x", "a.conv10.w.x", "conv1.conv1.bias"]);
+    let twice = file().renamed("a", "module.b").unwrap().renamed("conv1", "cv1").unwrap();
+    assert_eq!(twice.tensor("b.cv1.weight").unwrap().0, [1], "wrappers are overlooked here, too");
+    for (from, to, reason) in [
+        ("conv10", "conv1", "makes two keys equal: 'a.conv1.weight'"),
+        ("conv1.conv1.bias", "", "leaves nothing of the key 'conv1.conv1.bias'"),
+        ("conv2", "cv2", "no key has these parts; the nearest: "),
+        ("onv1", "cv1", "no key has these parts"),
+        ("", "cv1", "says no part"),
+    ] {
+        let error = renamed(from, to).unwrap_err().to_string();
+        assert!(error.contains(&format!("rename '{from}' to '{to}': {reason}")), "{error}");
+    }
+}
+
+/// A zip archive whose first file has this name.
+fn archive(first: &str) -> Vec<u8> {
+    [b"PK\x03\x04", &[0; 22][..], &(first.len() as u16).to_le_bytes(), &[0; 2], first.as_bytes(), &[7; 100]].concat()
+}
+
+#[test]
+fn other_files_are_recognised_and_told_how_to_become_safetensors() {
+    let lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    let index = r#"{"metadata": {"total_size": 8}, "weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}}"#;
+    // The first bytes of what torch.save wrote before it wrote archives, and of protocol 4.
+    let old = [b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", &[0; 99][..]].concat();
+    let rows: [(&str, Vec<u8>, &[&str]); 12] = [
+        (
+            "torch.save",
+            archive("archive/data.pkl"),
+            &["torch.save", "trust its author", "torch.load('IN'", "python -c"],
+        ),
+        ("an old pickle", old, &["a pickle", "torch.load('IN'"]),
+        ("a pickle", b"\x80\x04\x95\x10\0\0\0\0\0\0\0}".to_vec(), &["a pickle", "torch.load('IN'"]),
+        ("a short pickle", b"\x80\x05N.".to_vec(), &["a pickle"]),
+        ("an .npz", archive("conv.weight.npy"), &[".npz", "numpy.load('IN')", "python -c"]),
+        ("LFS", lfs.into(), &["pointer of git LFS", "git lfs pull"]),
+        ("a page", b"<!DOCTYPE html><html><body>Not found".to_vec(), &["web page", "/resolve/"]),
+        ("a page after spaces", b"\n  <HTML lang=en>".to_vec(), &["web page"]),
+        ("a page with a mark", "\u{feff}<!doctype HTML>".into(), &["web page"]),
+        (
+            "an index",
+            index.into(),
+            &["the index of a model in 2 files (m-1.safetensors, m-2.safetensors)", "python -c"],
+        ),
+        ("other JSON", br#"{"a": 1, "b": [2, 3, 4]}"#.to_vec(), &["is it a safetensors file?"]),
+        ("half an archive", b"PK\x03\x04\0\0\0\0\0\0".to_vec(), &["header"]),
+    ];
+    for (what, bytes, says) in rows {
+        let error = Weights::from_bytes(bytes).unwrap_err().to_string();
+        for text in says {
+            assert!(error.contains(text), "{what} does not say '{text}': {error}");
+        }
+    }
+    // Sound files may begin so, too: headers of 640 bytes and of 0x3c ones.
+    for length in [0x280, 0x580, 0x3c] {
+        let header = format!("{{{X}}}");
+        let padding = " ".repeat(length.max(header.len()) - header.len());
+        Weights::from_bytes(file(&format!("{header}{padding}"), &[0; 24])).unwrap();
+    }
+    // A damaged one is not taken for a pickle.
+    let damaged = file(&format!("{{{X}}}{}", " ".repeat(0x280 - X.len() - 2)), &[0; 20]);
+    assert!(Weights::from_bytes(damaged).unwrap_err().to_string().contains("promises 24 bytes"));
 }
 
 #[test]

@@ -129,7 +129,8 @@ fn adds_a_scaled_residual() {
                 || Conv { padding: Padding::symmetric(1, 1), ..Conv::new(random(Shape::new(6, 6, 3, 3), 5, data)) };
             let first = graph.conv("first", x, conv()).unwrap();
             let conv = Conv { scale: -2.0, activation: Activation::Relu, ..conv() };
-            graph.conv_add("second", first, x, conv).unwrap()
+            let second = graph.conv_add("second", first, x, conv.clone()).unwrap();
+            graph.conv_add("third", second, first, Conv { adds_last: true, ..conv }).unwrap()
         });
         let x = random(shape, 2, data);
         if data == Data::Integers { check_bits("residual", &graph, &[x]) } else { check("residual", &graph, &[x]) }

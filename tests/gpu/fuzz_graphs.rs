@@ -1,7 +1,7 @@
 //! Random graphs, planned at random, against the reference. `SPP_FUZZ_GRAPHS` sets how many, `SPP_FUZZ_SEED` the first.
 
 use spp_wgpu::reference::{self, Values, compare};
-use spp_wgpu::{Error, Gpu, Graph, PlanOptions, Program, Tensor};
+use spp_wgpu::{Error, Gpu, Graph, PlanOptions, Program, Shape, Tensor};
 
 use crate::fuzz::{self, Dice, Size};
 use crate::harness::{CARD, GPU};
@@ -32,13 +32,30 @@ fn faults(gpu: &Gpu, graph: &Graph, options: &PlanOptions, inputs: &[Tensor], wa
     Some(compared.flatten().collect())
 }
 
+/// Inputs for a graph, some with infinities and NaN.
+fn inputs(dice: &mut Dice, graph: &Graph) -> Vec<Tensor> {
+    let shapes: Vec<Shape> = graph.inputs().map(|(_, node)| node.shape).collect();
+    let is_special = dice.once_in(6);
+    let input = |shape: Shape| {
+        let mut values: Vec<f32> = (0..shape.len()).map(|_| 2.0 * dice.value()).collect();
+        if is_special && !values.is_empty() {
+            for _ in 0..dice.within(0, 2) {
+                let at = dice.below(values.len());
+                values[at] = dice.pick(&[f32::INFINITY, f32::NEG_INFINITY, f32::NAN]);
+            }
+        }
+        Tensor::new(shape, values).unwrap()
+    };
+    shapes.into_iter().map(input).collect()
+}
+
 #[test]
 fn random_graphs_agree_with_the_reference() {
     let (mut run, mut beyond, mut found) = (0, 0, Vec::new());
     for seed in fuzz::cases("SPP_FUZZ_GRAPHS", 2000) {
         let dice = &mut Dice::new(seed);
         let graph = fuzz::graph(dice, Size::SMALL);
-        let inputs = fuzz::inputs(dice, &graph);
+        let inputs = inputs(dice, &graph);
         let mut options = fuzz::options(dice);
         options.max_bytes = None;
         let nodes = reference::run_nodes(&graph, &inputs).unwrap();

@@ -16,6 +16,7 @@ fn bits_equal_the_reference() {
         MaxPool { stride: [3, 2], ..pool([2, 2]) },
         MaxPool { padding: Padding { top: 1, left: 0, bottom: 0, right: 2 }, ..pool([3, 4]) },
         MaxPool { dilation: [2, 3], stride: [1, 1], padding: Padding::symmetric(1, 1), ..pool([3, 2]) },
+        MaxPool { dilation: [2, 3], padding: Padding::symmetric(2, 3), ..MaxPool::same(3) },
         MaxPool { ceil_mode: true, ..pool([2, 2]) },
         MaxPool { ceil_mode: true, stride: [2, 2], padding: Padding::symmetric(1, 1), ..pool([3, 3]) },
         MaxPool { ceil_mode: true, stride: [3, 3], ..pool([2, 2]) },

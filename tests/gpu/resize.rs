@@ -23,6 +23,17 @@ fn bilinear_agrees_with_the_reference_within_its_bound() {
     }
 }
 
+/// A pooled image may be infinite: NaN where its place lies before the first centre, infinity from there on.
+#[test]
+fn an_infinite_pixel_fills_what_it_fills_in_the_reference() {
+    for size in [[5, 5], [3, 4], [1, 1], [2, 7]] {
+        let shape = Shape::new(1, 5, 1, 1);
+        let mut x = random(shape, 1, Data::Uniform);
+        x.data_mut()[1] = f32::INFINITY;
+        check(&format!("to {size:?}"), &resize(shape, size, ResizeMode::Bilinear), &[x]);
+    }
+}
+
 #[test]
 fn nearest_copies() {
     for shape in SHAPES {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use spp_wgpu::bench::{
     COLUMNS, MeasureOptions, Peaks, Row, Verdict, device_names, keep_tuning, kept_tuning, peaks, tune,
 };
-use spp_wgpu::case::{Canonical, canonical, canonical_row};
+use spp_wgpu::case::{Canonical, canonical};
 use spp_wgpu::{Error, Gpu, Shape};
 
 use crate::baseline::{self, Baseline, Comparison};
@@ -17,24 +17,25 @@ use crate::failure::{Failure, Result};
 use crate::output::{note, progress, say, say_json, say_table, writable, write_file};
 use crate::planning::Planning;
 use crate::report::{self, Report};
-use crate::subject::SEED;
+use crate::subject::Subject;
 
 /// Whole networks take minutes on a processor; they run only when named.
 const NETS: [&str; 2] = ["sppnet", "rfbnet"];
 
-/// Measure blocks at their published shapes, with seeded weights
+/// Measure blocks at their published shapes, with seeded weights, or case files
 ///
 /// Times are in milliseconds: wall is host tensor in to host tensor out, gpu the first to the last timestamp on the
-/// device. Rates are by device time, or by wall time where there are no timestamps. The roofline's floor is the least
+/// device in the same runs. Rates are by device time, or by wall time where there are no timestamps. The roofline's floor is the least
 /// time that `spp peak` allows for the FLOPs, or for touching inputs, outputs and weights once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp bench sppf_v5l --batch 1,16
          spp bench --save before; (change something); spp bench --baseline before --fail-over 5%")]
 pub(crate) struct Args {
-    /// Names from canonical.json; all blocks if none is given
-    names: Vec<String>,
-    /// Images per run, one measurement for each number
-    #[arg(long, value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Names from canonical.json, or case files; all blocks if none is given
+    #[arg(value_name = "NAME|CASE")]
+    subjects: Vec<String>,
+    /// Images per run, one measurement for each number [default: 1]; a case file has its own
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     batch: Vec<u32>,
     /// Minimum number of runs
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
@@ -90,7 +91,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
     if args.precision.iter().any(|precision| precision != "f32") {
         return Err(Failure::Usage("precision f16 is not supported yet; f32 is".into()));
     }
-    let cases = cases(args)?;
+    let cases = subjects(args)?;
     let save = args.save.as_deref().map(baseline::path).transpose()?;
     if let Some(path) = &save {
         baseline::reserve(path, args.force)?;
@@ -121,7 +122,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
 }
 
 /// Errors: samples from another adapter or backend; none for a case that is to be judged, or none for any case.
-fn before(name: &str, gpu: &Gpu, cases: &[Canonical], judged: bool) -> Result<Baseline> {
+fn before(name: &str, gpu: &Gpu, cases: &[Subject], judged: bool) -> Result<Baseline> {
     let path = baseline::path(name)?;
     let before = Baseline::load(&path)?;
     let bad = |reason: String| Err(Error::File { path: path.clone(), reason }.into());
@@ -133,9 +134,9 @@ fn before(name: &str, gpu: &Gpu, cases: &[Canonical], judged: bool) -> Result<Ba
     if before.device != now {
         note(format!("the baseline is from another driver, {}; this is {}", before.device[2], now[2]));
     }
-    let missing: Vec<_> = cases.iter().filter(|case| !before.has(&case.name, case.shape.n)).collect();
+    let missing: Vec<_> = cases.iter().filter(|case| !before.has(case.name(), case.batch())).collect();
     for case in &missing {
-        note(format!("the baseline has no {} of batch {}", case.name, case.shape.n));
+        note(format!("the baseline has no {} of batch {}", case.name(), case.batch()));
     }
     if missing.len() == cases.len() || judged && !missing.is_empty() {
         return bad("has no samples of what is measured; add them with --save and --force".into());
@@ -156,32 +157,45 @@ pub(crate) fn judge(fail_over: Option<f64>, compared: &[Comparison]) -> Result<(
     if over.is_empty() { Ok(()) } else { Err(Failure::Check) }
 }
 
-fn cases(args: &Args) -> Result<Vec<Canonical>, Error> {
-    let rows: Vec<Canonical> = match args.names.as_slice() {
-        [] => canonical()?.into_iter().filter(|row| !NETS.contains(&row.block.as_str())).collect(),
-        names => names.iter().map(|name| canonical_row(name)).collect::<Result<_, _>>()?,
+fn subjects(args: &Args) -> Result<Vec<Subject>> {
+    let subjects: Vec<Subject> = match args.subjects.as_slice() {
+        [] => {
+            let rows = canonical()?.into_iter().filter(|row| !NETS.contains(&row.block.as_str()));
+            rows.map(Subject::Canonical).collect()
+        }
+        named => named.iter().map(|text| Subject::find(text)).collect::<Result<_, Error>>()?,
     };
-    let batched = |row: &Canonical| {
-        let at = |&n: &u32| Canonical { shape: Shape { n, ..row.shape }, ..row.clone() };
-        args.batch.iter().map(at).collect::<Vec<_>>()
-    };
-    Ok(rows.iter().flat_map(batched).collect())
+    let mut batched = Vec::new();
+    for subject in subjects {
+        match subject {
+            Subject::Canonical(row) => {
+                let batches = if args.batch.is_empty() { &[1][..] } else { &args.batch };
+                let at = |&n: &u32| Canonical { shape: Shape { n, ..row.shape }, ..row.clone() };
+                batched.extend(batches.iter().map(at).map(Subject::Canonical));
+            }
+            Subject::File(name, _) if !args.batch.is_empty() => {
+                return Err(Failure::Usage(format!("--batch: the case file '{name}' has its own")));
+            }
+            file @ Subject::File(..) => batched.push(file),
+        }
+    }
+    Ok(batched)
 }
 
-fn measure(args: &Args, gpu: &Gpu, cases: &[Canonical], peaks: Option<&Peaks>) -> Result<Vec<Row>> {
+fn measure(args: &Args, gpu: &Gpu, cases: &[Subject], peaks: Option<&Peaks>) -> Result<Vec<Row>> {
     let (runs, time, steps) = (args.runs as usize, args.seconds, args.html.is_some());
     let options = MeasureOptions { runs, time, steps, ..MeasureOptions::default() };
     let bar = progress(cases.len());
     let mut rows = Vec::new();
     for case in cases {
-        bar.set_message(case.name.clone());
-        let (graph, input) = (case.graph(SEED)?, case.input(SEED)?);
+        bar.set_message(case.name().to_owned());
+        let (graph, input) = (case.graph()?, case.input()?);
         let mut plan_options = args.planning.options(gpu);
         if args.tune {
             keep_tuning(gpu, None, tune(gpu, &graph, &input, runs)?);
             plan_options = plan_options.tuned(kept_tuning(gpu, None));
         }
-        rows.push(Row::measure(gpu, &case.name, &graph, &input, &plan_options, &options, peaks)?);
+        rows.push(Row::measure(gpu, case.name(), &graph, &input, &plan_options, &options, peaks)?);
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -76,8 +76,9 @@ fn outcome(graph: &Graph, got: &[Tensor], want: &[Values]) -> Result<Outcome, Er
 fn first_diverging(gpu: &Gpu, graph: &Graph, inputs: &[Tensor]) -> Result<String, Error> {
     let mut all = graph.clone();
     let nodes: Vec<_> = graph.ids().zip(graph.nodes()).filter(|(_, node)| !matches!(node.op, Op::Input)).collect();
+    let own: Vec<_> = all.ids().collect();
     for (id, _) in &nodes {
-        all.output(format!("node {}", id.index()), *id)?;
+        all.output(format!("node {}", id.index()), own[id.index()])?;
     }
     let program = Program::with_options(gpu, &all, &PlanOptions::unfused())?;
     program.poison()?;

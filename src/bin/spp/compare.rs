@@ -14,14 +14,26 @@ use crate::planning::Planning;
 use crate::subject::SEED;
 
 /// Those that take a map and give a map of the same extent.
-const BLOCKS: [&str; 11] =
-    ["spp", "sppf", "simsppf", "cspsppf", "simcspsppf", "sppcspc", "sppfcspc", "aspp", "aspp_v3", "rfb", "rfb_a"];
+const BLOCKS: [&str; 12] = [
+    "spp",
+    "sppf",
+    "simsppf",
+    "cspsppf",
+    "simcspsppf",
+    "sppcspc",
+    "sppfcspc",
+    "sppelan",
+    "aspp",
+    "aspp_v3",
+    "rfb",
+    "rfb_a",
+];
 /// What the others are compared with.
 const YARDSTICK: &str = "sppf";
 
 /// Measure every block of the family at one size, the fastest first
 ///
-/// Each block has its own defaults for everything but channels, and seeded weights. Blocks are ordered by their median
+/// Each block has its own defaults for everything but channels, SPPELAN half the output's inside, and seeded weights. Blocks are ordered by their median
 /// time on the device, or by wall time where there are no timestamps; images per second and the comparison with SPPF
 /// are by the same time.
 #[derive(Debug, clap::Args)]
@@ -70,7 +82,11 @@ pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
     let bar = progress(BLOCKS.len());
     for block in BLOCKS {
         bar.set_message(block);
-        let (name, args, shape) = (block.into(), json!({ "c1": c1, "c2": c2 }), Shape::new(batch, c1, h, w));
+        let mut args = json!({ "c1": c1, "c2": c2 });
+        if block == "sppelan" {
+            args["c3"] = (c2 / 2).into();
+        }
+        let (name, shape) = (block.into(), Shape::new(batch, c1, h, w));
         let case = Canonical { block: block.into(), name, args, shape, source: String::new() };
         let measured = case
             .graph(SEED)

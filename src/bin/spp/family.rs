@@ -5,7 +5,7 @@ use spp_wgpu::Shape;
 use spp_wgpu::case::Canonical;
 
 /// One row per block, in the order of [`spp_wgpu::blocks::NAMES`].
-pub(crate) fn family() -> [Canonical; 14] {
+pub(crate) fn family() -> [Canonical; 15] {
     let pair = json!({ "c1": 32, "c2": 32 });
     let row = |block: &str, args: &Value, shape: [u32; 4]| {
         let [n, c, h, w] = shape;
@@ -20,6 +20,7 @@ pub(crate) fn family() -> [Canonical; 14] {
         row("simcspsppf", &pair, [1, 32, 20, 20]),
         row("sppcspc", &pair, [1, 32, 20, 20]),
         row("sppfcspc", &pair, [1, 32, 20, 20]),
+        row("sppelan", &json!({ "c1": 32, "c2": 32, "c3": 16 }), [1, 32, 20, 20]),
         row("aspp", &json!({ "c1": 32, "c2": 21 }), [1, 32, 33, 29]),
         row("aspp_v3", &json!({ "c1": 32, "c2": 16, "rates": [6, 12, 18] }), [1, 32, 33, 29]),
         row("rfb", &json!({ "c1": 64, "c2": 64, "scale": 1.0, "visual": 2 }), [1, 64, 19, 19]),

@@ -30,9 +30,12 @@ pub(crate) struct Args {
     /// Its weights: a state_dict as safetensors
     #[arg(long, requires = "block", value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// What its keys begin with
+    /// What its keys begin with: as in the file, or without what wrappers add (module, _orig_mod)
     #[arg(long, default_value = "", requires = "block")]
     prefix: String,
+    /// Replace parts of its keys, wherever they stand, in the order given: conv1=cv1
+    #[arg(long, requires = "block", value_name = "FROM=TO", value_parser = renaming)]
+    rename: Vec<(String, String)>,
     /// A safetensors file with a tensor [n, c, h, w]
     #[arg(long, requires = "block", value_name = "FILE")]
     input: Option<PathBuf>,
@@ -54,6 +57,11 @@ enum Precision {
     #[default]
     F32,
     F16,
+}
+
+fn renaming(text: &str) -> Result<(String, String), String> {
+    let (from, to) = text.split_once('=').ok_or("needs FROM=TO, such as conv1=cv1")?;
+    Ok((from.into(), to.into()))
 }
 
 pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
@@ -83,8 +91,11 @@ pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
 /// The block's name, its graph and what to feed it.
 fn job(args: &Args) -> Result<(String, Graph, Tensor)> {
     if let (Some(block), Some(weights), Some(input)) = (&args.block, &args.weights, &args.input) {
-        let values = serde_json::from_str(&args.args).map_err(|error| Failure::Usage(format!("--args: {error}")))?;
-        let (weights, input) = (Weights::open(weights)?, open_input(input, args.tensor.as_deref())?);
+        let values = blocks::args(&args.args).map_err(|error| Failure::Usage(format!("--args: {error}")))?;
+        let (mut weights, input) = (Weights::open(weights)?, open_input(input, args.tensor.as_deref())?);
+        for (from, to) in &args.rename {
+            weights = weights.renamed(from, to)?;
+        }
         let scope = weights.scope(&args.prefix).named("");
         return Ok((block.clone(), blocks::build(block, &values, input.shape(), &scope)?, input));
     }

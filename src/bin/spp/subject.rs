@@ -37,6 +37,13 @@ impl Subject {
         }
     }
 
+    pub(crate) fn batch(&self) -> u32 {
+        match self {
+            Self::Canonical(row) => row.shape.n,
+            Self::File(_, case) => case.input.shape().n,
+        }
+    }
+
     pub(crate) fn graph(&self) -> Result<Graph, Error> {
         match self {
             Self::Canonical(row) => row.graph(SEED),

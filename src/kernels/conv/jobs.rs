@@ -21,7 +21,7 @@ pub(crate) struct Term {
     pub(crate) x: Slice,
 }
 
-/// `y = act(Σ terms + residual)`, the residual of `y`'s shape or one pixel per image.
+/// `y = act(Σ terms + residual)`, or the residual after `act`; it has `y`'s shape or is one pixel per image.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) id: NodeId,
@@ -29,6 +29,8 @@ pub(crate) struct Job {
     pub(crate) terms: Vec<Term>,
     pub(crate) residual: Option<Slice>,
     pub(crate) activation: Activation,
+    /// The residual, of `y`'s shape, is added after the activation.
+    pub(crate) adds_last: bool,
     /// With a kernel of several parts, one map per part, one after the other.
     pub(crate) y: Slice,
     /// Whether the first reader of `y` can add up parts.
@@ -41,7 +43,8 @@ impl Job {
         let Call { id, node, xs, y, reader_adds, .. } = call;
         let mut xs = xs.into_iter();
         let terms = convs.iter().cloned().zip(&mut xs).map(|(conv, x)| Term { conv, x }).collect();
-        Self { id, node: node.into(), terms, residual: xs.next(), activation, y, reader_adds }
+        let adds_last = convs.iter().any(|conv| conv.adds_last);
+        Self { id, node: node.into(), terms, residual: xs.next(), activation, adds_last, y, reader_adds }
     }
 }
 
@@ -394,7 +397,9 @@ fn bind(mut step: Step, kernel: &Kernel, jobs: &[Job], bound: &Bound) -> Step {
             }
         }
         if let Some(slice) = &job.residual {
-            epilogue = if slice.shape == job.y.shape {
+            epilogue = if job.adds_last {
+                piece!("epilogue_last")
+            } else if slice.shape == job.y.shape {
                 piece!("epilogue_residual")
             } else if slice.shape.c == job.y.shape.c {
                 piece!("epilogue_image")

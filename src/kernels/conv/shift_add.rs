@@ -93,6 +93,7 @@ pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, Shi
         terms: vec![Term { conv: Conv::new(weight), x: x.clone() }],
         residual: None,
         activation: Activation::None,
+        adds_last: false,
         y: products.clone(),
         reader_adds: false,
     };
