@@ -2,6 +2,7 @@
 //! [`crate::ops::Concat`]; shader: `concat`.
 
 use super::{WG_SIZE, layout, workgroups};
+use crate::error::Result;
 use crate::plan::{Builder, Constant, Order, Shader, Slice, Step, image_len, params, piece, shader};
 
 params! {
@@ -25,7 +26,7 @@ pub(crate) static SHADER: Shader = Shader {
 };
 
 /// Copies what the operands of a concatenation could not write in place.
-pub(crate) fn plan(builder: &mut Builder, node: &str, xs: &[Slice], y: &Slice) {
+pub(crate) fn plan(builder: &mut Builder, node: &str, xs: &[Slice], y: &Slice) -> Result<()> {
     let mut offset = y.offset;
     for x in xs {
         let target = Slice { offset, shape: x.shape, segments: x.segments.clone(), ..y.clone() };
@@ -37,20 +38,21 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, xs: &[Slice], y: &Slice) {
             continue;
         }
         // A dispatch may not read and write the same buffer: copy via another.
-        let apart = (x.buffer == y.buffer).then(|| plan_copied(builder, node, x, x.segments.clone()));
+        let apart = (x.buffer == y.buffer).then(|| plan_copied(builder, node, x, x.segments.clone())).transpose()?;
         plan_copy(builder, node, apart.as_ref().unwrap_or(x), &target);
     }
+    Ok(())
 }
 
-/// A copy of `x` with its channels in different runs, in its own buffer.
-pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments: Vec<u32>) -> Slice {
+/// A copy of `x` with its channels in different runs, in its own buffer. Errors: padding makes it too large.
+pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments: Vec<u32>) -> Result<Slice> {
     let label = format!("{node} copy");
     let y = match x.order {
-        Order::Nhwc => builder.scratch(label, x.shape, segments),
+        Order::Nhwc => builder.scratch(label, x.shape, segments)?,
         Order::Nchw => builder.scratch_nchw(label, x.shape),
     };
     plan_copy(builder, node, x, &y);
-    y
+    Ok(y)
 }
 
 /// Copies slice `x` into slice `y` of the same order: the same channels, perhaps in different runs. One dispatch if the

@@ -3,6 +3,7 @@
 
 use super::conv::Parts;
 use super::{bind, concat, max_pool, max_pool_cascade_strip};
+use crate::error::Result;
 use crate::ops::{MaxPool, MaxPoolCascade};
 use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, Step, joined, padded, params, piece, shader};
 use crate::tensor::Shape;
@@ -92,9 +93,10 @@ pub(crate) fn plan(
     x: &Slice,
     parts: Option<&Parts>,
     y: &Slice,
-) {
+) -> Result<()> {
     if max_pool_cascade_strip::supports(builder.profile, cascade, x) {
-        return max_pool_cascade_strip::plan(builder, node, x, y);
+        max_pool_cascade_strip::plan(builder, node, x, y);
+        return Ok(());
     }
     let cascade = &clipped(cascade, x.shape);
     let Some(most) = most_at_once(builder.profile, cascade, x.shape) else {
@@ -114,6 +116,7 @@ pub(crate) fn plan(
         done += times;
         from = results(x, y, done - 1, 1);
     }
+    Ok(())
 }
 
 /// Of the results `y` of pooling `x`, those of `times` pools after `done` others.
@@ -171,20 +174,22 @@ fn plan_tiles(
 
 /// Windows larger than a tile, by `max_pool`. Each pool reads the previous result from a buffer of its own: a
 /// dispatch may not read and write the same buffer, and the results lie side by side in `y`.
-fn plan_apart(builder: &mut Builder, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) {
+fn plan_apart(builder: &mut Builder, node: &str, cascade: &MaxPoolCascade, x: &Slice, y: &Slice) -> Result<()> {
     let pool = MaxPool::same(cascade.kernel);
     let mut from = x.clone();
     for i in 0..cascade.times {
         let result = results(x, y, i, 1);
         let is_last = i + 1 == cascade.times;
         if is_last && from.buffer != y.buffer {
-            return max_pool::plan(builder, node, &pool, &from, &result);
+            max_pool::plan(builder, node, &pool, &from, &result);
+            break;
         }
-        let pooled = builder.scratch(format!("pool {} of '{node}'", i + 1), x.shape, x.segments.clone());
+        let pooled = builder.scratch(format!("pool {} of '{node}'", i + 1), x.shape, x.segments.clone())?;
         max_pool::plan(builder, node, &pool, &from, &pooled);
         concat::plan_copy(builder, node, &pooled, &result);
         from = pooled;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Graph, NodeId, Op};
 use crate::kernels::{Contract, Form, contract};
 use crate::plan::{BufferId, Builder, Element, Order, Role, Slice, image_len, padded, physical};
@@ -130,17 +130,12 @@ fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> R
     let node = graph.node(id)?;
     let label = format!("{} '{}'", node.op.stem(), node.name);
     let shape = node.shape;
-    let per_pixel = if form.order == Order::Nhwc { physical(&form.segments) } else { shape.c };
-    let len = u64::from(per_pixel) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
-    if len > MAX_ELEMENTS {
-        return Err(Error::TooLarge { op: label, what: "the padded element count", value: len, max: MAX_ELEMENTS });
-    }
     let output = graph.outputs().iter().position(|(_, output)| *output == id);
-    Ok(match (form.order, output) {
-        (Order::Nchw, Some(position)) => builder.output_slice(position),
-        (Order::Nchw, None) => builder.scratch_nchw(label, shape),
+    match (form.order, output) {
+        (Order::Nchw, Some(position)) => Ok(builder.output_slice(position)),
+        (Order::Nchw, None) => Ok(builder.scratch_nchw(label, shape)),
         (Order::Nhwc, _) => builder.scratch(label, shape, form.segments.clone()),
-    })
+    }
 }
 
 fn place_operands(

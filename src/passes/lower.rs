@@ -53,37 +53,37 @@ impl<'a> Lowering<'a> {
     /// Nodes that do not depend on each other.
     fn plan(&mut self, contracts: &[Contract], batch: &[NodeId]) -> Result<()> {
         let ids = batch.iter().copied().filter(|id| !self.graph.nodes()[id.index()].shape.is_empty());
-        let calls = ids.map(|id| self.call(id, &contracts[id.index()])).collect();
+        let calls = ids.map(|id| self.call(id, &contracts[id.index()])).collect::<Result<_>>()?;
         let left = kernels::plan(&mut self.builder, calls)?;
         self.parts.extend(left.map(|parts| (parts.of, parts)));
         Ok(())
     }
 
     /// A node with its operands in the form its kernel needs.
-    fn call(&mut self, id: NodeId, contract: &Contract) -> Call<'a> {
+    fn call(&mut self, id: NodeId, contract: &Contract) -> Result<Call<'a>> {
         let Node { name, op, inputs, .. } = self.node(id);
         let y = self.places[id.index()].clone();
         let operands = inputs.iter().zip(&contract.operands);
-        let xs = operands.map(|(&input, needs)| self.operand(name, input, *needs, &y)).collect();
+        let xs = operands.map(|(&input, needs)| self.operand(name, input, *needs, &y)).collect::<Result<_>>()?;
         let adds_up = matches!(op, Op::MaxPoolCascade(_));
         let parts = inputs.first().filter(|_| adds_up).and_then(|input| self.parts.remove(input));
         let Builder { profile, options, .. } = self.builder;
         let is_sum = matches!(op, Op::Conv(_) | Op::ConvSum(_));
         let reader_adds =
             is_sum && options.split_sums && split_sums::reader_adds(self.graph, profile, &self.places, id);
-        Call { id, node: name, op, xs, parts, y, reader_adds }
+        Ok(Call { id, node: name, op, xs, parts, y, reader_adds })
     }
 
     /// The result of `id` as the node `reader`, whose result is `y`, needs it.
-    fn operand(&mut self, reader: &str, id: NodeId, needs: Needs, y: &Slice) -> Slice {
+    fn operand(&mut self, reader: &str, id: NodeId, needs: Needs, y: &Slice) -> Result<Slice> {
         let segments = match needs {
-            Needs::Nchw => return self.nchw(id),
+            Needs::Nchw => return Ok(self.nchw(id)),
             Needs::Nhwc => return self.nhwc(id),
             Needs::Whole => vec![self.node(id).shape.c],
             Needs::ResultRuns => y.segments.clone(),
         };
-        let x = self.nhwc(id);
-        if x.segments == segments { x } else { concat::plan_copied(&mut self.builder, reader, &x, segments) }
+        let x = self.nhwc(id)?;
+        if x.segments == segments { Ok(x) } else { concat::plan_copied(&mut self.builder, reader, &x, segments) }
     }
 
     fn write_output(&mut self, id: NodeId, position: usize) {
@@ -100,22 +100,22 @@ impl<'a> Lowering<'a> {
     }
 
     /// The result of `id` in NHWC.
-    fn nhwc(&mut self, id: NodeId) -> Slice {
+    fn nhwc(&mut self, id: NodeId) -> Result<Slice> {
         let Node { name, op, shape, .. } = self.node(id);
         let place = self.places[id.index()].clone();
         let is_input = matches!(op, Op::Input);
         if place.order == Order::Nhwc && !is_input {
-            return place;
+            return Ok(place);
         }
         if let Some(slice) = self.converted.get(&(id, Order::Nhwc)) {
-            return slice.clone();
+            return Ok(slice.clone());
         }
         let dense = self.nchw(id);
         let slice =
-            if is_input { place } else { self.builder.scratch(format!("{name} in NHWC"), *shape, vec![shape.c]) };
+            if is_input { place } else { self.builder.scratch(format!("{name} in NHWC"), *shape, vec![shape.c])? };
         layout::plan_to_nhwc(&mut self.builder, name, &dense, &slice);
         self.converted.insert((id, Order::Nhwc), slice.clone());
-        slice
+        Ok(slice)
     }
 
     /// The result of `id` in NCHW.

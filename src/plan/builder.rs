@@ -2,7 +2,7 @@
 
 use super::{Buffer, BufferId, DeviceProfile, Element, Plan, PlanOptions, Port, Role, Slice, Step, physical};
 use crate::error::{Error, Result};
-use crate::tensor::Shape;
+use crate::tensor::{MAX_ELEMENTS, Shape};
 
 /// A plan in the making, and what decides how it is made.
 #[derive(Debug)]
@@ -97,11 +97,16 @@ impl<'a> Builder<'a> {
         Ok(Vec::with_capacity(len as usize))
     }
 
-    /// Scratch space for `shape` in NHWC, its channels in these runs.
-    pub(crate) fn scratch(&mut self, label: String, shape: Shape, segments: Vec<u32>) -> Slice {
-        let len = u64::from(physical(&segments)) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
-        let buffer = self.buffer(label, Element::F32, len, Role::Scratch);
-        Slice::nhwc(buffer, Element::F32, shape, segments)
+    /// Scratch space for `shape` in NHWC, its channels in these runs. Refused if padding takes it beyond 32-bit indices,
+    /// before anybody computes with it.
+    pub(crate) fn scratch(&mut self, label: String, shape: Shape, segments: Vec<u32>) -> Result<Slice> {
+        let value = Shape { c: physical(&segments), ..shape }.len();
+        if value > MAX_ELEMENTS {
+            let what = "the padded element count";
+            return Err(Error::TooLarge { op: label, what, value, max: MAX_ELEMENTS });
+        }
+        let buffer = self.buffer(label, Element::F32, value, Role::Scratch);
+        Ok(Slice::nhwc(buffer, Element::F32, shape, segments))
     }
 
     /// Scratch space for `shape` in NCHW.

@@ -337,11 +337,11 @@ fn bind(mut step: Step, kernel: &Kernel, jobs: &[Job], bound: &Bound) -> Step {
         let mut iterations = 0;
         for term in &job.terms {
             let per_output = u64::from(term.x.shape.c / term.conv.groups) * term.conv.taps_len();
-            step = step.flops(2 * per_output * job.y.shape.len() / u64::from(kernel.parts));
+            step = step.flops((2 * per_output).saturating_mul(job.y.shape.len()) / u64::from(kernel.parts));
             if !step.operands.contains(&term.x) {
                 step = step.within(&term.x);
             }
-            iterations += kernel.iterations(term);
+            iterations = kernel.iterations(term).saturating_add(iterations);
         }
         if let Some(slice) = &job.residual {
             let whole = slice.shape == job.y.shape;

@@ -3,6 +3,7 @@
 //! only sums whose reader can do that are split. Shader side: `conv`, and `shaders/shared/parts.wgsl` for readers.
 
 use super::jobs::Job;
+use crate::error::Result;
 use crate::graph::NodeId;
 use crate::kernels::activation;
 use crate::ops::Activation;
@@ -23,11 +24,11 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// The job that computes `job` in `count` parts, and those parts.
-    pub(super) fn split(builder: &mut Builder, job: Job, count: u32) -> (Job, Self) {
+    pub(super) fn split(builder: &mut Builder, job: Job, count: u32) -> Result<(Job, Self)> {
         let shape = Shape { n: job.y.shape.n * count, ..job.y.shape };
-        let maps = builder.scratch(format!("parts of '{}'", job.node), shape, vec![shape.c]);
+        let maps = builder.scratch(format!("parts of '{}'", job.node), shape, vec![shape.c])?;
         let parts = Self { of: job.id, maps: maps.clone(), count, activation: job.activation };
-        (Job { y: maps, activation: Activation::None, ..job }, parts)
+        Ok((Job { y: maps, activation: Activation::None, ..job }, parts))
     }
 
     pub(crate) fn count(&self) -> u32 {

@@ -82,7 +82,7 @@ pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, Shi
     let channels = shifts.len() as u32 / 2 * padded(y.shape.c);
     let weight = Tensor::new(Shape::new(channels, x.shape.c, 1, 1), weights)?;
     let shape = Shape { c: channels, ..x.shape }.check("conv_shift_add")?;
-    let products = builder.scratch(format!("products of '{node}'"), shape, vec![shape.c]);
+    let products = builder.scratch(format!("products of '{node}'"), shape, vec![shape.c])?;
     let product = Job {
         id: job.id,
         node: node.clone(),

@@ -21,7 +21,7 @@ pub(super) fn plan(builder: &mut Builder, tile: Tile, jobs: Vec<Job>) -> Result<
         return jobs::plan(builder, &kernel(tile), jobs).map(|()| None);
     }
     let [job] = <[Job; 1]>::try_from(jobs).expect("only a single job is split: see choice::in_parts");
-    let (job, parts) = Parts::split(builder, job, tile.parts);
+    let (job, parts) = Parts::split(builder, job, tile.parts)?;
     jobs::plan(builder, &kernel(tile), vec![job])?;
     Ok(Some(parts))
 }
