@@ -43,7 +43,7 @@ impl Plan {
             if options.reuse_buffers {
                 reuse_buffers::run(&mut plan);
             }
-            plan.check_limits(options.max_bytes)?;
+            plan.check_limits(profile, options.max_bytes)?;
             Ok(plan)
         };
         match lowered(options) {

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
 mod builder;
+mod check;
 mod choice;
 mod options;
 mod profile;
@@ -202,9 +203,9 @@ impl Plan {
         Ok(())
     }
 
-    /// Checks that the device, and the caller's budget, can hold and run it.
-    pub(crate) fn check_limits(&self, max_bytes: Option<u64>) -> Result<()> {
-        let DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = self.profile;
+    /// Checks that a device with this profile, and the caller's budget, can hold and run it.
+    pub(crate) fn check_limits(&self, profile: &DeviceProfile, max_bytes: Option<u64>) -> Result<()> {
+        let &DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = profile;
         for buffer in &self.buffers {
             let limits = [("max_storage_buffer_binding_size", max_binding), ("max_buffer_size", max_buffer)];
             for (limit, available) in limits {
