@@ -32,6 +32,7 @@ impl Program {
     }
 
     fn times(&self, passes: &[Range<usize>]) -> Result<Option<Vec<Duration>>> {
+        self.gpu.alive()?;
         let count = passes.len() as u32 * 2;
         if !self.gpu.has_timestamps() || count == 0 {
             return Ok(None);

@@ -50,15 +50,15 @@ impl Staging {
         })?;
         let gpu = gpu.clone();
         Ok(async move {
-            match receiver.receive().await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Err(gpu.mark_lost(&format!("results cannot be read: {error}"))),
-                None => return Err(gpu.mark_lost("the readback was dropped")),
+            // `None`: a panic of wgpu in another thread's poll took the callback with it, perhaps after mapping.
+            if let Some(Err(error)) = receiver.receive().await {
+                return Err(gpu.fault(Error::Gpu(format!("results cannot be read: {error}"))));
             }
-            let view = buffer.get_mapped_range(..).map_err(|error| Error::Gpu(error.to_string()))?;
-            let bytes = view.to_vec();
-            drop(view);
-            buffer.unmap();
+            let bytes = gpu.scoped(|_| {
+                let bytes = buffer.get_mapped_range(..).map(|view| view.to_vec());
+                buffer.unmap();
+                bytes.map_err(|error| Error::Gpu(error.to_string()))
+            })??;
             unpoisoned(&self.idle).push(buffer);
             Ok(bytes)
         })
