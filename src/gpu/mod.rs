@@ -38,7 +38,8 @@ use trusted::Checks;
 pub struct GpuOptions {
     /// An index into [`adapters()`] or part of a name; `None`: `WGPU_ADAPTER_NAME`, else the most capable adapter.
     pub device: Option<String>,
-    /// How long a run may take before [`Error::Timeout`].
+    /// How long a run waits for the device, once its work is submitted, before [`Error::Timeout`]. It does not bound the
+    /// submission itself, in which a driver may block: nothing can interrupt that, nor what the device already does.
     pub timeout: Duration,
     /// Compile kernels with the checks of indices, loops and divisors that wgpu adds, and with zeroed workgroup memory:
     /// for debugging a kernel. Otherwise they run as they are written; `src/gpu/trusted.rs` says why they may.
@@ -137,8 +138,10 @@ impl Gpu {
         Self::with_device(Some(adapter), info, device, queue, options, loss)
     }
 
-    /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's. No features are needed;
-    /// limits must reach [`Gpu::required_limits`]. Errors: [`Error::LimitExceeded`] with the limit that is too low.
+    /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's: its device-lost callback
+    /// should call [`Gpu::mark_lost`]. No features are needed; limits must reach [`Gpu::required_limits`]. Errors:
+    /// [`Error::LimitExceeded`] with the limit that is too low; a queue of another device, over which wgpu first panics,
+    /// or calls that device's handler; a lost device.
     pub fn from_device(info: AdapterInfo, device: Device, queue: Queue) -> Result<Self> {
         Self::from_device_with_options(info, device, queue, &GpuOptions::default())
     }
@@ -169,7 +172,7 @@ impl Gpu {
         loss: Loss,
     ) -> Result<Self> {
         let unwritable = lost::unwritable(&device)?;
-        // Over another device's queue, wgpu panics or calls that device's handler.
+        // Over another device's queue, wgpu panics or calls that device's handler: no scope of ours can hear of it.
         let takes_work = || lost::takes_work(&device, &queue, &unwritable);
         if !catch_unwind(AssertUnwindSafe(takes_work)).unwrap_or(false) {
             let reason = "it is another device's; give the queue that was made with the device";

@@ -25,6 +25,16 @@ impl Staging {
         if let Some(buffer) = unpoisoned(&self.idle).pop() {
             return Ok(buffer);
         }
+        let available = gpu.profile().max_buffer;
+        if self.bytes > available {
+            return Err(Error::LimitExceeded {
+                what: "reading all results at once".into(),
+                limit: "max_buffer_size",
+                needed: self.bytes,
+                available,
+                hint: "record into buffers of your own, use a smaller batch, or a device created with higher limits",
+            });
+        }
         gpu.scoped(|device| {
             device.create_buffer(&BufferDescriptor {
                 label: Some("spp/staging"),
