@@ -130,7 +130,19 @@ impl Program {
         let binding = |buffer| wgpu::Buffer::as_entire_buffer_binding(buffer);
         let [inputs, outputs] = [&inputs, &outputs].map(|buffers| buffers.iter().map(binding).collect::<Vec<_>>());
         program.own.bindings = program.bind(&inputs, &outputs)?;
+        program.rehearse()?;
         Ok(program)
+    }
+
+    /// Records once for nobody: wgpu looks at bindings only then, and would complain about a changed plan in the app's
+    /// encoder.
+    fn rehearse(&self) -> Result<()> {
+        self.gpu.scoped(|device| {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            let recorded = self.record(&mut encoder, &self.own.bindings);
+            drop(encoder.finish());
+            recorded
+        })?
     }
 
     /// What was planned.

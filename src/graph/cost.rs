@@ -76,7 +76,24 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use super::Graph;
     use crate::case::{canonical, canonical_row};
+    use crate::ops::{MaxPool, Padding};
+    use crate::tensor::Shape;
+
+    #[test]
+    fn strides_that_multiply_beyond_64_bits_saturate() {
+        let mut graph = Graph::new();
+        let mut y = graph.input("x", Shape::new(1, 1, 1, 1)).unwrap();
+        for i in 0..3 {
+            let pool = MaxPool { stride: [i32::MAX as u32; 2], ..MaxPool::new([1, 1]) };
+            y = graph.max_pool(format!("pool {i}"), y, pool).unwrap();
+        }
+        let window = MaxPool { padding: Padding::symmetric(1, 1), ..MaxPool::new([3, 3]) };
+        y = graph.max_pool("window", y, window).unwrap();
+        graph.output("y", y).unwrap();
+        assert_eq!(graph.cost().receptive_field, Some([u64::MAX; 2]));
+    }
 
     /// FLOPs, parameters, minimal traffic and receptive fields of the published shapes.
     #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use spp_wgpu::plan::{
     Binding, Buffer, Choice, Constant, ConvVariant, Cost, Element, Order, Port, Role, Slice, Step, Tile,
 };
-use spp_wgpu::{DeviceClass, DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor};
+use spp_wgpu::{
+    DeviceClass, DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, wgpu,
+};
 
 use crate::graphs::{CONSUMERS, behind_gaps, sppf};
 use crate::harness::{Data, GPU, random};
@@ -200,7 +202,7 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
     }
 }
 
-/// Everything a program offers.
+/// Everything a program offers: once it is built, it works.
 fn used(plan: Plan) -> Result<(), Error> {
     let _told = (plan.bytes(), plan.cost(), plan.dispatches(), plan.to_string(), plan.to_dot(), plan.to_mermaid());
     let _slices: Vec<_> = plan
@@ -210,11 +212,25 @@ fn used(plan: Plan) -> Result<(), Error> {
         .map(|slice| (slice.bytes(), slice.pixels(), slice.physical_c(), slice.to_string()))
         .collect();
     let program = Program::from_plan(&STRICT, plan)?;
-    program.poison()?;
-    let inputs: Vec<Tensor> = program.plan().inputs.iter().map(|port| random(port.shape, 1, Data::Uniform)).collect();
-    program.run(&inputs)?;
-    program.gpu_step_times()?;
+    program.poison().unwrap();
+    let plan = program.plan();
+    let inputs: Vec<Tensor> = plan.inputs.iter().map(|port| random(port.shape, 1, Data::Uniform)).collect();
+    program.run(&inputs).unwrap();
+    program.gpu_step_times().unwrap();
+    // An app's encoder is not spoilt, either.
+    let buffers = [&plan.inputs, &plan.outputs].map(|ports| ports.iter().map(lent).collect::<Vec<_>>());
+    let [inputs, outputs] =
+        buffers.each_ref().map(|b| b.iter().map(|b| b.as_entire_buffer_binding()).collect::<Vec<_>>());
+    let bindings = program.bind(&inputs, &outputs).unwrap();
+    let mut encoder = STRICT.device().create_command_encoder(&Default::default());
+    program.record(&mut encoder, &bindings).unwrap();
+    STRICT.queue().submit([encoder.finish()]);
     Ok(())
+}
+
+fn lent(port: &Port) -> wgpu::Buffer {
+    let (size, usage) = (port.bytes().max(4), wgpu::BufferUsages::STORAGE);
+    STRICT.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
 }
 
 #[test]

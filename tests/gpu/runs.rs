@@ -297,17 +297,21 @@ fn a_dispatch_that_binds_input_and_output_needs_two_buffers() {
 
 #[test]
 fn a_queue_of_another_device_is_refused() {
-    let [own, other] = [(); 2].map(|()| app_device(&adapter()));
-    // wgpu's own handler panics, an app's does not.
-    for has_handler in [false, true] {
-        if has_handler {
-            other.device().on_uncaptured_error(std::sync::Arc::new(|_| {}));
-        }
-        let mixed = Gpu::from_device(own.info().clone(), own.device().clone(), other.queue().clone());
+    let adapter = adapter();
+    // The last one comes from another instance of wgpu.
+    let [own, other, stranger] = [&adapter, &adapter, &self::adapter()].map(app_device);
+    let refused = |queue: &Gpu| {
+        let mixed = Gpu::from_device(own.info().clone(), own.device().clone(), queue.queue().clone());
         assert!(matches!(&mixed, Err(Error::InvalidData { what, .. }) if what == "queue"), "{mixed:?}");
+    };
+    // wgpu's own handler panics, an app's does not.
+    for gpu in [&other, &stranger] {
+        refused(gpu);
+        gpu.device().on_uncaptured_error(std::sync::Arc::new(|_| {}));
+        refused(gpu);
     }
-    // Both still serve.
-    for gpu in [&own, &other] {
+    // All still serve.
+    for gpu in [&own, &other, &stranger] {
         Program::new(gpu, &sppf(X, 9, true)).unwrap().run(&[random(X, 1, Data::Uniform)]).unwrap();
     }
 }
