@@ -258,3 +258,17 @@ fn a_changed_plan_is_an_error_or_runs() {
     assert!(ran > seeds / 10 && refused > seeds / 10, "{ran} ran, {refused} were refused");
     assert!(!STRICT.is_lost());
 }
+
+/// Whatever device the plan says it is for.
+#[test]
+fn more_workgroups_than_fold_into_the_devices_rows_are_refused() {
+    let most = u64::from(GPU.profile().max_workgroups).pow(2);
+    for workgroups in [most + 1, 1 << 32, u64::MAX] {
+        let mut plan =
+            Plan::new(&sppf(Shape::new(1, 4, 3, 3), 4, true), GPU.profile(), &PlanOptions::default()).unwrap();
+        plan.profile.max_workgroups = u32::MAX;
+        plan.steps[0].workgroups = workgroups;
+        let refused = Program::from_plan(&GPU, plan);
+        assert!(matches!(refused, Err(Error::LimitExceeded { .. })), "{workgroups}: {refused:?}");
+    }
+}

@@ -511,7 +511,7 @@ fn runs_that_time_out_while_others_poll_say_so() {
                 Err(error) => panic!("{error}"),
             })
         };
-        let threads = [(); 3].map(|()| scope.spawn(move || runs().count()));
+        let threads = [(); 8].map(|()| scope.spawn(move || runs().count()));
         let counts = threads.map(|thread| thread.join().unwrap());
         done.store(true, Ordering::Relaxed);
         counts.iter().sum()
