@@ -8,7 +8,7 @@ use wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, DeviceLostReason, Err
 use super::{Gpu, scoped, unpoisoned};
 use crate::error::{Error, Result};
 
-/// Why a device was lost, once it was. The first reason stays.
+/// Why a device was lost, once somebody said so. The first reason stays.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Loss(Arc<Mutex<Option<String>>>);
 
@@ -31,9 +31,9 @@ impl Loss {
         unpoisoned(&self.0).clone().map_or(Ok(()), |reason| Err(Error::DeviceLost(reason)))
     }
 
-    fn set(&self, reason: String) -> Error {
+    fn set(&self, reason: String) {
         let reason = if reason.trim().is_empty() { "no reason was given".into() } else { reason };
-        Error::DeviceLost(unpoisoned(&self.0).get_or_insert(reason).clone())
+        unpoisoned(&self.0).get_or_insert(reason);
     }
 }
 
@@ -54,16 +54,13 @@ impl Gpu {
     /// Errors if the device is lost.
     pub(super) fn alive(&self) -> Result<()> {
         let inner = &self.inner;
+        let takes_work = takes_work(&inner.device, &inner.queue, &inner.unwritable);
+        // Only now: the callback may just have been told.
         inner.loss.known()?;
-        if takes_work(&inner.device, &inner.queue, &inner.unwritable) {
+        if takes_work {
             return Ok(());
         }
-        Err(inner.loss.set("wgpu takes no more work for it; its device-lost callback is told why".into()))
-    }
-
-    /// What a failed call means: a lost device, if it is lost, whatever wgpu made of that.
-    pub(super) fn fault(&self, error: Error) -> Error {
-        self.alive().err().unwrap_or(error)
+        Err(Error::DeviceLost("wgpu takes no more work for it; its device-lost callback is told why".into()))
     }
 }
 

@@ -209,7 +209,7 @@ impl Program {
         Ok(Bindings { bind_groups, program: Arc::clone(&self.identity) })
     }
 
-    /// Records all dispatches as one compute pass into the app's encoder: nothing is submitted, polled or allocated.
+    /// Records all dispatches as one compute pass into the app's encoder: nothing is submitted or polled, no buffer made.
     /// Recordings of one program share its scratch buffers; submit them in order on one queue. Errors: a lost device;
     /// another program's bindings.
     pub fn record(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<()> {

@@ -62,7 +62,8 @@ impl Staging {
         Ok(async move {
             // `None`: a panic of wgpu in another thread's poll took the callback with it, perhaps after mapping.
             if let Some(Err(error)) = receiver.receive().await {
-                return Err(gpu.fault(Error::Gpu(format!("results cannot be read: {error}"))));
+                gpu.alive()?;
+                return Err(Error::Gpu(format!("results cannot be read: {error}")));
             }
             let bytes = gpu.scoped(|_| {
                 let bytes = buffer.get_mapped_range(..).map(|view| view.to_vec());

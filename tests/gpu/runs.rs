@@ -609,6 +609,24 @@ fn a_memory_budget_is_kept() {
     assert!(matches!(error, Error::MemoryBudget { planned, max } if planned == needed && max == needed - 1), "{error}");
 }
 
+/// Each result fits a buffer of the device, all of them together do not.
+#[test]
+fn more_results_than_can_be_read_at_once_are_refused() {
+    let max_buffer_size = 4096;
+    let limits =
+        wgpu::Limits { max_buffer_size, max_storage_buffer_binding_size: max_buffer_size, ..Gpu::required_limits() };
+    let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter().request_device(&descriptor)).unwrap();
+    let gpu = Gpu::from_device(GPU.info().clone(), device, queue).unwrap();
+    let mut graph = Graph::new();
+    let x = graph.input("x", X).unwrap();
+    graph.output("y", x).unwrap();
+    graph.output("z", x).unwrap();
+    let program = Program::new(&gpu, &graph).unwrap();
+    let error = program.run(&[random(X, 1, Data::Uniform)]).unwrap_err();
+    assert!(matches!(error, Error::LimitExceeded { limit: "max_buffer_size", needed: 6048, .. }), "{error}");
+}
+
 /// Two inputs with different batches: one result may be empty while another is not.
 #[test]
 fn only_some_results_may_be_empty() {
