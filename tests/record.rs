@@ -1,5 +1,6 @@
 //! What recording costs the processor. wgpu allocates within its encoder, which is not ours to change; so the same calls
-//! are made by hand as well, with pipelines and bind groups made from the plan: `record` must allocate exactly as often.
+//! are made by hand as well, with pipelines and bind groups made from the plan: `record` must allocate exactly as often,
+//! but for the question whether the device is lost, which wgpu answers by an error, or by none.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(unsafe_code, reason = "an allocator cannot be implemented without it")]
 
@@ -104,23 +105,29 @@ fn recording_allocates_nothing_besides_wgpu() {
     let bindings = program.bind(&inputs, &outputs).unwrap();
     let dispatches = dispatches(&gpu, program.plan());
 
-    let (mut recording, mut finishing) = (Vec::new(), Vec::new());
+    let (mut recording, mut finishing, mut asking) = (Vec::new(), Vec::new(), Vec::new());
     for i in 0..200 {
         let encoder = || gpu.device().create_command_encoder(&Default::default());
         let (mut ours, mut theirs) = (encoder(), encoder());
         let start = Instant::now();
         let recorded = allocations(|| program.record(&mut ours, &bindings).unwrap());
         recording.push(start.elapsed());
-        let wanted = allocations(|| by_hand(&mut theirs, &dispatches));
+        let start = Instant::now();
+        let asked = allocations(|| assert!(!gpu.is_lost()));
+        asking.push(start.elapsed());
+        assert!(asked < 32, "{asked}");
+        let wanted = asked + allocations(|| by_hand(&mut theirs, &dispatches));
         assert_eq!(recorded, wanted, "of {} dispatches, recording {i}", dispatches.len());
         let start = Instant::now();
         drop(ours.finish());
         finishing.push(start.elapsed());
     }
-    let [recording, finishing] = [recording, finishing].map(|mut times| {
+    let [recording, finishing, asking] = [recording, finishing, asking].map(|mut times| {
         times.sort_unstable();
-        times[times.len() / 2] / dispatches.len() as u32
+        times[times.len() / 2]
     });
     let (device, count) = (gpu::describe(gpu.info()), dispatches.len());
+    let [recording, finishing] = [recording, finishing].map(|time| time / count as u32);
     println!("{device}: {recording:?} per dispatch to record, {finishing:?} more in `finish` ({count}, median of 200)");
+    println!("{asking:?} of it to ask whether the device is lost");
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wgpu::{
-    Adapter, AdapterInfo, CooperativeMatrixProperties, Device, DeviceType, ErrorFilter, Features, Limits, PollError,
-    PollType, Queue, SubmissionIndex,
+    Adapter, AdapterInfo, Buffer, CooperativeMatrixProperties, Device, DeviceType, ErrorFilter, Features, Limits,
+    PollError, PollType, Queue, SubmissionIndex,
 };
 
 use crate::error::{Error, Result};
@@ -16,6 +16,7 @@ use crate::plan::{DeviceClass, DeviceProfile};
 
 mod adapters;
 mod kernel;
+mod lost;
 mod pipelines;
 mod program;
 mod timing;
@@ -26,6 +27,7 @@ pub use adapters::{INSTALL_HINT, adapters, describe};
 pub use program::{Bindings, Program};
 
 use kernel::Kernel;
+use lost::Loss;
 use pipelines::Pipelines;
 pub(crate) use transfer::Staging;
 use trusted::Checks;
@@ -36,7 +38,8 @@ use trusted::Checks;
 pub struct GpuOptions {
     /// An index into [`adapters()`] or part of a name; `None`: `WGPU_ADAPTER_NAME`, else the most capable adapter.
     pub device: Option<String>,
-    /// How long a run may take before [`Error::Timeout`].
+    /// How long a run waits for the device, once its work is submitted, before [`Error::Timeout`]. It does not bound the
+    /// submission itself, in which a driver may block: nothing can interrupt that, nor what the device already does.
     pub timeout: Duration,
     /// Compile kernels with the checks of indices, loops and divisors that wgpu adds, and with zeroed workgroup memory:
     /// for debugging a kernel. Otherwise they run as they are written; `src/gpu/trusted.rs` says why they may.
@@ -82,10 +85,9 @@ struct Inner {
     timeout: Duration,
     checked: bool,
     pipelines: Option<Pipelines>,
-    /// wgpu 30 may panic when two threads wait on one device.
-    polling: Mutex<()>,
-    /// Why the device was lost, once it was.
-    lost: Arc<Mutex<Option<String>>>,
+    loss: Loss,
+    /// What the device is asked with whether it is lost.
+    unwritable: Buffer,
     kernels: Mutex<HashMap<(String, Checks), Arc<Kernel>>>,
 }
 
@@ -131,15 +133,15 @@ impl Gpu {
             reason: format!("{} refuses a device: {error}", describe(&info)),
             found: Vec::new(),
         })?;
-        let lost = Arc::new(Mutex::new(None));
-        let reason = Arc::clone(&lost);
-        device.set_device_lost_callback(move |_, message| *unpoisoned(&reason) = Some(message));
+        let loss = Loss::of(&device);
         device.on_uncaptured_error(Arc::new(|error| log::error!("{error}")));
-        Self::with_device(Some(adapter), info, device, queue, options, lost)
+        Self::with_device(Some(adapter), info, device, queue, options, loss)
     }
 
-    /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's. No features are needed;
-    /// limits must reach [`Gpu::required_limits`]. Errors: [`Error::LimitExceeded`] with the limit that is too low.
+    /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's: its device-lost callback
+    /// should call [`Gpu::mark_lost`]. No features are needed; limits must reach [`Gpu::required_limits`]. Errors:
+    /// [`Error::LimitExceeded`] with the limit that is too low; a queue of another device, over which wgpu first panics,
+    /// or calls that device's handler; a lost device.
     pub fn from_device(info: AdapterInfo, device: Device, queue: Queue) -> Result<Self> {
         Self::from_device_with_options(info, device, queue, &GpuOptions::default())
     }
@@ -152,7 +154,7 @@ impl Gpu {
         queue: Queue,
         options: &GpuOptions,
     ) -> Result<Self> {
-        Self::with_device(None, info, device, queue, options, Arc::default())
+        Self::with_device(None, info, device, queue, options, Loss::default())
     }
 
     /// What a device must offer: wgpu's defaults. A higher `max_storage_buffer_binding_size` and `max_buffer_size`
@@ -167,8 +169,15 @@ impl Gpu {
         device: Device,
         queue: Queue,
         options: &GpuOptions,
-        lost: Arc<Mutex<Option<String>>>,
+        loss: Loss,
     ) -> Result<Self> {
+        let unwritable = lost::unwritable(&device)?;
+        // Over another device's queue, wgpu panics or calls that device's handler: no scope of ours can hear of it.
+        let takes_work = || lost::takes_work(&device, &queue, &unwritable);
+        if !catch_unwind(AssertUnwindSafe(takes_work)).unwrap_or(false) {
+            let reason = "it is another device's; give the queue that was made with the device";
+            return Err(Error::data("queue", reason));
+        }
         let has = device.limits();
         let needs = Self::required_limits();
         let limits = [
@@ -232,9 +241,9 @@ impl Gpu {
             None => None,
         };
         let &GpuOptions { timeout, checked, .. } = options;
-        let (polling, kernels) = Default::default();
+        let kernels = Mutex::default();
         let inner =
-            Inner { info, device, queue, profile, adapter, timeout, checked, pipelines, polling, lost, kernels };
+            Inner { info, device, queue, profile, adapter, timeout, checked, pipelines, loss, unwritable, kernels };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -263,8 +272,9 @@ impl Gpu {
         self.inner.device.features()
     }
 
-    /// Runs the callbacks of finished work, without waiting: this makes [`Program::run_async`] proceed if the app does
-    /// not poll its device itself. Returns whether the queue is empty. Errors: the device is lost.
+    /// Runs the callbacks of finished work, and returns at once, whatever other threads do: this makes
+    /// [`Program::run_async`] proceed if the app does not poll its device itself. Returns whether the queue is empty.
+    /// Errors: the device is lost.
     pub fn poll(&self) -> Result<bool> {
         self.poll_with(PollType::Poll)
     }
@@ -274,37 +284,30 @@ impl Gpu {
         self.poll_with(PollType::Wait { submission_index: Some(submission), timeout }).map(|_| ())
     }
 
-    /// One poll at a time; a panic of wgpu in it (it panics when the device is lost) becomes an error.
+    /// wgpu 30 panics when a poll finds that the device was just lost, and when a wait times out at the very moment at
+    /// which another thread finds the queue empty. In the second case the work is done, as another look shows.
     fn poll_with(&self, kind: PollType) -> Result<bool> {
-        let guard = unpoisoned(&self.inner.polling);
-        let polled = catch_unwind(AssertUnwindSafe(|| self.inner.device.poll(kind)));
-        drop(guard);
-        match polled {
-            Ok(Ok(status)) => self.alive().map(|()| status.is_queue_empty()),
-            Ok(Err(PollError::Timeout)) => Err(Error::Timeout(self.inner.timeout)),
-            // A lost device accepts no work, so there is no submission to wait for.
-            Ok(Err(error @ PollError::WrongSubmissionIndex(..))) => Err(self.mark_lost(&error.to_string())),
-            Err(_) => Err(self.mark_lost("wgpu panicked while polling")),
-        }
-    }
-
-    /// Errors if the device was lost.
-    fn alive(&self) -> Result<()> {
-        match unpoisoned(&self.inner.lost).clone() {
-            Some(reason) => Err(Error::DeviceLost(reason)),
-            None => Ok(()),
-        }
-    }
-
-    fn mark_lost(&self, reason: &str) -> Error {
-        let mut lost = unpoisoned(&self.inner.lost);
-        Error::DeviceLost(lost.get_or_insert_with(|| reason.into()).clone())
-    }
-
-    /// Runs wgpu calls with all their errors caught.
-    pub(crate) fn scoped<T>(&self, calls: impl FnOnce(&Device) -> T) -> Result<T> {
+        let poll = || catch_unwind(AssertUnwindSafe(|| self.inner.device.poll(kind.clone())));
+        let mut polled = poll();
         self.alive()?;
-        scoped(&self.inner.device, calls)
+        if polled.is_err() {
+            polled = poll();
+            self.alive()?;
+        }
+        match polled {
+            Ok(Ok(status)) => Ok(status.is_queue_empty()),
+            Ok(Err(PollError::Timeout)) => Err(Error::Timeout(self.inner.timeout)),
+            Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
+            Err(_) => Err(Error::Gpu("it panicked while polling".into())),
+        }
+    }
+
+    /// Runs wgpu calls with all their errors caught, and finds out if the device was lost before or in them.
+    pub(crate) fn scoped<T>(&self, calls: impl FnOnce(&Device) -> T) -> Result<T> {
+        self.inner.loss.known()?;
+        let result = scoped(&self.inner.device, calls);
+        self.alive()?;
+        result
     }
 }
 

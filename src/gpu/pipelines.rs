@@ -57,7 +57,8 @@ impl Gpu {
     /// the device cannot (Vulkan can; Metal and DX12 keep pipelines by themselves). Errors: what the file system
     /// refuses; a lost device.
     pub fn save_pipelines(&self) -> Result<bool> {
+        let saved = self.inner.pipelines.as_ref().map_or(Ok(false), Pipelines::save);
         self.alive()?;
-        self.inner.pipelines.as_ref().map_or(Ok(false), Pipelines::save)
+        saved
     }
 }

@@ -22,6 +22,8 @@ use crate::tensor::Tensor;
 pub struct Program {
     pub(super) gpu: Gpu,
     plan: Plan,
+    /// Like no other program's.
+    identity: Arc<()>,
     /// By buffer number; `None` for graph inputs and outputs, which are bound per [`Bindings`].
     buffers: Vec<Option<wgpu::Buffer>>,
     params: wgpu::Buffer,
@@ -54,6 +56,8 @@ pub(super) struct Own {
 pub struct Bindings {
     /// One entry per dispatch, `None` where the program's own bind group is used.
     bind_groups: Vec<Option<BindGroup>>,
+    /// The [`Program::identity`] of the program that they are for.
+    program: Arc<()>,
 }
 
 /// Everything that a kernel writes or reads; `COPY_DST` for uploads.
@@ -72,10 +76,11 @@ impl Program {
     }
 
     /// Builds a plan made for this device. Anyone may have changed it, so its kernels run with wgpu's checks, as
-    /// with [`GpuOptions::checked`](super::GpuOptions::checked). Errors: a plan that
-    /// names what it does not have; out of memory; a driver that refuses a shader.
+    /// with [`GpuOptions::checked`](super::GpuOptions::checked): whatever was changed, it is an error or a program that
+    /// runs. Errors: a plan that names what it does not have, or is beyond the device's limits; what wgpu refuses; out
+    /// of memory; a driver that refuses a shader.
     pub fn from_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {
-        plan.check()?;
+        plan.check_for(gpu.profile())?;
         Self::build(gpu, plan, Checks::All)
     }
 
@@ -97,7 +102,7 @@ impl Program {
         let buffers = buffers.collect::<Result<Vec<_>>>()?;
         let (offsets, params_len) = params_offsets(gpu, &plan);
         let params = upload_params(gpu, &plan, &offsets, params_len)?;
-        let max = plan.profile.max_workgroups;
+        let max = plan.profile.max_workgroups.min(gpu.profile().max_workgroups);
         let kernels = plan.steps.iter().map(|step| gpu.kernel(step, checks)).collect::<Result<Vec<_>>>()?;
         let mut dispatches = Vec::with_capacity(kernels.len());
         for (i, (step, kernel)) in plan.steps.iter().zip(kernels).enumerate() {
@@ -116,14 +121,28 @@ impl Program {
         };
         let (inputs, outputs) = (ports(&plan.inputs)?, ports(&plan.outputs)?);
         let bytes = plan.outputs.iter().map(Port::bytes).sum();
-        let bindings = Bindings { bind_groups: Vec::new() };
+        let identity = Arc::new(());
+        let bindings = Bindings { bind_groups: Vec::new(), program: Arc::clone(&identity) };
         let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
-        let mut program = Self { gpu: gpu.clone(), plan, buffers, params, params_offsets: offsets, dispatches, own };
+        let (gpu, params_offsets) = (gpu.clone(), offsets);
+        let mut program = Self { gpu, plan, identity, buffers, params, params_offsets, dispatches, own };
         let (inputs, outputs) = (program.own.inputs.clone(), program.own.outputs.clone());
         let binding = |buffer| wgpu::Buffer::as_entire_buffer_binding(buffer);
         let [inputs, outputs] = [&inputs, &outputs].map(|buffers| buffers.iter().map(binding).collect::<Vec<_>>());
         program.own.bindings = program.bind(&inputs, &outputs)?;
+        program.rehearse()?;
         Ok(program)
+    }
+
+    /// Records once for nobody: wgpu looks at bindings only then, and would complain about a changed plan in the app's
+    /// encoder.
+    fn rehearse(&self) -> Result<()> {
+        self.gpu.scoped(|device| {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            let recorded = self.record(&mut encoder, &self.own.bindings);
+            drop(encoder.finish());
+            recorded
+        })?
     }
 
     /// What was planned.
@@ -154,21 +173,15 @@ impl Program {
     }
 
     /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
-    /// order: dense NCHW `f32` in the app's buffers, with usage `STORAGE`. Errors: a buffer that is too small, lacks
-    /// that usage, is misaligned, is used twice, or belongs to another device. It cannot recognise buffers of another
-    /// wgpu instance: wgpu may panic.
+    /// order: dense NCHW `f32` in the app's buffers, with usage `STORAGE`. They may lie apart from each other in one
+    /// buffer, unless a dispatch reads one and writes the other. Errors: a buffer that is too small, lacks that usage, is
+    /// misaligned, would be read and written at once, or belongs to another device. It cannot recognise buffers of
+    /// another wgpu instance: wgpu may panic.
     pub fn bind(&self, inputs: &[BufferBinding], outputs: &[BufferBinding]) -> Result<Bindings> {
+        self.gpu.alive()?;
         check_ports("input", &self.gpu, &self.plan.inputs, inputs)?;
         check_ports("output", &self.gpu, &self.plan.outputs, outputs)?;
-        for (i, output) in outputs.iter().enumerate() {
-            if inputs.iter().chain(&outputs[..i]).any(|other| other.buffer == output.buffer) {
-                let what = format!("output '{}'", self.plan.outputs[i].name);
-                return Err(Error::data(
-                    what,
-                    "its buffer is bound twice; a dispatch may not read and write one buffer",
-                ));
-            }
-        }
+        check_apart(&self.plan, inputs, outputs)?;
         let mut bind_groups = Vec::with_capacity(self.dispatches.len());
         for (i, (step, dispatch)) in self.plan.steps.iter().zip(&self.dispatches).enumerate() {
             if dispatch.bind_group.is_some() {
@@ -193,12 +206,16 @@ impl Program {
                 (&self.params, self.params_offsets[i]),
             )?));
         }
-        Ok(Bindings { bind_groups })
+        Ok(Bindings { bind_groups, program: Arc::clone(&self.identity) })
     }
 
-    /// Records all dispatches as one compute pass into the app's encoder: nothing is submitted, polled or allocated.
-    /// Recordings of one program share its scratch buffers; submit them in order on one queue. Errors: a lost device.
+    /// Records all dispatches as one compute pass into the app's encoder: nothing is submitted or polled, no buffer made.
+    /// Recordings of one program share its scratch buffers; submit them in order on one queue. Errors: a lost device;
+    /// another program's bindings.
     pub fn record(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<()> {
+        if !Arc::ptr_eq(&bindings.program, &self.identity) {
+            return Err(Error::data("bindings", "another program made them; use those of this program's bind"));
+        }
         self.gpu.alive()?;
         let descriptor = wgpu::ComputePassDescriptor { label: Some("spp"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
@@ -234,6 +251,7 @@ impl Program {
         inputs: &[Tensor],
         record: impl FnOnce(&mut CommandEncoder) -> Result<()>,
     ) -> Result<Option<(wgpu::Buffer, SubmissionIndex)>> {
+        self.gpu.alive()?;
         check_inputs(&self.plan.inputs, inputs)?;
         if self.plan.outputs.iter().all(|port| port.shape.is_empty()) {
             return Ok(None);
@@ -374,6 +392,40 @@ fn check_ports(kind: &str, gpu: &Gpu, ports: &[Port], bindings: &[BufferBinding]
             continue;
         };
         return Err(Error::data(format!("{kind} '{}'", port.name), problem));
+    }
+    Ok(())
+}
+
+/// Outputs overlap nothing, and no dispatch reads and writes one of the app's buffers.
+fn check_apart(plan: &Plan, inputs: &[BufferBinding], outputs: &[BufferBinding]) -> Result<()> {
+    let refused = |port: &Port, reason: String| Err(Error::data(format!("output '{}'", port.name), reason));
+    let inputs = plan.inputs.iter().zip(inputs);
+    let outputs = plan.outputs.iter().zip(outputs);
+    for (i, (output, at)) in outputs.clone().enumerate() {
+        let others = inputs.clone().chain(outputs.clone().take(i));
+        let mut shared = others.filter(|(_, other)| other.buffer == at.buffer);
+        let overlaps = |port: &Port, other: &BufferBinding| {
+            at.offset < other.offset + port.bytes() && other.offset < at.offset + output.bytes()
+        };
+        if let Some((port, _)) = shared.find(|(port, other)| overlaps(port, other)) {
+            return refused(output, format!("its bytes are bound twice, for '{}' as well", port.name));
+        }
+    }
+    for step in &plan.steps {
+        let ports = inputs.clone().chain(outputs.clone());
+        let bound = |written: bool| {
+            let binds = move |port: &Port| {
+                step.bindings.iter().any(|binding| (binding.buffer, binding.written) == (port.buffer, written))
+            };
+            ports.clone().filter(move |(port, _)| binds(port))
+        };
+        for (output, at) in bound(true) {
+            if let Some((read, _)) = bound(false).find(|(_, other)| other.buffer == at.buffer) {
+                let (node, read) = (&step.node, &read.name);
+                let reason = format!("'{node}' reads '{read}' as it writes this: wgpu allows that in two buffers only");
+                return refused(output, reason);
+            }
+        }
     }
     Ok(())
 }

@@ -60,6 +60,7 @@ impl Program {
     }
 
     fn times(&self, passes: &[Range<usize>]) -> Result<Option<Vec<Duration>>> {
+        self.gpu.alive()?;
         let Some(clock) = Clock::new(&self.gpu, passes.to_vec())? else { return Ok(None) };
         let ticks = clock.staging.take(&self.gpu)?;
         let recording = unpoisoned(&self.own.recording);

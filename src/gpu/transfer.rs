@@ -25,6 +25,16 @@ impl Staging {
         if let Some(buffer) = unpoisoned(&self.idle).pop() {
             return Ok(buffer);
         }
+        let available = gpu.profile().max_buffer;
+        if self.bytes > available {
+            return Err(Error::LimitExceeded {
+                what: "reading all results at once".into(),
+                limit: "max_buffer_size",
+                needed: self.bytes,
+                available,
+                hint: "record into buffers of your own, use a smaller batch, or a device created with higher limits",
+            });
+        }
         gpu.scoped(|device| {
             device.create_buffer(&BufferDescriptor {
                 label: Some("spp/staging"),
@@ -50,15 +60,16 @@ impl Staging {
         })?;
         let gpu = gpu.clone();
         Ok(async move {
-            match receiver.receive().await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Err(gpu.mark_lost(&format!("results cannot be read: {error}"))),
-                None => return Err(gpu.mark_lost("the readback was dropped")),
+            // `None`: a panic of wgpu in another thread's poll took the callback with it, perhaps after mapping.
+            if let Some(Err(error)) = receiver.receive().await {
+                gpu.alive()?;
+                return Err(Error::Gpu(format!("results cannot be read: {error}")));
             }
-            let view = buffer.get_mapped_range(..).map_err(|error| Error::Gpu(error.to_string()))?;
-            let bytes = view.to_vec();
-            drop(view);
-            buffer.unmap();
+            let bytes = gpu.scoped(|_| {
+                let bytes = buffer.get_mapped_range(..).map(|view| view.to_vec());
+                buffer.unmap();
+                bytes.map_err(|error| Error::Gpu(error.to_string()))
+            })??;
             unpoisoned(&self.idle).push(buffer);
             Ok(bytes)
         })

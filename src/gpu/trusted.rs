@@ -31,8 +31,9 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         //
         // - kernels and their parameters are this crate's. Only `Program::from_own_plan` gives out `Checks::None`: to
         //   plans that `Plan::new` made from a `Graph`, whose fields are private and each of whose nodes was checked by
-        //   its operation when it was added, and to the plans of `bench::peak`. Data (weights, inputs) is only ever
-        //   added, multiplied and compared: no address, bound or divisor comes from it.
+        //   its operation when it was added, and to the plans of `bench::peak`. Of these, others get copies, which come
+        //   back through `Program::from_plan` alone, with all checks. Data (weights, inputs) is only ever added,
+        //   multiplied and compared: no address, bound or divisor comes from it.
         // - an invocation whose index is not below the number of those that have something to do returns before it
         //   forms an address. The other addresses lie, by the planner's arithmetic, in their slices:
         //   `offset + pixel * stride + channel`, where a buffer was made to hold the last pixel of every slice in it,
@@ -40,10 +41,13 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         //   for each part: `part` is a remainder by their number, and what reads them counts up to that number.
         //   `tests/gpu` runs every kernel with the checks as well, over the same shapes, with NaN in every buffer, and
         //   compares with the reference.
-        // - nothing wraps around: `Plan::check_limits` computes each buffer's bytes in 64 bits and refuses more than
+        // - nothing wraps around: `Builder::scratch` counts a buffer's values, padding included, in 64 bits before
+        //   anything else is computed from them, and refuses 2³¹ or more; `Plan::check_limits` refuses more bytes than
         //   `max_binding`, at most 4 GiB, so that all offsets, in values or vectors of four, are below 2³⁰; and
         //   `window_output` keeps coordinates in padding within `i32`.
-        // - buffers are as large as planned: `Program` makes them, or `Program::bind` compares an app's with the plan.
+        // - buffers are as large as planned: `Program` makes them, or `Program::bind` compares an app's with the plan;
+        //   and they are this program's, as are the parameters bound with them: `Program::record` takes no bindings that
+        //   another program made.
         // - every loop counts up to, or down from, a number that it does not change: an extent, a kernel's size, a
         //   constant. Extents, strides, dilations and channel counts, which are divisors, are at least 1: a tensor
         //   without elements gets no dispatch.

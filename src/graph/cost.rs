@@ -6,7 +6,8 @@ use crate::ops::{View, Work};
 /// Bytes of a value in `f32`.
 const VALUE: u64 = size_of::<f32>() as u64;
 
-/// Work and traffic that no implementation of a graph can do without, algorithms such as Winograd's aside.
+/// Work and traffic that no implementation of a graph can do without, algorithms such as Winograd's aside. Counts
+/// beyond 64 bits saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GraphCost {
     /// Twice the multiply-adds of convolutions and linear layers, those with padding included. Normalisation folds into
@@ -24,21 +25,25 @@ impl Graph {
     /// Work, traffic, parameters and receptive field.
     pub fn cost(&self) -> GraphCost {
         let mut cost = GraphCost::default();
+        let mut min_bytes: u64 = 0;
+        let mut touch = |values: u64| min_bytes = min_bytes.saturating_add(values.saturating_mul(VALUE));
         let mut seen: Vec<Seen> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let Some(operation) = node.op.operation() else {
-                cost.min_bytes += node.shape.len() * VALUE;
+                touch(node.shape.len());
                 seen.push(Seen::ITSELF);
                 continue;
             };
             let Work { parameters, flops } = operation.work(node.shape);
-            cost.parameters += parameters;
-            cost.flops += flops;
+            cost.parameters = cost.parameters.saturating_add(parameters);
+            cost.flops = cost.flops.saturating_add(flops);
             let operands = node.inputs.iter().map(|id| seen[id.index()]);
             seen.push(operands.reduce(Seen::union).expect("an operation has operands").through(operation.view()));
         }
         let outputs = || self.outputs.iter().map(|(_, id)| id.index());
-        cost.min_bytes += cost.parameters * VALUE + outputs().map(|id| self.nodes[id].shape.len() * VALUE).sum::<u64>();
+        touch(cost.parameters);
+        outputs().for_each(|id| touch(self.nodes[id].shape.len()));
+        cost.min_bytes = min_bytes;
         cost.receptive_field = outputs().map(|id| seen[id]).reduce(Seen::union).and_then(|seen| seen.field);
         cost
     }
@@ -63,15 +68,32 @@ impl Seen {
     /// What a pixel sees through a further operation.
     fn through(self, view: View) -> Self {
         let View::Window { extent, stride } = view else { return Self { field: None, ..self } };
-        let grown = |i: usize| (extent[i] - 1) * self.step[i];
-        let field = self.field.map(|field| [field[0] + grown(0), field[1] + grown(1)]);
-        Self { field, step: [self.step[0] * stride[0], self.step[1] * stride[1]] }
+        let grown = |i: usize, seen: u64| seen.saturating_add((extent[i] - 1).saturating_mul(self.step[i]));
+        let field = self.field.map(|field| [grown(0, field[0]), grown(1, field[1])]);
+        Self { field, step: [0, 1].map(|i| self.step[i].saturating_mul(stride[i])) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Graph;
     use crate::case::{canonical, canonical_row};
+    use crate::ops::{MaxPool, Padding};
+    use crate::tensor::Shape;
+
+    #[test]
+    fn strides_that_multiply_beyond_64_bits_saturate() {
+        let mut graph = Graph::new();
+        let mut y = graph.input("x", Shape::new(1, 1, 1, 1)).unwrap();
+        for i in 0..3 {
+            let pool = MaxPool { stride: [i32::MAX as u32; 2], ..MaxPool::new([1, 1]) };
+            y = graph.max_pool(format!("pool {i}"), y, pool).unwrap();
+        }
+        let window = MaxPool { padding: Padding::symmetric(1, 1), ..MaxPool::new([3, 3]) };
+        y = graph.max_pool("window", y, window).unwrap();
+        graph.output("y", y).unwrap();
+        assert_eq!(graph.cost().receptive_field, Some([u64::MAX; 2]));
+    }
 
     /// FLOPs, parameters, minimal traffic and receptive fields of the published shapes.
     #[test]

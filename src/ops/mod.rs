@@ -181,7 +181,7 @@ impl Work {
     fn of(weight: Shape, has_bias: bool, y: Shape) -> Self {
         let per_output = u64::from(weight.c) * u64::from(weight.h) * u64::from(weight.w);
         let parameters = weight.len() + if has_bias { u64::from(weight.n) } else { 0 };
-        Self { parameters, flops: 2 * per_output * y.len() }
+        Self { parameters, flops: (2 * per_output).saturating_mul(y.len()) }
     }
 }
 
@@ -189,7 +189,8 @@ impl Plus for Work {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { parameters: self.parameters + other.parameters, flops: self.flops + other.flops }
+        let parameters = self.parameters.saturating_add(other.parameters);
+        Self { parameters, flops: self.flops.saturating_add(other.flops) }
     }
 }
 

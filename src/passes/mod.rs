@@ -82,7 +82,6 @@ fn draft(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Resul
     if options.reuse_buffers {
         reuse_buffers::run(&mut draft);
     }
-    draft.plan.check()?;
-    draft.plan.check_limits(options)?;
+    draft.check(options)?;
     Ok(draft)
 }

@@ -37,6 +37,18 @@ impl fmt::Debug for Pack {
 }
 
 impl Draft {
+    /// Checks that the device can hold and run the plan, and that the budgets of GPU and host memory are kept.
+    pub(crate) fn check(&self, options: &PlanOptions) -> Result<()> {
+        self.plan.check()?;
+        self.plan.check_limits(&self.plan.profile, options.max_bytes)?;
+        let bytes = self.packs.keys().map(|id| self.plan.buffers[id.index()].bytes());
+        let (needed, max) = (bytes.fold(0, u64::saturating_add), options.max_host_bytes);
+        if needed > max {
+            return Err(Error::HostMemory { what: "packing weights and tables".into(), needed, max });
+        }
+        Ok(())
+    }
+
     /// The plan with its constants.
     pub(crate) fn pack(mut self) -> Plan {
         for (id, pack) in self.packs {

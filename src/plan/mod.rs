@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
 mod builder;
+mod check;
 mod choice;
 mod options;
 mod profile;
@@ -215,10 +216,10 @@ impl Plan {
         Ok(())
     }
 
-    /// Checks that the device, and the caller's budgets, can hold and run it.
-    pub(crate) fn check_limits(&self, options: &PlanOptions) -> Result<()> {
-        let DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = self.profile;
-        let DeviceProfile { max_uniform, max_storage_buffers, .. } = self.profile;
+    /// Checks that a device with this profile, and the caller's budget, can hold and run it.
+    pub(crate) fn check_limits(&self, profile: &DeviceProfile, max_bytes: Option<u64>) -> Result<()> {
+        let &DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = profile;
+        let &DeviceProfile { max_uniform, max_storage_buffers, .. } = profile;
         for buffer in &self.buffers {
             let limits = [("max_storage_buffer_binding_size", max_binding), ("max_buffer_size", max_buffer)];
             for (limit, available) in limits {
@@ -250,14 +251,9 @@ impl Plan {
             }
         }
         let planned = self.bytes();
-        if let Some(max) = options.max_bytes.filter(|&max| planned > max) {
-            return Err(Error::MemoryBudget { planned, max });
+        match max_bytes {
+            Some(max) if planned > max => Err(Error::MemoryBudget { planned, max }),
+            _ => Ok(()),
         }
-        let constants = self.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Constant(_)));
-        let (needed, max) = (constants.map(Buffer::bytes).fold(0, u64::saturating_add), options.max_host_bytes);
-        if needed > max {
-            return Err(Error::HostMemory { what: "packing weights and tables".into(), needed, max });
-        }
-        Ok(())
     }
 }

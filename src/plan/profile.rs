@@ -63,8 +63,8 @@ impl DeviceProfile {
         }
     }
 
-    /// Bytes that one buffer, bound whole, may have.
+    /// Bytes that one buffer, bound whole, may have: no more than 32-bit indices reach, whatever the device says.
     pub(crate) fn max_slice(&self) -> u64 {
-        self.max_binding.min(self.max_buffer)
+        self.max_binding.min(self.max_buffer).min(u32::MAX.into())
     }
 }

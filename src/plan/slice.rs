@@ -65,9 +65,9 @@ pub struct Slice {
     pub segments: Vec<u32>,
 }
 
-/// `channels` rounded up to a multiple of four.
+/// `channels` rounded up to a multiple of four; saturates, as anyone may have made up a slice.
 pub(crate) const fn padded(channels: u32) -> u32 {
-    channels.div_ceil(4) * 4
+    channels.div_ceil(4).saturating_mul(4)
 }
 
 /// Joins runs that meet without a gap.
@@ -82,14 +82,14 @@ pub(crate) fn joined(segments: impl IntoIterator<Item = u32>) -> Vec<u32> {
     joined
 }
 
-/// Channels in memory, padding included.
+/// Channels in memory, padding included; saturates.
 pub(crate) fn physical(segments: &[u32]) -> u32 {
-    segments.iter().map(|&c| padded(c)).sum()
+    segments.iter().fold(0, |sum: u32, &c| sum.saturating_add(padded(c)))
 }
 
-/// Values of one image.
+/// Values of one image; saturates.
 pub(crate) const fn image_len(shape: Shape) -> u32 {
-    shape.c * shape.h * shape.w
+    shape.c.saturating_mul(shape.h).saturating_mul(shape.w)
 }
 
 impl Slice {
@@ -127,14 +127,14 @@ impl Slice {
         self.element == buffer.element && (rows == 0 || end(rows) <= buffer.len.into())
     }
 
-    /// Channels in memory, padding included.
+    /// Channels in memory, padding included; saturates.
     pub fn physical_c(&self) -> u32 {
         physical(&self.segments)
     }
 
-    /// Pixels over all images.
+    /// Pixels over all images; saturates.
     pub const fn pixels(&self) -> u32 {
-        self.shape.n * self.shape.h * self.shape.w
+        self.shape.n.saturating_mul(self.shape.h).saturating_mul(self.shape.w)
     }
 
     pub(crate) fn offset4(&self) -> u32 {

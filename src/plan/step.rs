@@ -76,20 +76,19 @@ impl Step {
     /// Binds weights, biases or another table.
     pub(crate) fn table(mut self, slot: u32, table: Table) -> Self {
         self.bindings.push(Binding { slot, buffer: table.buffer, written: false });
-        self.cost.bytes += table.bytes;
-        self
+        self.moved(table.bytes)
     }
 
     /// Counts the loops of an invocation: outer extents first; an inner loop runs once per iteration around it.
     pub(crate) fn loops<const N: usize>(mut self, extents: [u32; N]) -> Self {
         let around = |inner: u64, &extent: &u32| u64::from(extent).saturating_mul(inner.saturating_add(1));
-        self.iterations += extents.iter().rev().fold(0, around);
+        self.iterations = self.iterations.saturating_add(extents.iter().rev().fold(0, around));
         self
     }
 
     /// Counts arithmetic.
     pub(crate) fn flops(mut self, flops: u64) -> Self {
-        self.cost.flops += flops;
+        self.cost.flops = self.cost.flops.saturating_add(flops);
         self
     }
 
@@ -101,15 +100,18 @@ impl Step {
 
     /// Counts a slice that is read, in a buffer that is bound separately.
     pub(crate) fn within(mut self, slice: &Slice) -> Self {
-        self.cost.bytes += slice.bytes();
         self.operands.push(slice.clone());
-        self
+        self.moved(slice.bytes())
     }
 
     /// Counts a slice that is written, in a buffer that is bound separately.
     pub(crate) fn result(mut self, slice: &Slice) -> Self {
-        self.cost.bytes += slice.bytes();
         self.results.push(slice.clone());
+        self.moved(slice.bytes())
+    }
+
+    fn moved(mut self, bytes: u64) -> Self {
+        self.cost.bytes = self.cost.bytes.saturating_add(bytes);
         self
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::{Order, Plan, Role, Slice, Step};
+use super::{Order, Plan, Role, Slice, Step, image_len};
 use crate::graph::draw::Drawing;
 
 impl Plan {
@@ -52,8 +52,8 @@ impl Slice {
     /// Whether channels (or values of an image) overlap, given that both lie in the same buffer.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let end = |slice: &Self| match slice.order {
-            Order::Nhwc => slice.offset + slice.physical_c(),
-            Order::Nchw => slice.offset + slice.shape.c * slice.shape.h * slice.shape.w,
+            Order::Nhwc => slice.offset.saturating_add(slice.physical_c()),
+            Order::Nchw => slice.offset.saturating_add(image_len(slice.shape)),
         };
         self.order != other.order || (self.offset < end(other) && other.offset < end(self))
     }

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use spp_wgpu::ops::*;
-use spp_wgpu::{Graph, Shape, Tensor};
+use spp_wgpu::{DeviceClass, DeviceProfile, Error, Graph, NodeId, Plan, PlanOptions, Shape, Tensor};
+
+use crate::graphs::{affine, same_conv};
 
 const fn pad(top: u32, left: u32, bottom: u32, right: u32) -> Padding {
     Padding { top, left, bottom, right }
@@ -126,6 +128,91 @@ fn shape() -> impl Strategy<Value = Shape> {
     prop::array::uniform4(attribute()).prop_map(|[n, c, h, w]| Shape::new(n, c, h, w))
 }
 
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "the release profile has no overflow checks")]
+fn tests_run_with_overflow_checks() {
+    let most = std::hint::black_box(u32::MAX);
+    assert!(std::panic::catch_unwind(|| most + 1).is_err());
+}
+
+/// Up to as many values as a tensor may have, most of them along any axis.
+fn large_shape() -> impl Strategy<Value = Shape> {
+    let extent = || (0..31_u32, -1..=1_i64).prop_map(|(bits, more)| ((1 << bits) + more).max(1) as u32);
+    let fits = |[n, c, h, w]: [u32; 4]| {
+        let mut room = i32::MAX as u32;
+        let [h, w, c, n] = [h, w, c, n].map(|extent| {
+            let extent = extent.min(room);
+            room /= extent;
+            extent
+        });
+        Shape::new(n, c, h, w)
+    };
+    prop::array::uniform4(extent()).prop_map(fits)
+}
+
+/// Devices that nobody makes, among others.
+fn device() -> impl Strategy<Value = DeviceProfile> {
+    let class = prop::sample::select(&[DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software][..]);
+    const BYTES: &[u64] = &[0, 1 << 27, u32::MAX as u64, 1 << 33, u64::MAX];
+    let bytes = || prop::sample::select(BYTES);
+    let count = || prop::sample::select(&[0, 1, 8, 256, 16_384, 65_535, u32::MAX][..]);
+    let lanes = prop::sample::select(&[None, Some(4), Some(8), Some(32), Some(u32::MAX)][..]);
+    (class, bytes(), bytes(), prop::array::uniform4(count()), lanes).prop_map(
+        |(class, binding, buffer, counts, lanes)| DeviceProfile {
+            max_binding: binding,
+            max_buffer: buffer,
+            max_workgroups: counts[0],
+            max_invocations: counts[1],
+            workgroup_memory: counts[2],
+            max_storage_buffers: counts[3],
+            subgroup_size: lanes,
+            ..DeviceProfile::portable(class)
+        },
+    )
+}
+
+/// One more operation on `x`, if it has a meaning there.
+fn extended(graph: &mut Graph, i: usize, x: NodeId, op: usize, a: [u32; 6], flag: bool) -> Result<NodeId, Error> {
+    let [p, q, r, s, t, u] = a;
+    let (name, shape) = (format!("{i}"), graph.shape(x)?);
+    let padding = pad(t, u, u, t);
+    let is_small = shape.c <= 64;
+    match op {
+        0 => {
+            let pool = MaxPool { kernel: [p, q], stride: [r, s], padding, dilation: [s, r], ceil_mode: flag };
+            graph.max_pool(name, x, pool)
+        }
+        1 => {
+            let pool = AvgPool { kernel: [p, q], stride: [r, s], padding, dilation: [s, r], ..AvgPool::new([1, 1]) };
+            graph.avg_pool(name, x, AvgPool { ceil_mode: flag, ..pool })
+        }
+        2 => graph.max_pool_cascade(name, x, MaxPoolCascade { kernel: p, times: q.min(9) }),
+        3 => graph.layout(name, x, Layout { width: if flag { shape.c } else { p } }),
+        4 => {
+            let mode = if flag { ResizeMode::Bilinear } else { ResizeMode::Nearest };
+            graph.resize(name, x, Resize { out_h: p, out_w: q, mode })
+        }
+        5 => {
+            let kind = if flag { GlobalPoolKind::Average } else { GlobalPoolKind::Max };
+            graph.global_pool(name, x, GlobalPool { kind })
+        }
+        6 => {
+            let axis = if flag { SoftmaxAxis::Columns } else { SoftmaxAxis::Channels };
+            graph.softmax(name, x, Softmax { axis })
+        }
+        7 => graph.concat(name, &[x, x, x]),
+        8 => graph.add(name, x, x, Add { scale: 1.0, activation: Activation::Sigmoid }),
+        9 if is_small => graph.affine_activation(name, x, affine(shape.c, Activation::Silu)),
+        10 if is_small => {
+            let (stride, dilation) = ([r, s], [p, q]);
+            let conv = same_conv(t % 40 + 1, shape.c, u % 3 + 1);
+            graph.conv(name, x, Conv { stride, dilation, padding, ..conv })
+        }
+        _ if is_small => graph.conv(name, x, same_conv(shape.c, shape.c, 3)),
+        _ => Ok(x),
+    }
+}
+
 proptest! {
     #[test]
     fn small_windows_are_as_many_as_can_be_counted(
@@ -210,6 +297,29 @@ proptest! {
             graph.output("y", y).unwrap();
             let _ = graph.check();
             prop_assert!(graph.nodes().iter().all(|node| node.shape.check("node").is_ok()));
+        }
+    }
+
+    /// Costs and plans of chains of operations on maps so large that padding, or strides one after the other, leave 32
+    /// bits and even 64.
+    #[test]
+    fn no_attribute_makes_a_plan_panic(
+        shape in large_shape(),
+        device in device(),
+        operations in prop::collection::vec((0..12_usize, prop::array::uniform6(attribute()), any::<bool>()), 1..7),
+        unfused: bool,
+    ) {
+        let mut graph = Graph::new();
+        let mut x = graph.input("x", shape).unwrap();
+        for (i, (op, a, flag)) in operations.into_iter().enumerate() {
+            x = extended(&mut graph, i, x, op, a, flag).unwrap_or(x);
+        }
+        graph.output("y", x).unwrap();
+        let _ = graph.cost();
+        let options = if unfused { PlanOptions::unfused() } else { PlanOptions::default() };
+        if let Ok(plan) = Plan::new(&graph, &device, &options) {
+            let _ = (plan.to_string(), plan.to_dot());
+            prop_assert!(plan.buffers.iter().all(|buffer| buffer.bytes() <= device.max_binding.min(device.max_buffer)));
         }
     }
 }

@@ -12,6 +12,7 @@ mod add;
 mod affine_activation;
 mod avg_pool;
 mod blocks;
+mod changed_plans;
 mod concat;
 mod controls;
 mod conv;

@@ -1,16 +1,17 @@
 //! Whole programs: the same bits run after run, threads, the app's own encoder and buffers, limits, lost devices.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use spp_wgpu::ops::MaxPool;
+use spp_wgpu::ops::{Activation, Add, MaxPool};
 use spp_wgpu::plan::Role;
 use spp_wgpu::wgpu::{Buffer, BufferBinding, BufferUsages, MapMode, PollType, util::DeviceExt};
 use spp_wgpu::{
-    DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, gpu, reference, wgpu,
+    Bindings, DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, gpu, reference,
+    wgpu,
 };
 
-use crate::graphs::{CONSUMERS, behind_gaps, sppf};
+use crate::graphs::{CONSUMERS, behind_gaps, same_conv, sppf};
 use crate::harness::{Data, GPU, assert_same_bits, graph, random, run_plan, wrong};
 
 const X: Shape = Shape::new(1, 12, 7, 9);
@@ -193,7 +194,7 @@ fn buffers_that_do_not_fit_are_refused() {
         ("STORAGE", whole(&no_storage), y.clone()),
         ("STORAGE", x.clone(), whole(&no_storage)),
         ("offset 4", at(4), y.clone()),
-        ("twice", y.clone(), at_offset(&output)),
+        ("bound twice, for 'x'", y.clone(), at_offset(&output)),
     ];
     let refused = |expected: &str, inputs: &[BufferBinding], outputs: &[BufferBinding]| {
         let error = program.bind(inputs, outputs).unwrap_err();
@@ -205,6 +206,114 @@ fn buffers_that_do_not_fit_are_refused() {
     }
     refused("the graph has 1, got 0", &[], std::slice::from_ref(&y));
     refused("the graph has 1, got 2", std::slice::from_ref(&x), &[y.clone(), at(256)]);
+}
+
+/// Whatever the number of dispatches: with as many, another program's kernels would run with this one's parameters.
+#[test]
+fn bindings_of_another_program_are_refused() {
+    let other = Shape { h: 9, w: 7, ..X };
+    let graphs = [sppf(X, 9, true), sppf(X, 9, false), sppf(other, 9, true), graph(X, |_, x| x)];
+    let programs = graphs.each_ref().map(|graph| Program::new(&GPU, graph).unwrap());
+    let bindings = programs.each_ref().map(|program| own_bindings(&GPU, program).unwrap());
+    for (i, program) in programs.iter().enumerate() {
+        for (j, bindings) in bindings.iter().enumerate() {
+            let mut encoder = GPU.device().create_command_encoder(&Default::default());
+            match program.record(&mut encoder, bindings) {
+                Ok(()) => assert_eq!(i, j),
+                Err(error) => assert!(i != j && matches!(error, Error::InvalidData { .. }), "{error}"),
+            }
+            // Nothing was recorded that spoils the app's encoder.
+            GPU.queue().submit([encoder.finish()]);
+        }
+    }
+}
+
+/// Parts of one buffer of the app, each at the next offset that a binding may have.
+fn arena<const N: usize>(bytes: [u64; N]) -> (Buffer, [u64; N]) {
+    let mut end = 0;
+    let offsets = bytes.map(|bytes| {
+        let begin = end;
+        end = (begin + bytes).next_multiple_of(OFFSET);
+        begin
+    });
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+    let descriptor = wgpu::BufferDescriptor { label: None, size: end, usage, mapped_at_creation: false };
+    (GPU.device().create_buffer(&descriptor), offsets)
+}
+
+fn part(arena: &Buffer, offset: u64, bytes: u64) -> BufferBinding<'_> {
+    BufferBinding { buffer: arena, offset, size: std::num::NonZero::new(bytes) }
+}
+
+#[test]
+fn inputs_and_outputs_may_lie_in_one_buffer() {
+    let mut graph = Graph::new();
+    let [a, b] = ["a", "b"].map(|name| graph.input(name, X).unwrap());
+    let sum = graph.add("sum", a, b, Add { scale: 1.0, activation: Activation::None }).unwrap();
+    let pool = graph.max_pool("pool", sum, MaxPool::same(3)).unwrap();
+    graph.output("sum", sum).unwrap();
+    graph.output("pool", pool).unwrap();
+    let xs = [1, 2].map(|seed| random(X, seed, Data::Integers));
+    let program = Program::new(&GPU, &graph).unwrap();
+    let want = program.run(&xs).unwrap();
+
+    let bytes = X.len() * 4;
+    let (buffer, offsets) = arena([bytes; 4]);
+    let parts = offsets.map(|offset| part(&buffer, offset, bytes));
+    let bindings = program.bind(&parts[..2], &parts[2..]).unwrap();
+    for (x, offset) in xs.iter().zip(offsets) {
+        GPU.queue().write_buffer(&buffer, offset, bytemuck::cast_slice(x.data()));
+    }
+    let mut encoder = GPU.device().create_command_encoder(&Default::default());
+    program.record(&mut encoder, &bindings).unwrap();
+    GPU.queue().submit([encoder.finish()]);
+    let got = read(&buffer);
+    let values = |offset: u64| &got[offset as usize / 4..][..X.len() as usize];
+    for (want, offset) in xs.iter().chain(&want).zip(offsets) {
+        assert_eq!(values(offset), want.data());
+    }
+
+    let overlapping = part(&buffer, offsets[2] - OFFSET, bytes);
+    for (inputs, outputs) in [
+        ([parts[0].clone(), overlapping.clone()], [parts[2].clone(), parts[3].clone()]),
+        ([parts[0].clone(), parts[1].clone()], [parts[3].clone(), parts[3].clone()]),
+        ([parts[0].clone(), parts[1].clone()], [overlapping, parts[2].clone()]),
+    ] {
+        let error = program.bind(&inputs, &outputs).unwrap_err();
+        assert!(matches!(error, Error::InvalidData { .. }) && error.to_string().contains("bound twice"), "{error}");
+    }
+}
+
+/// A copy from input to output is one dispatch.
+#[test]
+fn a_dispatch_that_binds_input_and_output_needs_two_buffers() {
+    let program = Program::new(&GPU, &graph(X, |_, x| x)).unwrap();
+    let bytes = X.len() * 4;
+    let (buffer, [from, to]) = arena([bytes; 2]);
+    let error = program.bind(&[part(&buffer, from, bytes)], &[part(&buffer, to, bytes)]).unwrap_err();
+    assert!(matches!(error, Error::InvalidData { .. }), "{error:?}");
+    assert!(error.to_string().contains("'y' reads 'x'") && error.to_string().contains("two buffers"), "{error}");
+}
+
+#[test]
+fn a_queue_of_another_device_is_refused() {
+    let adapter = adapter();
+    // The last one comes from another instance of wgpu.
+    let [own, other, stranger] = [&adapter, &adapter, &self::adapter()].map(app_device);
+    let refused = |queue: &Gpu| {
+        let mixed = Gpu::from_device(own.info().clone(), own.device().clone(), queue.queue().clone());
+        assert!(matches!(&mixed, Err(Error::InvalidData { what, .. }) if what == "queue"), "{mixed:?}");
+    };
+    // wgpu's own handler panics, an app's does not.
+    for gpu in [&other, &stranger] {
+        refused(gpu);
+        gpu.device().on_uncaptured_error(std::sync::Arc::new(|_| {}));
+        refused(gpu);
+    }
+    // All still serve.
+    for gpu in [&own, &other, &stranger] {
+        Program::new(gpu, &sppf(X, 9, true)).unwrap().run(&[random(X, 1, Data::Uniform)]).unwrap();
+    }
 }
 
 #[test]
@@ -249,22 +358,190 @@ fn an_apps_device_gives_the_same_bits() {
     assert_eq!(bits(&got[0]), bits(&program().run(&x).unwrap()[0]));
 }
 
+/// A way to use a device, with what it is used on.
+type Stage = (&'static str, fn(&Gpu, &Program, &Program) -> Result<(), Error>);
+
+/// Every way, each of which must find out by itself that the device is lost.
+const STAGES: [Stage; 13] = [
+    ("Gpu::poll", |gpu, _, _| gpu.poll().map(drop)),
+    ("Gpu::save_pipelines", |gpu, _, _| gpu.save_pipelines().map(drop)),
+    ("Gpu::from_device", |gpu, _, _| {
+        Gpu::from_device(gpu.info().clone(), gpu.device().clone(), gpu.queue().clone()).map(drop)
+    }),
+    ("Program::new", |gpu, _, _| Program::new(gpu, &sppf(X, 9, true)).map(drop)),
+    ("Program::from_plan", |gpu, program, _| Program::from_plan(gpu, program.plan().clone()).map(drop)),
+    ("Program::run", |_, program, _| program.run(&[random(X, 1, Data::Uniform)]).map(drop)),
+    ("Program::run of nothing", |_, _, none| none.run(&[Tensor::new(Shape { n: 0, ..X }, vec![]).unwrap()]).map(drop)),
+    ("Program::run_async", |_, program, _| {
+        pollster::block_on(program.run_async(&[random(X, 1, Data::Uniform)])).map(drop)
+    }),
+    ("Program::bind", |gpu, program, _| own_bindings(gpu, program).map(drop)),
+    ("Program::poison", |_, program, _| program.poison()),
+    ("Program::gpu_time", |_, program, _| program.gpu_time().map(drop)),
+    ("Program::gpu_step_times", |_, program, _| program.gpu_step_times().map(drop)),
+    ("Gpu::is_lost", |gpu, _, _| if gpu.is_lost() { Err(Error::DeviceLost("said so".into())) } else { Ok(()) }),
+];
+
+/// Bindings to new buffers, as an app would make them.
+fn own_bindings(gpu: &Gpu, program: &Program) -> Result<Bindings, Error> {
+    let (size, usage) = (X.len() * 4, BufferUsages::STORAGE);
+    let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+    let [x, y] = [(); 2].map(|()| gpu.device().create_buffer(&descriptor));
+    program.bind(&[x.as_entire_buffer_binding()], &[y.as_entire_buffer_binding()])
+}
+
+fn assert_lost(stage: &str, got: Result<(), Error>) {
+    assert!(matches!(&got, Err(Error::DeviceLost(reason)) if !reason.is_empty()), "{stage}: {got:?}");
+}
+
+/// wgpu's own handler panics at errors that nobody catches; an app's device has it.
 #[test]
-fn a_lost_device_is_an_error() {
+fn a_lost_device_is_an_error_at_every_stage() {
+    let adapter = adapter();
+    for (stage, call) in STAGES {
+        for own in [true, false] {
+            let gpu = if own { Gpu::new(&GpuOptions::default()).unwrap() } else { app_device(&adapter) };
+            let [program, none] = [1, 0].map(|n| Program::new(&gpu, &sppf(Shape { n, ..X }, 9, true)).unwrap());
+            let unused = Program::new(&gpu, &sppf(X, 9, true)).unwrap();
+            program.run(&[random(X, 1, Data::Uniform)]).unwrap();
+            let bindings = own_bindings(&gpu, &program).unwrap();
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            assert!(!gpu.is_lost());
+            gpu.device().destroy();
+            // First after the loss, and for a program that has run before or not.
+            assert_lost(stage, call(&gpu, &unused, &none));
+            assert_lost("Program::record", program.record(&mut encoder, &bindings));
+            for (stage, call) in STAGES {
+                assert_lost(stage, call(&gpu, &program, &none));
+            }
+        }
+    }
+}
+
+#[test]
+fn recording_on_a_lost_device_is_an_error() {
     for gpu in [Gpu::new(&GpuOptions::default()).unwrap(), app_device(&adapter())] {
         let program = Program::new(&gpu, &sppf(X, 9, true)).unwrap();
-        let x = [random(X, 1, Data::Uniform)];
-        program.run(&x).unwrap();
+        let bindings = own_bindings(&gpu, &program).unwrap();
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
         gpu.device().destroy();
-        for _ in 0..2 {
-            let got = program.run(&x);
-            assert!(matches!(got, Err(Error::DeviceLost(_))), "{got:?}");
-        }
-        let got = pollster::block_on(program.run_async(&x));
-        assert!(matches!(got, Err(Error::DeviceLost(_))), "{got:?}");
-        let rebuilt = Program::new(&gpu, &sppf(X, 9, true));
-        assert!(matches!(rebuilt, Err(Error::DeviceLost(_))), "{rebuilt:?}");
+        assert_lost("Program::record", program.record(&mut encoder, &bindings));
     }
+}
+
+#[test]
+fn a_device_lost_under_way_gives_right_values_or_that_error() {
+    let (adapter, x) = (adapter(), [random(X, 1, Data::Uniform)]);
+    let want = bits(&program().run(&x).unwrap()[0]);
+    for round in 0..20 {
+        let gpu = if round % 2 == 0 { Gpu::new(&GpuOptions::default()).unwrap() } else { app_device(&adapter) };
+        let program = Program::new(&gpu, &sppf(X, 9, true)).unwrap();
+        std::thread::scope(|scope| {
+            let until_lost = || loop {
+                match program.run(&x) {
+                    Ok(got) => assert_eq!(bits(&got[0]), want),
+                    lost => break assert_lost("Program::run", lost.map(drop)),
+                }
+            };
+            let polls = || loop {
+                if let Err(error) = gpu.poll() {
+                    break assert_lost("Gpu::poll", Err(error));
+                }
+            };
+            scope.spawn(until_lost);
+            scope.spawn(until_lost);
+            scope.spawn(polls);
+            std::thread::sleep(Duration::from_millis(3 * round));
+            gpu.device().destroy();
+        });
+    }
+}
+
+#[test]
+fn an_apps_device_keeps_its_callback_which_may_say_why_it_was_lost() {
+    let gpu = app_device(&adapter());
+    let told = std::sync::Arc::new(AtomicBool::new(false));
+    let tells = (gpu.clone(), std::sync::Arc::clone(&told));
+    gpu.device().set_device_lost_callback(move |_, _| {
+        tells.1.store(true, Ordering::Release);
+        tells.0.mark_lost("the app said so");
+    });
+    let program = Program::new(&gpu, &sppf(X, 9, true)).unwrap();
+    gpu.device().destroy();
+    gpu.device().poll(PollType::Poll).unwrap();
+    assert!(told.load(Ordering::Acquire));
+    let error = program.run(&[random(X, 1, Data::Uniform)]).unwrap_err();
+    assert!(matches!(&error, Error::DeviceLost(reason) if reason == "the app said so"), "{error}");
+}
+
+#[test]
+fn a_device_that_is_marked_lost_stays_lost() {
+    for (said, expected) in [("driver reset", "driver reset"), ("", "no reason was given")] {
+        let gpu = app_device(&adapter());
+        let program = Program::new(&gpu, &sppf(X, 9, true)).unwrap();
+        gpu.mark_lost(said);
+        gpu.mark_lost("later");
+        assert!(gpu.clone().is_lost());
+        let error = program.run(&[random(X, 1, Data::Uniform)]).unwrap_err();
+        assert!(matches!(&error, Error::DeviceLost(reason) if reason == expected), "{error}");
+    }
+}
+
+/// Waits that time out while another thread polls: wgpu may panic in them.
+#[test]
+fn runs_that_time_out_while_others_poll_say_so() {
+    let mut options = GpuOptions::default();
+    options.timeout = Duration::ZERO;
+    let gpu = Gpu::new(&options).unwrap();
+    let (program, x) = (Program::new(&gpu, &sppf(X, 9, true)).unwrap(), [random(X, 1, Data::Uniform)]);
+    let want = bits(&self::program().run(&x).unwrap()[0]);
+    let done = AtomicBool::new(false);
+    let timeouts: usize = std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    gpu.poll().unwrap();
+                }
+            });
+        }
+        let runs = || {
+            (0..200).filter(|_| match program.run(&x) {
+                Ok(got) => bits(&got[0]) != want,
+                Err(Error::Timeout(_)) => true,
+                Err(error) => panic!("{error}"),
+            })
+        };
+        let threads = [(); 8].map(|()| scope.spawn(move || runs().count()));
+        let counts = threads.map(|thread| thread.join().unwrap());
+        done.store(true, Ordering::Relaxed);
+        counts.iter().sum()
+    });
+    assert!(timeouts > 0);
+}
+
+#[test]
+fn a_poll_does_not_wait_for_another_threads_run() {
+    let gpu = Gpu::new(&GpuOptions::default()).unwrap();
+    let shape = Shape::new(1, 64, 64, 64);
+    let graph = graph(shape, |graph, x| graph.conv("y", x, same_conv(64, 64, 3)).unwrap());
+    let (program, x) = (Program::new(&gpu, &graph).unwrap(), [random(shape, 1, Data::Uniform)]);
+    program.run(&x).unwrap();
+    let start = Instant::now();
+    let mut polls = Vec::new();
+    std::thread::scope(|scope| {
+        let runs = scope.spawn(|| (0..5).for_each(|_| drop(program.run(&x).unwrap())));
+        while !runs.is_finished() {
+            let start = Instant::now();
+            gpu.poll().unwrap();
+            polls.push(start.elapsed());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let run = start.elapsed() / 5;
+    polls.sort_unstable();
+    let median = polls[polls.len() / 2];
+    println!("{} polls, their median {median:?}, the longest {:?}; a run {run:?}", polls.len(), polls[polls.len() - 1]);
+    assert!(polls.len() > 20 && median < run / 10);
 }
 
 #[test]
@@ -330,6 +607,24 @@ fn a_memory_budget_is_kept() {
     build(needed).unwrap();
     let error = build(needed - 1).unwrap_err();
     assert!(matches!(error, Error::MemoryBudget { planned, max } if planned == needed && max == needed - 1), "{error}");
+}
+
+/// Each result fits a buffer of the device, all of them together do not.
+#[test]
+fn more_results_than_can_be_read_at_once_are_refused() {
+    let max_buffer_size = 4096;
+    let limits =
+        wgpu::Limits { max_buffer_size, max_storage_buffer_binding_size: max_buffer_size, ..Gpu::required_limits() };
+    let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter().request_device(&descriptor)).unwrap();
+    let gpu = Gpu::from_device(GPU.info().clone(), device, queue).unwrap();
+    let mut graph = Graph::new();
+    let x = graph.input("x", X).unwrap();
+    graph.output("y", x).unwrap();
+    graph.output("z", x).unwrap();
+    let program = Program::new(&gpu, &graph).unwrap();
+    let error = program.run(&[random(X, 1, Data::Uniform)]).unwrap_err();
+    assert!(matches!(error, Error::LimitExceeded { limit: "max_buffer_size", needed: 6048, .. }), "{error}");
 }
 
 /// Two inputs with different batches: one result may be empty while another is not.

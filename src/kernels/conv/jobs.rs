@@ -391,7 +391,7 @@ fn bind(mut step: Step, kernel: &Kernel, jobs: &[Job], bound: &Bound) -> Step {
     for job in jobs {
         for term in &job.terms {
             let per_output = u64::from(term.x.shape.c / term.conv.groups) * term.conv.taps_len();
-            step = step.flops(2 * per_output * job.y.shape.len() / u64::from(kernel.parts));
+            step = step.flops((2 * per_output).saturating_mul(job.y.shape.len()) / u64::from(kernel.parts));
             if !step.operands.contains(&term.x) {
                 step = step.within(&term.x);
             }
