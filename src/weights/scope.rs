@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::random::Random;
 use super::{Entry, Weights, len, nearest, refusal, without_wrappers};
 use crate::error::{Error, Result, distance};
-use crate::tensor::{MAX_ELEMENTS, Shape, Tensor};
+use crate::tensor::{MAX_ELEMENTS, MAX_HOST_BYTES, Shape, Tensor};
 
 /// The tensors under a prefix. A key that is missing or misshapen is noted, and zeros (ones for variances) stand in for
 /// it, so that building goes on; [`Scope::finish`] then reports all such keys at once.
@@ -34,6 +34,21 @@ struct Log {
     ignored: Vec<String>,
     missing: BTreeSet<String>,
     misshapen: BTreeMap<String, String>,
+    /// Bytes of values that are in no file.
+    made_up: u64,
+}
+
+impl Log {
+    /// Counts values that are in no file. Errors: more than [`MAX_HOST_BYTES`] of them.
+    fn make_up(&mut self, key: &str, len: u64) -> Result<()> {
+        self.made_up += len * size_of::<f32>() as u64;
+        let (needed, max) = (self.made_up, MAX_HOST_BYTES);
+        if needed > max {
+            let what = format!("making up weights that no file has, '{key}' among them,");
+            return Err(Error::HostMemory { what, needed, max });
+        }
+        Ok(())
+    }
 }
 
 /// What [`Weights::seeded`] draws.
@@ -81,8 +96,8 @@ impl<'a> Scope<'a> {
         self.log.borrow_mut().ignored.push(self.key(layer));
     }
 
-    /// `{layer}.weight` of a convolution `[out, in / groups, kernel_h, kernel_w]`.
-    /// Errors: more elements than 32-bit indices hold, an extent of 0.
+    /// `{layer}.weight` of a convolution `[out, in / groups, kernel_h, kernel_w]`. Errors: more elements than 32-bit
+    /// indices hold, an extent of 0, more than [`MAX_HOST_BYTES`] of weights that are seeded or stand in for others.
     pub fn conv_weight(&self, layer: &str, shape: Shape) -> Result<Tensor> {
         self.weight(layer, &[shape.n, shape.c, shape.h, shape.w])
     }
@@ -186,30 +201,32 @@ impl<'a> Scope<'a> {
             let value = len(dims).unwrap_or(u64::MAX);
             return Err(Error::TooLarge { op: whole, what: "the element count", value, max: MAX_ELEMENTS });
         };
+        let log = &mut *self.log.borrow_mut();
         if let Some(seed) = self.weights.seed {
+            log.make_up(&whole, len)?;
             let mut random = Random::new(seed, &whole);
             return Ok((0..len).map(|_| draw.next(&mut random)).collect());
         }
-        let log = &mut *self.log.borrow_mut();
         let found = self.find(&whole);
         log.found.extend(found.iter().map(|(key, _)| key.to_string()));
         match found[..] {
             [] => {
-                log.missing.insert(whole);
+                log.missing.insert(whole.clone());
             }
             [(_, entry)] if !entry.dims.iter().map(|&dim| dim as u64).eq(dims.iter().map(|&dim| u64::from(dim))) => {
-                log.misshapen.insert(whole, format!("is {:?} but {dims:?} is needed", entry.dims));
+                log.misshapen.insert(whole.clone(), format!("is {:?} but {dims:?} is needed", entry.dims));
             }
             [(_, entry)] => match self.weights.values(entry) {
                 Some(values) => return Ok(values),
                 None => {
-                    log.misshapen.insert(whole, refusal(entry.dtype));
+                    log.misshapen.insert(whole.clone(), refusal(entry.dtype));
                 }
             },
             [(a, _), (b, _), ..] => {
-                log.misshapen.insert(whole, format!("may be '{a}' or '{b}'"));
+                log.misshapen.insert(whole.clone(), format!("may be '{a}' or '{b}'"));
             }
         }
+        log.make_up(&whole, len)?;
         Ok(vec![draw.stand_in(); len as usize])
     }
 
