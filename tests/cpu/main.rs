@@ -15,5 +15,6 @@ mod priors;
 mod shader_files;
 mod shaders;
 mod shapes;
+mod sizes;
 mod split_sums;
 mod weights;
