@@ -1,6 +1,5 @@
 //! A device and what is built on it: adapter, queue, limits, compiled kernels.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +24,7 @@ mod trusted;
 pub use adapters::{INSTALL_HINT, adapters, describe};
 pub use program::{Bindings, Program};
 
-use kernel::Kernel;
+use kernel::{Kernel, Shared};
 use pipelines::Pipelines;
 pub(crate) use transfer::Staging;
 use trusted::Checks;
@@ -86,7 +85,7 @@ struct Inner {
     polling: Mutex<()>,
     /// Why the device was lost, once it was.
     lost: Arc<Mutex<Option<String>>>,
-    kernels: Mutex<HashMap<(String, Checks), Arc<Kernel>>>,
+    kernels: Mutex<Shared<(String, Checks), Kernel>>,
 }
 
 impl Gpu {
