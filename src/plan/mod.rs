@@ -30,7 +30,8 @@ pub enum Role {
     Input(usize),
     /// A graph output, NCHW, by position.
     Output(usize),
-    /// Weights, biases or tables, in the order the kernel reads them.
+    /// Weights, biases or tables, in the order the kernel reads them. Empty in the plan of a program: it has uploaded
+    /// them.
     Constant(Arc<[u32]>),
     /// Intermediate results.
     Scratch,
@@ -171,7 +172,7 @@ impl Plan {
     }
 
     /// Checks that what steps and buffers name is there: anyone may have changed the fields. Errors: a buffer, an input or
-    /// an output that is not; a device without workgroups.
+    /// an output that is not; constants that are not, as in the plan of a program; a device without workgroups.
     pub(crate) fn check(&self) -> Result<()> {
         let lacks = |what: String| Err(Error::data("plan", what));
         for step in &self.steps {
@@ -186,10 +187,13 @@ impl Plan {
                 ));
             }
         }
-        for Buffer { label, role, .. } in &self.buffers {
+        for Buffer { label, len, role, .. } in &self.buffers {
             let (number, ports) = match role {
                 Role::Input(number) => (*number, self.inputs.len()),
                 Role::Output(number) => (*number, self.outputs.len()),
+                Role::Constant(values) if values.len() as u64 != *len => {
+                    return lacks(format!("buffer '{label}' has {} of {len} constants", values.len()));
+                }
                 Role::Constant(_) | Role::Scratch => continue,
             };
             if number >= ports {
