@@ -2,7 +2,7 @@
 // One invocation makes four channels of one output pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 // Pieces from shared/: index, window, lanes.
-// Constants from Rust: WG_SIZE, COUNT_INCLUDE_PAD.
+// Constants from Rust: WG_SIZE, DILATION_H, DILATION_W, COUNT_INCLUDE_PAD.
 
 struct Params {
     len: u32, // vec4s to write: n * out_h * out_w * channels4
@@ -16,8 +16,6 @@ struct Params {
     kernel_w: u32,
     stride_h: u32,
     stride_w: u32,
-    dilation_h: u32,
-    dilation_w: u32,
     pad_top: u32,
     pad_left: u32,
     pad_bottom: u32,
@@ -51,17 +49,17 @@ fn avg_pool(
     // The window's corner may lie in the padding; clip it to the image once.
     let y0 = i32(oy * params.stride_h) - i32(params.pad_top);
     let x0 = i32(ox * params.stride_w) - i32(params.pad_left);
-    let ky_begin = first_tap(y0, params.dilation_h);
-    let kx_begin = first_tap(x0, params.dilation_w);
-    let ky_end = end_tap(y0, params.dilation_h, params.kernel_h, params.in_h);
-    let kx_end = end_tap(x0, params.dilation_w, params.kernel_w, params.in_w);
+    let ky_begin = first_tap(y0, DILATION_H);
+    let kx_begin = first_tap(x0, DILATION_W);
+    let ky_end = end_tap(y0, DILATION_H, params.kernel_h, params.in_h);
+    let kx_end = end_tap(x0, DILATION_W, params.kernel_w, params.in_w);
 
     var sum = vec4f(0.0);
     for (var ky = ky_begin; ky < ky_end; ky++) {
-        let iy = u32(y0 + i32(ky * params.dilation_h));
+        let iy = u32(y0 + i32(ky * DILATION_H));
         let row = (n * params.in_h + iy) * params.in_w;
         for (var kx = kx_begin; kx < kx_end; kx++) {
-            let ix = u32(x0 + i32(kx * params.dilation_w));
+            let ix = u32(x0 + i32(kx * DILATION_W));
             sum += x[params.x_offset + (row + ix) * params.x_stride + c4];
         }
     }
@@ -69,8 +67,8 @@ fn avg_pool(
     var rows = max(ky_end, ky_begin) - ky_begin;
     var columns = max(kx_end, kx_begin) - kx_begin;
     if COUNT_INCLUDE_PAD {
-        rows = end_tap(y0, params.dilation_h, params.kernel_h, params.in_h + params.pad_bottom);
-        columns = end_tap(x0, params.dilation_w, params.kernel_w, params.in_w + params.pad_right);
+        rows = end_tap(y0, DILATION_H, params.kernel_h, params.in_h + params.pad_bottom);
+        columns = end_tap(x0, DILATION_W, params.kernel_w, params.in_w + params.pad_right);
     }
     let mean = sum / (f32(rows) * f32(columns)); // as integers they might wrap around
     y[params.y_offset + pixel * params.y_stride + c4] = keep_lanes(mean, c4 * 4u, params.channels);

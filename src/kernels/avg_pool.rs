@@ -16,8 +16,6 @@ params! {
     kernel_w: u32,
     stride_h: u32,
     stride_w: u32,
-    dilation_h: u32,
-    dilation_w: u32,
     pad_top: u32,
     pad_left: u32,
     pad_bottom: u32,
@@ -54,8 +52,6 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &AvgPool, x: &Slice,
         kernel_w: kernel[1],
         stride_h: stride[0],
         stride_w: stride[1],
-        dilation_h: dilation[0],
-        dilation_w: dilation[1],
         pad_top: padding.top,
         pad_left: padding.left,
         pad_bottom: padding.bottom,
@@ -66,7 +62,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &AvgPool, x: &Slice,
         y_stride: y.stride4(),
     };
     let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
-    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).window(kernel, x);
+    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).window(kernel, dilation, x);
     let step = step.constant("COUNT_INCLUDE_PAD", Constant::Bool(count_include_pad));
     let taps = u64::from(kernel[0].min(x.shape.h)) * u64::from(kernel[1].min(x.shape.w));
     builder.push(step.flops(taps.saturating_mul(y.shape.len())));

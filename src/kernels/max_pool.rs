@@ -16,8 +16,6 @@ params! {
     kernel_w: u32,
     stride_h: u32,
     stride_w: u32,
-    dilation_h: u32,
-    dilation_w: u32,
     pad_top: u32,
     pad_left: u32,
     x_offset: u32,
@@ -52,8 +50,6 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &MaxPool, x: &Slice,
         kernel_w: kernel[1],
         stride_h: stride[0],
         stride_w: stride[1],
-        dilation_h: dilation[0],
-        dilation_w: dilation[1],
         pad_top: padding.top,
         pad_left: padding.left,
         x_offset: x.offset4(),
@@ -63,5 +59,5 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &MaxPool, x: &Slice,
     };
     let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
     let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE));
-    builder.push(step.window(kernel, x));
+    builder.push(step.window(kernel, dilation, x));
 }

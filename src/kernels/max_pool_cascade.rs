@@ -55,6 +55,9 @@ impl Tile {
     /// Most pixels in workgroup memory, down and across: 224 invocations, 14 784 bytes, within every adapter's limits.
     const MOST: [u32; 2] = [28, 32];
 
+    /// Each is a kernel of its own, so there are few: for squares of 16, 20, 24 and 28 pixels, and for the largest tile.
+    const INVOCATIONS: [u32; 5] = [64, 100, 144, 196, Self::MOST[0] * Self::MOST[1] / 4];
+
     /// The fewest tiles, all of one size; `None` if the margins alone fill one.
     fn choose(extent: u32, reach: u32, most: u32) -> Option<Self> {
         let margins = [(1, 0), (2, reach), (u32::MAX, reach.saturating_mul(2))];
@@ -77,12 +80,10 @@ impl Tile {
         fits.then_some(tile)
     }
 
-    /// Invocations of a workgroup, four pixels each: rounded up to what GPUs run in step, since each number of them is
-    /// a kernel of its own.
+    /// Invocations of a workgroup, four pixels each: the fewest of [`Self::INVOCATIONS`] that will do.
     fn invocations([down, across]: [Self; 2]) -> u32 {
-        const STEP: u32 = 64;
-        let [h, w] = Self::MOST;
-        (down.whole * across.whole / 4).next_multiple_of(STEP).min(h * w / 4)
+        let needed = down.whole * across.whole / 4;
+        Self::INVOCATIONS.into_iter().find(|&there| there >= needed).unwrap_or(Self::INVOCATIONS[4])
     }
 
     /// 65 536 / `whole`, rounded up: an invocation's number times this, over 65 536, is exactly its number over `whole`.

@@ -33,9 +33,11 @@ impl Step {
         self
     }
 
-    /// Counts the loops over a window of `x`: shaders clip it to the image.
-    pub(crate) fn window(self, kernel: [u32; 2], x: &Slice) -> Self {
-        self.loops([kernel[0].min(x.shape.h), kernel[1].min(x.shape.w)])
+    /// Counts the loops over a window of `x`, which shaders clip to the image, and compiles in what they divide by for
+    /// that: no map's size makes a dilation.
+    pub(crate) fn window(self, kernel: [u32; 2], dilation: [u32; 2], x: &Slice) -> Self {
+        let step = self.loops([kernel[0].min(x.shape.h), kernel[1].min(x.shape.w)]);
+        step.constants([("DILATION_H", Constant::U32(dilation[0])), ("DILATION_W", Constant::U32(dilation[1]))])
     }
 
     /// Appends a shared piece.

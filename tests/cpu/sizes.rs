@@ -17,15 +17,15 @@ type Row = (&'static str, Value, u32, u32, usize);
 fn rows() -> [Row; 15] {
     let yolo = || json!({ "c1": 8, "c2": 8 });
     [
-        ("spp", yolo(), 8, 1, 9),
-        ("sppf", yolo(), 8, 1, 9),
+        ("spp", yolo(), 8, 1, 10),
+        ("sppf", yolo(), 8, 1, 10),
         // So many channels that small maps have their sums split.
-        ("sppf", json!({ "c1": 256, "c2": 256 }), 256, 1, 13),
-        ("simsppf", yolo(), 8, 1, 9),
-        ("cspsppf", yolo(), 8, 1, 13),
-        ("simcspsppf", yolo(), 8, 1, 13),
-        ("sppcspc", yolo(), 8, 1, 13),
-        ("sppfcspc", yolo(), 8, 1, 13),
+        ("sppf", json!({ "c1": 256, "c2": 256 }), 256, 1, 15),
+        ("simsppf", yolo(), 8, 1, 10),
+        ("cspsppf", yolo(), 8, 1, 14),
+        ("simcspsppf", yolo(), 8, 1, 14),
+        ("sppcspc", yolo(), 8, 1, 14),
+        ("sppfcspc", yolo(), 8, 1, 14),
         ("aspp", yolo(), 8, 1, 6),
         ("aspp_v3", yolo(), 8, 1, 12),
         ("rfb", json!({ "c1": 16, "c2": 16 }), 16, 1, 18),
@@ -98,6 +98,6 @@ fn windows_as_large_as_the_map_share_a_kernel() {
         let pools = plan.steps.iter().filter(|step| step.shader.stem.contains("pool"));
         kernels.extend(pools.map(|step| (step.source(), step.shader.stem)));
     }
-    // A cascade has four sizes of workgroups, and reads the input or what an earlier dispatch made of it.
-    assert!(kernels.len() <= 10, "{:?}", by_stem(&kernels));
+    // A cascade has five sizes of workgroups, and reads the input or what an earlier dispatch made of it.
+    assert!(kernels.len() <= 12, "{:?}", by_stem(&kernels));
 }

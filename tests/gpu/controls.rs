@@ -1,6 +1,7 @@
 //! The tests can fail: programs with one mistake are found out.
 
 use spp_wgpu::ops::{Add, MaxPool, Padding};
+use spp_wgpu::plan::Constant;
 use spp_wgpu::{Graph, Plan, PlanOptions, Shape, Tensor, reference};
 
 use crate::harness::{Data, GPU, graph, random, run_plan, wrong};
@@ -57,5 +58,18 @@ fn a_wrong_byte_in_any_parameter() {
                 *byte = byte.wrapping_sub(1);
             });
         }
+    }
+}
+
+#[test]
+fn a_constant_off_by_one() {
+    for changed in ["DILATION_H", "DILATION_W"] {
+        finds_out(&pool(), &format!("{changed} + 1"), |plan| {
+            for (name, value) in plan.steps.iter_mut().flat_map(|step| &mut step.constants) {
+                if let (true, Constant::U32(value)) = (*name == changed, value) {
+                    *value += 1;
+                }
+            }
+        });
     }
 }
