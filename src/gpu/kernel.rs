@@ -34,7 +34,7 @@ impl<K, V> Default for Shared<K, V> {
 }
 
 impl<K: Eq + Hash, V> Shared<K, V> {
-    /// The blocks of the family need up to 50 together on a device, over all sizes of maps.
+    /// All blocks for maps of any size need fewer than half of these together, on any device.
     const IDLE: usize = 128;
 
     fn get(&mut self, key: &K) -> Option<Arc<V>> {
