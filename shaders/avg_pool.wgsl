@@ -2,8 +2,7 @@
 // One invocation makes four channels of one output pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 // Pieces from shared/: index, window, lanes.
-// Constants from Rust: WG_SIZE; KERNEL_H, KERNEL_W, STRIDE_H, STRIDE_W, DILATION_H, DILATION_W, PAD_TOP, PAD_LEFT,
-//   PAD_BOTTOM, PAD_RIGHT, COUNT_INCLUDE_PAD.
+// Constants from Rust: WG_SIZE, DILATION_H, DILATION_W, COUNT_INCLUDE_PAD.
 
 struct Params {
     len: u32, // vec4s to write: n * out_h * out_w * channels4
@@ -13,6 +12,14 @@ struct Params {
     in_w: u32,
     out_h: u32,
     out_w: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_top: u32,
+    pad_left: u32,
+    pad_bottom: u32,
+    pad_right: u32,
     x_offset: u32, // slices, in vec4s: first channel, and distance from pixel to pixel
     x_stride: u32,
     y_offset: u32,
@@ -40,12 +47,12 @@ fn avg_pool(
     let n = pixel / (params.out_w * params.out_h);
 
     // The window's corner may lie in the padding; clip it to the image once.
-    let y0 = i32(oy * STRIDE_H) - i32(PAD_TOP);
-    let x0 = i32(ox * STRIDE_W) - i32(PAD_LEFT);
+    let y0 = i32(oy * params.stride_h) - i32(params.pad_top);
+    let x0 = i32(ox * params.stride_w) - i32(params.pad_left);
     let ky_begin = first_tap(y0, DILATION_H);
     let kx_begin = first_tap(x0, DILATION_W);
-    let ky_end = end_tap(y0, DILATION_H, KERNEL_H, params.in_h);
-    let kx_end = end_tap(x0, DILATION_W, KERNEL_W, params.in_w);
+    let ky_end = end_tap(y0, DILATION_H, params.kernel_h, params.in_h);
+    let kx_end = end_tap(x0, DILATION_W, params.kernel_w, params.in_w);
 
     var sum = vec4f(0.0);
     for (var ky = ky_begin; ky < ky_end; ky++) {
@@ -60,8 +67,8 @@ fn avg_pool(
     var rows = max(ky_end, ky_begin) - ky_begin;
     var columns = max(kx_end, kx_begin) - kx_begin;
     if COUNT_INCLUDE_PAD {
-        rows = end_tap(y0, DILATION_H, KERNEL_H, params.in_h + PAD_BOTTOM);
-        columns = end_tap(x0, DILATION_W, KERNEL_W, params.in_w + PAD_RIGHT);
+        rows = end_tap(y0, DILATION_H, params.kernel_h, params.in_h + params.pad_bottom);
+        columns = end_tap(x0, DILATION_W, params.kernel_w, params.in_w + params.pad_right);
     }
     let mean = sum / (f32(rows) * f32(columns)); // as integers they might wrap around
     y[params.y_offset + pixel * params.y_stride + c4] = keep_lanes(mean, c4 * 4u, params.channels);

@@ -2,16 +2,16 @@
 //   y[n,oy,ox,o] = act(bias[o] + Σ x_t[n,iy,ix,i] * w_t[ky,kx,i,o] + residual)
 // A workgroup makes TILE_M pixels times TILE_N output channels, an invocation THREAD_M pixels times THREAD_N4 vec4s of
 // channels; the sum runs over terms, taps and, in steps of TILE_K, over input channels. With SPLIT_K > 1, that many
-// invocations share an output, each with its share of every step, for maps of too few outputs to fill a GPU. With
-// PARTS > 1, that many workgroups do, each with some of the input channels. They leave parts y[part,n,oy,ox,o], the
-// first with the bias, for their reader to add up.
-// Dispatch: for each job, ceil(out_c / TILE_N) * PARTS * ceil(pixels / TILE_M), pixels fastest.
+// invocations share an output, each with its share of every step, for maps of too few outputs to fill a GPU. A job of
+// several parts has that many workgroups share it, each with some of the input channels. They leave parts
+// y[part,n,oy,ox,o], the first with the bias, for their reader to add up.
+// Dispatch: for each job, ceil(out_c / TILE_N) * parts * ceil(pixels / TILE_M), pixels fastest.
 // Weights: [term][block][ky][kx][in chunk][TILE_K][TILE_N4].
 // Pieces from shared/: index, jobs, place, activation, lanes;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3.
-// Constants from Rust: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N4, SPLIT_K, PARTS; JOBS, TERMS, ROUNDS.
+// Constants from Rust: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N4, SPLIT_K; JOBS, TERMS, ROUNDS.
 
 const TILE_N4: u32 = TILE_N / 4u;
 const TILE_K4: u32 = TILE_K / 4u;
@@ -41,8 +41,9 @@ fn conv(
     }
     let job = params.jobs[found.x];
     let tiles = (job.pixels + TILE_M - 1u) / TILE_M;
-    let block = found.y / tiles / PARTS;
-    let part = found.y / tiles % PARTS;
+    let parts = job.workgroups / (tiles * ((job.out_c + TILE_N - 1u) / TILE_N));
+    let block = found.y / tiles / parts;
+    let part = found.y / tiles % parts;
     let first = found.y % tiles * TILE_M;
     let begin = place(job, first);
     let end = place(job, first + TILE_M - 1u);
@@ -60,8 +61,8 @@ fn conv(
         let term = params.terms[t];
         locate(job, term, first, lane);
         let chunks = (term.group_in_c / 4u + TILE_K4 - 1u) / TILE_K4;
-        let chunks_begin = part * chunks / PARTS;
-        let chunks_end = (part + 1u) * chunks / PARTS;
+        let chunks_begin = part * chunks / parts;
+        let chunks_end = (part + 1u) * chunks / parts;
         var w = term.weights + block * term.kernel_h * term.kernel_w * chunks * TILE_K * TILE_N4;
         for (var ky = 0u; ky < term.kernel_h; ky++) {
             for (var kx = 0u; kx < term.kernel_w; kx++) {

@@ -5,14 +5,16 @@
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 // Pieces from shared/: index; one of x4_aligned, x4_shifted, x4_scalar, x4_parts; one of y4_aligned, y4_scalar;
 //   with x4_parts: parts, activation.
-// Constants from Rust: WG_SIZE, TURN; with x4_parts: PARTS, PART_LEN, ACTIVATION, SLOPE.
+// Constants from Rust: WG_SIZE, TURN; with x4_parts: ACTIVATION, SLOPE.
 
 struct Params {
     len: u32, // blocks_a * ceil(extent_b / 4) * images
     blocks_a: u32,
     valid_a: u32, // in blocks_a * 4
     extent_b: u32,
-    x_offset: u32, // all in elements
+    parts: u32, // maps to add up, and vec4s from one to the next
+    part_len: u32,
+    x_offset: u32, // from here on in elements
     x_a: u32,
     x_b: u32,
     x_n: u32,

@@ -1,10 +1,10 @@
-// What a convolution left in x in PARTS parts, PART_LEN vec4s from each to the next: added up in order, then
-// activated.
+// What a convolution left in x in params.parts parts, params.part_len vec4s from each to the next: added up in order,
+// then activated.
 
 fn load_parts(i: u32) -> vec4f {
     var sum = x[i];
-    for (var p = 1u; p < PARTS; p++) {
-        sum += x[i + p * PART_LEN];
+    for (var p = 1u; p < params.parts; p++) {
+        sum += x[i + p * params.part_len];
     }
     return activate(sum, ACTIVATION, SLOPE);
 }

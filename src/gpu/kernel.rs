@@ -1,6 +1,8 @@
-//! From a step's WGSL to a compiled pipeline, and from its workgroups to a dispatch. Pipelines are kept by source text.
+//! From a step's WGSL to a compiled pipeline, and from its workgroups to a dispatch. Pipelines are kept by source text:
+//! those of programs as long as these live, and some of the others.
 
-use std::collections::hash_map::Entry;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use wgpu::{BindGroupLayout, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline, ShaderStages};
@@ -16,17 +18,57 @@ pub(super) struct Kernel {
     pub(super) layout: BindGroupLayout,
 }
 
+/// Values that others own, and the last [`Shared::IDLE`] of those that nobody else owns any more: a program built again
+/// for another input finds its kernels.
+#[derive(Debug)]
+pub(super) struct Shared<K, V> {
+    /// With the time of the last use.
+    kept: HashMap<K, (Arc<V>, u64)>,
+    uses: u64,
+}
+
+impl<K, V> Default for Shared<K, V> {
+    fn default() -> Self {
+        Self { kept: HashMap::new(), uses: 0 }
+    }
+}
+
+impl<K: Eq + Hash, V> Shared<K, V> {
+    /// All blocks for maps of any size need fewer than half of these together, on any device.
+    const IDLE: usize = 128;
+
+    fn get(&mut self, key: &K) -> Option<Arc<V>> {
+        self.uses += 1;
+        let (value, used) = self.kept.get_mut(key)?;
+        *used = self.uses;
+        Some(Arc::clone(value))
+    }
+
+    /// Keeps `value`, or returns the one that another thread has kept meanwhile. Drops the idle ones that were not used
+    /// for longest.
+    fn keep(&mut self, key: K, value: Arc<V>) -> Arc<V> {
+        if let Some(there) = self.get(&key) {
+            return there;
+        }
+        self.kept.insert(key, (Arc::clone(&value), self.uses));
+        let idle = |value: &Arc<V>| Arc::strong_count(value) == 1;
+        let mut times: Vec<u64> = self.kept.values().filter(|(value, _)| idle(value)).map(|(_, used)| *used).collect();
+        if let Some(surplus) = times.len().checked_sub(Self::IDLE + 1) {
+            let (_, &mut last, _) = times.select_nth_unstable(surplus);
+            self.kept.retain(|_, (value, used)| *used > last || !idle(value));
+        }
+        value
+    }
+}
+
 impl Gpu {
     pub(super) fn kernel(&self, step: &Step, checks: Checks) -> Result<Arc<Kernel>> {
         let key = (step.source(), checks);
         if let Some(kernel) = unpoisoned(&self.inner.kernels).get(&key) {
-            return Ok(Arc::clone(kernel));
+            return Ok(kernel);
         }
         let kernel = Arc::new(self.compile(step, &key.0, checks)?);
-        match unpoisoned(&self.inner.kernels).entry(key) {
-            Entry::Occupied(there) => Ok(Arc::clone(there.get())),
-            Entry::Vacant(place) => Ok(Arc::clone(place.insert(kernel))),
-        }
+        Ok(unpoisoned(&self.inner.kernels).keep(key, kernel))
     }
 
     fn compile(&self, step: &Step, source: &str, checks: Checks) -> Result<Kernel> {
@@ -84,7 +126,48 @@ pub(super) fn folded(workgroups: u64, max: u32) -> [u32; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::folded;
+    use std::sync::{Arc, Weak};
+
+    use super::{Shared, folded};
+
+    type Numbers = Shared<usize, usize>;
+
+    fn keep(kept: &mut Numbers, i: usize) -> Arc<usize> {
+        kept.keep(i, Arc::new(i))
+    }
+
+    #[test]
+    fn what_is_in_use_stays_and_so_does_the_last_of_the_rest() {
+        let mut kept = Numbers::default();
+        let in_use: Vec<_> = (0..300).map(|i| keep(&mut kept, i)).collect();
+        assert_eq!(kept.kept.len(), 300, "nothing in use is dropped");
+        let idle = 1000..2000;
+        let dropped: Vec<Weak<usize>> = idle.clone().map(|i| Arc::downgrade(&keep(&mut kept, i))).collect();
+        assert_eq!(kept.kept.len(), 300 + Numbers::IDLE + 1, "the last was in use when it was kept");
+        assert!(dropped[..1000 - Numbers::IDLE - 1].iter().all(|value| value.strong_count() == 0), "they are freed");
+        assert!(idle.rev().take(Numbers::IDLE).all(|i| kept.get(&i).is_some()));
+        assert!((0..300).all(|i| kept.get(&i).is_some_and(|value| Arc::ptr_eq(&value, &in_use[i]))));
+        // Once nobody uses them, they are as idle as the others.
+        drop(in_use);
+        keep(&mut kept, 2000);
+        assert_eq!(kept.kept.len(), Numbers::IDLE + 1);
+    }
+
+    #[test]
+    fn what_is_used_again_is_not_the_first_to_go() {
+        let mut kept = Numbers::default();
+        for i in 0..10 * Numbers::IDLE {
+            keep(&mut kept, 2 * i + 1);
+            assert!(kept.get(&1).is_some());
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_that_are_made_at_once_is_kept() {
+        let mut kept = Numbers::default();
+        let [first, second] = [1, 1].map(|i| keep(&mut kept, i));
+        assert!(Arc::ptr_eq(&first, &second));
+    }
 
     #[test]
     fn dispatches_over_the_limit_fold_into_rows() {

@@ -1,6 +1,5 @@
 //! A device and what is built on it: adapter, queue, limits, compiled kernels.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +25,7 @@ mod trusted;
 pub use adapters::{INSTALL_HINT, adapters, describe};
 pub use program::{Bindings, Program};
 
-use kernel::Kernel;
+use kernel::{Kernel, Shared};
 use lost::Loss;
 use pipelines::Pipelines;
 pub(crate) use transfer::Staging;
@@ -88,7 +87,7 @@ struct Inner {
     loss: Loss,
     /// What the device is asked with whether it is lost.
     unwritable: Buffer,
-    kernels: Mutex<HashMap<(String, Checks), Arc<Kernel>>>,
+    kernels: Mutex<Shared<(String, Checks), Kernel>>,
 }
 
 impl Gpu {

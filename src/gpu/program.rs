@@ -89,15 +89,21 @@ impl Program {
         Self::build(gpu, plan, if gpu.inner.checked { Checks::All } else { Checks::None })
     }
 
-    fn build(gpu: &Gpu, plan: Plan, checks: Checks) -> Result<Self> {
-        let buffers = plan.buffers.iter().map(|buffer| match &buffer.role {
-            Role::Input(_) | Role::Output(_) => Ok(None),
-            Role::Scratch => create(gpu, &buffer.label, buffer.bytes()).map(Some),
-            Role::Constant(values) => {
-                let created = create(gpu, &buffer.label, buffer.bytes())?;
-                gpu.scoped(|_| gpu.queue().write_buffer(&created, 0, bytemuck::cast_slice(values)))?;
-                Ok(Some(created))
-            }
+    fn build(gpu: &Gpu, mut plan: Plan, checks: Checks) -> Result<Self> {
+        let buffers = plan.buffers.iter_mut().map(|buffer| {
+            let bytes = buffer.bytes();
+            let created = match &mut buffer.role {
+                Role::Input(_) | Role::Output(_) => return Ok(None),
+                Role::Scratch => create(gpu, &buffer.label, bytes)?,
+                Role::Constant(values) => {
+                    let created = create(gpu, &buffer.label, bytes)?;
+                    // The device has them now; a network's weights need not be in memory twice.
+                    let values = std::mem::take(values);
+                    gpu.scoped(|_| gpu.queue().write_buffer(&created, 0, bytemuck::cast_slice(&values)))?;
+                    created
+                }
+            };
+            Ok(Some(created))
         });
         let buffers = buffers.collect::<Result<Vec<_>>>()?;
         let (offsets, params_len) = params_offsets(gpu, &plan);
@@ -145,7 +151,8 @@ impl Program {
         })?
     }
 
-    /// What was planned.
+    /// What was planned, without the constants that were uploaded: clone a plan before [`Program::from_plan`] to keep
+    /// them.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }

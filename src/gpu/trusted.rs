@@ -50,9 +50,10 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         //   another program made.
         // - every loop counts up to, or down from, a number that it does not change: an extent, a kernel's size, a
         //   constant. Extents, strides, dilations and channel counts, which are divisors, are at least 1: a tensor
-        //   without elements gets no dispatch.
+        //   without elements gets no dispatch. So is the number of a sum's parts, a job's workgroups over those of one.
         // - workgroup memory is written before a barrier, and read after it. The cascade also reads cells of its tile
-        //   that lie beyond the map and that nobody wrote, but only for values that go nowhere else.
+        //   that lie beyond the map and that nobody wrote, but only for values that go nowhere else. Its tile has room
+        //   for each row that the planner chose, and one more vec4, and invocations beyond the last row use none.
         // - `subgroup_invocation_id` is below the number of lanes of a subgroup, which the device itself reports.
         //
         // There are no ray queries, mesh or task shaders.

@@ -1,7 +1,7 @@
 //! Average pooling. Attributes: [`crate::ops::AvgPool`]; shader: `avg_pool`.
 
 use super::{WG_SIZE, workgroups};
-use crate::ops::{AvgPool, Padding};
+use crate::ops::AvgPool;
 use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
 
 params! {
@@ -12,6 +12,14 @@ params! {
     in_w: u32,
     out_h: u32,
     out_w: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_top: u32,
+    pad_left: u32,
+    pad_bottom: u32,
+    pad_right: u32,
     x_offset: u32,
     x_stride: u32,
     y_offset: u32,
@@ -30,6 +38,7 @@ pub(crate) static SHADER: Shader = Shader {
 
 /// One dispatch: reads slice `x`, writes slice `y` with the same runs of channels.
 pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &AvgPool, x: &Slice, y: &Slice) {
+    let &AvgPool { kernel, stride, padding, dilation, count_include_pad, .. } = pool;
     let len = y.pixels() * y.channels4();
     let params = Params {
         len,
@@ -39,16 +48,21 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &AvgPool, x: &Slice,
         in_w: x.shape.w,
         out_h: y.shape.h,
         out_w: y.shape.w,
+        kernel_h: kernel[0],
+        kernel_w: kernel[1],
+        stride_h: stride[0],
+        stride_w: stride[1],
+        pad_top: padding.top,
+        pad_left: padding.left,
+        pad_bottom: padding.bottom,
+        pad_right: padding.right,
         x_offset: x.offset4(),
         x_stride: x.stride4(),
         y_offset: y.offset4(),
         y_stride: y.stride4(),
     };
-    let &AvgPool { kernel, stride, padding, dilation, count_include_pad, .. } = pool;
-    let Padding { bottom, right, .. } = padding;
     let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
-    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).window(x, kernel, stride, dilation, padding);
-    let step = step.constant("PAD_BOTTOM", Constant::U32(bottom)).constant("PAD_RIGHT", Constant::U32(right));
+    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).window(kernel, dilation, x);
     let step = step.constant("COUNT_INCLUDE_PAD", Constant::Bool(count_include_pad));
     let taps = u64::from(kernel[0].min(x.shape.h)) * u64::from(kernel[1].min(x.shape.w));
     builder.push(step.flops(taps.saturating_mul(y.shape.len())));

@@ -10,6 +10,8 @@ params! {
     blocks_a: u32,
     valid_a: u32,
     extent_b: u32,
+    parts: u32,
+    part_len: u32,
     x_offset: u32,
     x_a: u32,
     x_b: u32,
@@ -124,9 +126,11 @@ fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Opt
     };
     let room = if y.order == Order::Nhwc { padded(valid_a) } else { valid_a };
     let to = if by_four(&[room, y_offset, y_b, y_n]) { piece!("y4_aligned") } else { piece!("y4_scalar") };
-    let step = Step::new(node, &SHADER, &Params { len, blocks_a, ..params }, workgroups(len));
+    let (count, part_len) = parts.map_or((1, 0), |parts| (parts.count(), parts.len4()));
+    let params = Params { len, blocks_a, parts: count, part_len, ..params };
+    let step = Step::new(node, &SHADER, &params, workgroups(len));
     let step = match parts {
-        Some(parts) => parts.read_by(step, 0).piece(piece!("x4_parts")).loops([4 * parts.count()]),
+        Some(parts) => parts.read_by(step, 0).piece(piece!("x4_parts")).loops([4 * count]),
         None => step.reads(0, x).piece(from),
     };
     let step = step.writes(1, y).constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));

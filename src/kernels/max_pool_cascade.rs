@@ -3,18 +3,32 @@
 
 use super::conv::Parts;
 use super::{bind, concat, max_pool, max_pool_cascade_strip};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::{MaxPool, MaxPoolCascade};
 use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, Step, joined, padded, params, piece, shader};
 use crate::tensor::Shape;
 
 params! {
     len: u32,
+    channels: u32,
     channels4: u32,
     height: u32,
     width: u32,
+    radius: u32,
+    times: u32,
+    tile_h: u32,
+    tile_w: u32,
+    inverse_h: u32,
+    inverse_w: u32,
+    inner_h: u32,
+    inner_w: u32,
+    tiles_h: u32,
+    tiles_w: u32,
+    parts: u32,
+    part_len: u32,
     x_offset: u32,
     x_stride: u32,
+    kept_offset: u32,
     y_offset: u32,
     y_stride: u32,
 }
@@ -42,6 +56,9 @@ impl Tile {
     /// Most pixels in workgroup memory, down and across: 224 invocations, 14 784 bytes, within every adapter's limits.
     const MOST: [u32; 2] = [28, 32];
 
+    /// Each is a kernel of its own, so there are few: for squares of 16, 20, 24 and 28 pixels, and for the largest tile.
+    const INVOCATIONS: [u32; 5] = [64, 100, 144, 196, Self::MOST[0] * Self::MOST[1] / 4];
+
     /// The fewest tiles, all of one size; `None` if the margins alone fill one.
     fn choose(extent: u32, reach: u32, most: u32) -> Option<Self> {
         let margins = [(1, 0), (2, reach), (u32::MAX, reach.saturating_mul(2))];
@@ -58,10 +75,27 @@ impl Tile {
     fn both(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: Shape) -> Option<[Self; 2]> {
         let reach = (cascade.kernel / 2).saturating_mul(cascade.times);
         let [h, w] = Self::MOST;
-        let [down, across] = [Self::choose(x.h, reach, h)?, Self::choose(x.w, reach, w)?];
-        let bytes = down.whole * (across.whole + 1) * 16;
-        let fits = bytes <= profile.workgroup_memory && down.whole * across.whole / 4 <= profile.max_invocations;
-        fits.then_some([down, across])
+        let tile = [Self::choose(x.h, reach, h)?, Self::choose(x.w, reach, w)?];
+        let invocations = Self::invocations(tile);
+        let fits = Self::len(invocations) * 16 <= profile.workgroup_memory && invocations <= profile.max_invocations;
+        fits.then_some(tile)
+    }
+
+    /// Invocations of a workgroup, four pixels each: the fewest of [`Self::INVOCATIONS`] that will do.
+    fn invocations([down, across]: [Self; 2]) -> u32 {
+        let needed = down.whole * across.whole / 4;
+        Self::INVOCATIONS.into_iter().find(|&there| there >= needed).unwrap_or(Self::INVOCATIONS[4])
+    }
+
+    /// 65 536 / `whole`, rounded up: an invocation's number times this, over 65 536, is exactly its number over `whole`.
+    /// A division would take as long as several taps.
+    const fn inverse(self) -> u32 {
+        65_536_u32.div_ceil(self.whole)
+    }
+
+    /// Vec4s that hold any tile of a kernel: each row of pixels, and one.
+    const fn len(invocations: u32) -> u32 {
+        invocations * 4 + Self::MOST[0]
     }
 }
 
@@ -99,22 +133,29 @@ pub(crate) fn plan(
         return Ok(());
     }
     let cascade = &clipped(cascade, x.shape);
-    let Some(most) = most_at_once(builder.profile, cascade, x.shape) else {
-        return plan_apart(builder, node, cascade, x, y);
-    };
     let (mut from, mut parts, mut done) = (x.clone(), parts, 0);
     while done < cascade.times {
-        let times = most.min(cascade.times - done);
-        plan_tiles(
-            builder,
-            node,
-            &MaxPoolCascade { times, ..*cascade },
-            &from,
-            parts.take(),
-            &results(x, y, done, times),
-        );
+        let rest = MaxPoolCascade { times: cascade.times - done, ..*cascade };
+        // A tile for fewer pools may be larger, and exceed the device where that for more does not.
+        let Some(times) = most_at_once(builder.profile, &rest, x.shape) else {
+            check_dispatches(node, rest.times, 1)?;
+            return plan_apart(builder, node, &rest, &from, &results(x, y, done, rest.times));
+        };
+        check_dispatches(node, rest.times, times)?;
+        let at_once = MaxPoolCascade { times, ..rest };
+        plan_tiles(builder, node, &at_once, &from, parts.take(), &results(x, y, done, times));
         done += times;
         from = results(x, y, done - 1, 1);
+    }
+    Ok(())
+}
+
+/// Errors: so many dispatches that the plan itself would fill the host's memory.
+fn check_dispatches(node: &str, pools: u32, at_once: u32) -> Result<()> {
+    const MOST: u32 = 65_536;
+    if pools.div_ceil(at_once) > MOST {
+        let (op, what) = (format!("max_pool_cascade '{node}'"), format!("{pools} pools, {at_once} in a dispatch,"));
+        return Err(Error::Unsupported { op, what, hint: format!("at most {MOST} dispatches can be planned for it") });
     }
     Ok(())
 }
@@ -136,23 +177,30 @@ fn plan_tiles(
 ) {
     let [down, across] =
         Tile::both(builder.profile, cascade, x.shape).expect("most_at_once gave only what fits the tiles");
-    let len = x.shape.n * x.shape.h.div_ceil(down.inner) * x.shape.w.div_ceil(across.inner) * x.channels4();
-    let sizes = [
-        ("RADIUS", cascade.kernel / 2),
-        ("TIMES", cascade.times),
-        ("TILE_H", down.whole),
-        ("TILE_W", across.whole),
-        ("INNER_H", down.inner),
-        ("INNER_W", across.inner),
-    ];
+    let [tiles_h, tiles_w] = [x.shape.h.div_ceil(down.inner), x.shape.w.div_ceil(across.inner)];
+    let len = x.shape.n * tiles_h * tiles_w * x.channels4();
     let source = parts.map_or_else(|| x.clone(), Parts::first);
     let params = Params {
         len,
+        channels: x.lanes_to_keep(),
         channels4: source.channels4(),
         height: source.shape.h,
         width: source.shape.w,
+        radius: cascade.kernel / 2,
+        times: cascade.times,
+        tile_h: down.whole,
+        tile_w: across.whole,
+        inverse_h: down.inverse(),
+        inverse_w: across.inverse(),
+        inner_h: down.inner,
+        inner_w: across.inner,
+        tiles_h,
+        tiles_w,
+        parts: parts.map_or(1, Parts::count),
+        part_len: parts.map_or(0, Parts::len4),
         x_offset: source.offset4(),
         x_stride: source.stride4(),
+        kept_offset: x.offset4(),
         y_offset: y.offset4(),
         y_stride: y.stride4(),
     };
@@ -160,16 +208,17 @@ fn plan_tiles(
     let step = match parts {
         Some(parts) => {
             let step = parts.read_by(step, 2).piece(piece!("source_parts")).piece(piece!("lanes"));
-            step.constant("CHANNELS", Constant::U32(x.lanes_to_keep())).writes(0, y).result(x)
+            step.writes(0, y).result(x)
         }
         None => bind(step, x, y),
     };
+    let invocations = Tile::invocations([down, across]);
+    let sizes = [("WG_SIZE", invocations), ("TILE_LEN", Tile::len(invocations))];
     let step = step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))));
     let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some()));
-    let step = step.constant("X_OFFSET", Constant::U32(parts.map_or(0, |_| x.offset4())));
-    let loads = 4 * parts.map_or(1, Parts::count);
-    let taps = cascade.kernel.saturating_add(3).saturating_mul(2);
-    builder.push(step.loops([loads]).loops([cascade.times, taps.saturating_add(4)]));
+    // Taps that four neighbours share, of a row and of a column; then four results.
+    let inside = 2 * (2 * params.radius - 2) + 4;
+    builder.push(step.loops([4 * params.parts]).loops([params.times, inside]));
 }
 
 /// Windows larger than a tile, by `max_pool`. Each pool reads the previous result from a buffer of its own: a
@@ -195,6 +244,15 @@ fn plan_apart(builder: &mut Builder, node: &str, cascade: &MaxPoolCascade, x: &S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inverse_yields_the_exact_quotient_of_every_invocation() {
+        let [h, w] = Tile::MOST;
+        for whole in (4..=w).step_by(4) {
+            let inverse = Tile { inner: 1, whole }.inverse();
+            assert!((0..h * w / 4).all(|lane| lane * inverse / 65_536 == lane / whole), "{whole}");
+        }
+    }
 
     #[test]
     fn tiles_are_few_and_even() {

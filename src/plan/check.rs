@@ -1,13 +1,107 @@
-//! What a plan must keep, whoever changed its fields, for a program to be built from it.
+//! What every plan must keep, and what else is checked of one that somebody may have changed.
 
-use super::{Buffer, BufferId, DeviceProfile, Plan, Port, Role};
+use super::{Binding, Buffer, BufferId, DeviceProfile, Plan, Port, Role, Slice};
 use crate::error::{Error, Result};
 
 impl Plan {
+    /// Checks that what steps and buffers name is there: anyone may have changed the fields. Errors: a buffer, an input or
+    /// an output that is not; a buffer that one dispatch writes and binds again; a slice beyond its buffer; a device
+    /// without workgroups.
+    pub(crate) fn check(&self) -> Result<()> {
+        let lacks = |what: String| Err(Error::data("plan", what));
+        for step in &self.steps {
+            let slices = step.operands.iter().chain(&step.results).map(|slice| slice.buffer);
+            let mut used = step.bindings.iter().map(|binding| binding.buffer).chain(slices);
+            if let Some(id) = used.find(|id| id.index() >= self.buffers.len()) {
+                return lacks(format!(
+                    "'{}' uses buffer {}, and there are {}",
+                    step.node,
+                    id.index(),
+                    self.buffers.len()
+                ));
+            }
+        }
+        for step in &self.steps {
+            let twice = |written: &Binding| step.bindings.iter().filter(|b| b.buffer == written.buffer).count() > 1;
+            if let Some(binding) = step.bindings.iter().find(|binding| binding.written && twice(binding)) {
+                let label = &self.buffers[binding.buffer.index()].label;
+                return lacks(format!("'{}' writes buffer '{label}', and binds it twice", step.node));
+            }
+            let beyond = |slice: &&Slice| !slice.lies_in(&self.buffers[slice.buffer.index()]);
+            if let Some(slice) = step.operands.iter().chain(&step.results).find(beyond) {
+                let Buffer { label, len, .. } = &self.buffers[slice.buffer.index()];
+                return lacks(format!("'{}' uses {slice:?}, not all in '{label}' of {len} values", step.node));
+            }
+        }
+        for Buffer { label, role, .. } in &self.buffers {
+            let (number, ports) = match role {
+                Role::Input(number) => (*number, self.inputs.len()),
+                Role::Output(number) => (*number, self.outputs.len()),
+                Role::Constant(_) | Role::Scratch => continue,
+            };
+            if number >= ports {
+                return lacks(format!("buffer '{label}' is {role:?}, and there are {ports}"));
+            }
+        }
+        if self.profile.max_workgroups == 0 {
+            return lacks("its device has no workgroups".into());
+        }
+        Ok(())
+    }
+
+    /// Checks that a device with this profile, and the caller's budget, can hold and run it.
+    pub(crate) fn check_limits(&self, profile: &DeviceProfile, max_bytes: Option<u64>) -> Result<()> {
+        let &DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = profile;
+        let &DeviceProfile { max_uniform, max_storage_buffers, .. } = profile;
+        for buffer in &self.buffers {
+            let limits = [("max_storage_buffer_binding_size", max_binding), ("max_buffer_size", max_buffer)];
+            for (limit, available) in limits {
+                if buffer.bytes() > available {
+                    return Err(Error::LimitExceeded {
+                        what: buffer.label.clone(),
+                        limit,
+                        needed: buffer.bytes(),
+                        available,
+                        hint: "use a smaller batch or input, or a device created with higher limits",
+                    });
+                }
+            }
+        }
+        for step in &self.steps {
+            let workgroups = u64::from(max_workgroups) * u64::from(max_workgroups);
+            let limits = [
+                ("max_compute_workgroups_per_dimension squared", step.workgroups, workgroups),
+                ("the loop iteration limit of software adapters", step.iterations, max_iterations),
+                ("max_uniform_buffer_binding_size", step.params.len() as u64, max_uniform),
+                ("max_storage_buffers_per_shader_stage", step.bindings.len() as u64, max_storage_buffers.into()),
+            ];
+            for (limit, needed, available) in limits {
+                if needed > available {
+                    let what = format!("{} '{}'", step.shader.stem, step.node);
+                    let hint = "use a smaller batch or input, or another adapter";
+                    return Err(Error::LimitExceeded { what, limit, needed, available, hint });
+                }
+            }
+        }
+        let planned = self.bytes();
+        match max_bytes {
+            Some(max) if planned > max => Err(Error::MemoryBudget { planned, max }),
+            _ => Ok(()),
+        }
+    }
+
     /// All that can be checked of a plan that anyone may have changed, for the device that is to run it. Errors: what
-    /// [`Plan::check`] and [`Plan::check_limits`] say; ports that are not their buffers'.
+    /// [`Plan::check`] and [`Plan::check_limits`] say; constants that are not there, as in the plan of a program; ports
+    /// that are not their buffers'.
     pub(crate) fn check_for(&self, device: &DeviceProfile) -> Result<()> {
         self.check()?;
+        for Buffer { label, len, role, .. } in &self.buffers {
+            if let Role::Constant(values) = role
+                && values.len() as u64 != *len
+            {
+                return Err(Error::data("plan", format!("buffer '{label}' has {} of {len} constants", values.len())));
+            }
+        }
         self.check_ports("input", &self.inputs, Role::Input)?;
         self.check_ports("output", &self.outputs, Role::Output)?;
         // Workgroups are folded into rows as long as both allow.

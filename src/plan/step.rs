@@ -1,7 +1,6 @@
 //! How a kernel puts a dispatch together.
 
 use super::{Binding, BufferId, Constant, Cost, Piece, Shader, Slice, Step, Table};
-use crate::ops::Padding;
 
 impl Step {
     /// A dispatch of `shader`, with no bindings yet.
@@ -34,27 +33,11 @@ impl Step {
         self
     }
 
-    /// Compiles in a window that slides over `x`, and counts its loops: shaders clip it to the image.
-    pub(crate) fn window(
-        self,
-        x: &Slice,
-        kernel: [u32; 2],
-        stride: [u32; 2],
-        dilation: [u32; 2],
-        padding: Padding,
-    ) -> Self {
-        let values = [
-            ("KERNEL_H", kernel[0]),
-            ("KERNEL_W", kernel[1]),
-            ("STRIDE_H", stride[0]),
-            ("STRIDE_W", stride[1]),
-            ("DILATION_H", dilation[0]),
-            ("DILATION_W", dilation[1]),
-            ("PAD_TOP", padding.top),
-            ("PAD_LEFT", padding.left),
-        ];
+    /// Counts the loops over a window of `x`, which shaders clip to the image, and compiles in what they divide by for
+    /// that: no map's size makes a dilation.
+    pub(crate) fn window(self, kernel: [u32; 2], dilation: [u32; 2], x: &Slice) -> Self {
         let step = self.loops([kernel[0].min(x.shape.h), kernel[1].min(x.shape.w)]);
-        step.constants(values.map(|(name, value)| (name, Constant::U32(value))))
+        step.constants([("DILATION_H", Constant::U32(dilation[0])), ("DILATION_W", Constant::U32(dilation[1]))])
     }
 
     /// Appends a shared piece.

@@ -19,5 +19,6 @@ mod priors;
 mod shader_files;
 mod shaders;
 mod shapes;
+mod sizes;
 mod split_sums;
 mod weights;

@@ -396,13 +396,13 @@ mod sizes {
                 Shape::new(1, 21_846, 1, 1),
                 65_538,
             ),
-            // Four loads; 16 taps and a step for each of as many pools as there are channels.
+            // Four loads; for each of as many pools as there are channels a step, four results, and what windows share.
             (
                 "max_pool_cascade",
-                |x| graph(x, |g, i| g.max_pool_cascade("y", i, MaxPoolCascade { kernel: 3, times: x.c }).unwrap()),
-                Shape::new(1, 3854, 1, 1),
-                Shape::new(1, 3855, 1, 1),
-                65_539,
+                |x| graph(x, |g, i| g.max_pool_cascade("y", i, MaxPoolCascade { kernel: 19, times: x.c }).unwrap()),
+                Shape::new(1, 1771, 10, 1),
+                Shape::new(1, 1772, 10, 1),
+                65_568,
             ),
             // Four channels at once, in one row and one column.
             (
@@ -421,6 +421,28 @@ mod sizes {
             let error = plan(exceeds, &software).unwrap_err();
             let needs = matches!(error, Error::LimitExceeded { needed, available: 65_535, .. } if needed == expected);
             assert!(needs, "{what}: {error}");
+        }
+    }
+
+    /// Overflow panics in tests.
+    #[test]
+    fn pools_of_any_reach_are_planned_or_refused() {
+        for shape in [[1, 1], [3, 3], [28, 32], [29, 33], [1, 70_000], [2000, 1]].map(|[h, w]| Shape::new(2, 5, h, w)) {
+            for times in [1, 2, 7, 100] {
+                let longest = (i32::MAX as u32 - shape.h.max(shape.w)) / times;
+                for kernel in [3, 5, 33, 65_537, (longest / 2) | 1, (longest - 1) | 1, longest | 1] {
+                    let mut graph = Graph::new();
+                    let x = graph.input("x", shape).unwrap();
+                    let Ok(y) = graph.max_pool_cascade("y", x, MaxPoolCascade { kernel, times }) else { continue };
+                    graph.output("y", y).unwrap();
+                    for class in [DeviceClass::Discrete, DeviceClass::Software] {
+                        match Plan::new(&graph, &DeviceProfile::portable(class), &PlanOptions::default()) {
+                            Ok(_) | Err(Error::LimitExceeded { .. }) => {}
+                            Err(other) => panic!("{times} of {kernel} on {shape}: {other}"),
+                        }
+                    }
+                }
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Whole programs: the same bits run after run, threads, the app's own encoder and buffers, limits, lost devices.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -644,11 +645,48 @@ fn only_some_results_may_be_empty() {
     }
 }
 
+/// Weights are on the device, and what else a plan says is still there.
+#[test]
+fn a_program_keeps_no_constants_in_memory() {
+    fn constants(plan: &Plan) -> impl Iterator<Item = &Arc<[u32]>> {
+        plan.buffers.iter().filter_map(|buffer| match &buffer.role {
+            Role::Constant(values) => Some(values),
+            _ => None,
+        })
+    }
+    let mut released = 0;
+    for consumer in CONSUMERS {
+        let graph = behind_gaps(X, consumer);
+        let plan = Plan::new(&graph, GPU.profile(), &PlanOptions::default()).unwrap();
+        let own = Program::new(&GPU, &graph).unwrap();
+        let given = Program::from_plan(&GPU, plan.clone()).unwrap();
+        for program in [&own, &given] {
+            assert_eq!(constants(program.plan()).map(|values| values.len()).sum::<usize>(), 0, "{}", program.plan());
+            assert_eq!(program.plan().to_string(), plan.to_string());
+            assert_eq!(program.plan().to_dot(), plan.to_dot());
+        }
+        for values in constants(&plan) {
+            assert_eq!(Arc::strong_count(values), 1, "a copy of '{}' is somewhere", consumer.0);
+            released += values.len();
+        }
+    }
+    assert!(released > 10_000, "{released}");
+}
+
 /// The fields of a plan are public: what it names may be gone.
 #[test]
 fn a_plan_that_names_what_is_not_there_is_refused() {
     type Change = (&'static str, fn(&mut Plan));
-    let changes: [Change; 5] = [
+    let changes: [Change; 7] = [
+        ("a constant", |plan| {
+            let values = plan.buffers.iter_mut().find_map(|buffer| match &mut buffer.role {
+                Role::Constant(values) => Some(values),
+                _ => None,
+            });
+            let values = values.unwrap();
+            *values = values[1..].into();
+        }),
+        ("what was uploaded", |plan| *plan = program().plan().clone()),
         ("buffers", |plan| plan.buffers.clear()),
         ("inputs", |plan| plan.inputs.clear()),
         ("outputs", |plan| plan.outputs.clear()),
@@ -656,7 +694,7 @@ fn a_plan_that_names_what_is_not_there_is_refused() {
         ("workgroups", |plan| plan.profile.max_workgroups = 0),
     ];
     for (what, change) in changes {
-        let mut plan = program().plan().clone();
+        let mut plan = Plan::new(&sppf(X, 9, true), GPU.profile(), &PlanOptions::default()).unwrap();
         change(&mut plan);
         let _counted = (plan.bytes(), plan.cost(), plan.dispatches());
         let refused = Program::from_plan(&GPU, plan);

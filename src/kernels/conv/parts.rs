@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::graph::NodeId;
 use crate::kernels::activation;
 use crate::ops::Activation;
-use crate::plan::{Builder, Constant, Slice, Step, piece};
+use crate::plan::{Builder, Slice, Step, piece};
 use crate::tensor::Shape;
 
 /// What is left to be added up.
@@ -35,18 +35,22 @@ impl Parts {
         self.count
     }
 
+    /// Vec4s of a part.
+    pub(crate) fn len4(&self) -> u32 {
+        let first = self.first();
+        first.pixels() * first.channels4()
+    }
+
     /// The first part.
     pub(crate) fn first(&self) -> Slice {
         let shape = Shape { n: self.maps.shape.n / self.count, ..self.maps.shape };
         Slice { shape, ..self.maps.clone() }
     }
 
-    /// Binds them for a shader completed by a piece that names them `x`.
+    /// Binds them for a shader completed by a piece that names them `x`, and whose parameters say how many parts of what
+    /// length there are.
     pub(crate) fn read_by(&self, step: Step, slot: u32) -> Step {
-        let first = self.first();
-        let sizes = [("PARTS", self.count), ("PART_LEN", first.pixels() * first.channels4())];
-        let step = step.reads(slot, &self.maps).flops(u64::from(self.count - 1) * first.shape.len());
-        let step = step.piece(piece!("parts")).piece(piece!("activation")).constants(activation(self.activation));
-        step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))))
+        let step = step.reads(slot, &self.maps).flops(u64::from(self.count - 1) * self.first().shape.len());
+        step.piece(piece!("parts")).piece(piece!("activation")).constants(activation(self.activation))
     }
 }

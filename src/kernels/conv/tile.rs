@@ -55,7 +55,6 @@ fn kernel(tile: Tile) -> Kernel {
         ("THREAD_M", thread_m),
         ("THREAD_N4", thread_n4),
         ("SPLIT_K", split_k),
-        ("PARTS", parts),
     ];
     let loads = (m + n) * k / 4 / invocations(&tile);
     let multiply = k / 4 / split_k * (1 + thread_n4 * (1 + thread_m));
