@@ -10,7 +10,9 @@ use std::sync::LazyLock;
 use naga::back::{hlsl, msl, spv};
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Block, Handle, Module, ShaderStage, Statement, StorageAccess, Type, TypeInner};
+use naga::{
+    AddressSpace, Block, Expression, Handle, Module, ScalarKind, ShaderStage, Statement, StorageAccess, Type, TypeInner,
+};
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade};
@@ -445,4 +447,85 @@ fn loops_that_are_not_counted_are_found() {
     loops_are_counted(&source.replace("@compute", FUNCTION), step).expect("a function that is not called is no loop");
     assert_finds_in_step(loops_are_counted, "max_pool", |step| step.iterations = 0, fault);
     assert_finds_in_step(loops_are_counted, "count", |step| step.iterations = 1, "but there is no loop");
+}
+
+/// No variable index into a vector of floats, but in storage, which is addressed: the older of Microsoft's compilers,
+/// FXC, makes it a dot product with 1 at that lane and 0 at the others, and NaN of what is infinite or NaN there.
+/// Vectors of integers may be indexed: their bits may be those of floats.
+fn picks_lanes_by_bits(source: &str, _: &Step) -> Result<(), String> {
+    let (module, info) = parsed(source)?;
+    let functions = module.functions.iter().map(|(handle, function)| (function, &info[handle]));
+    let entries = module.entry_points.iter().enumerate();
+    let entries = entries.map(|(i, entry)| (&entry.function, info.get_entry_point(i)));
+    for (function, info) in functions.chain(entries) {
+        for (handle, expression) in function.expressions.iter() {
+            let &Expression::Access { base, .. } = expression else { continue };
+            if is_vector_of_floats(&module, info[base].ty.inner_with(&module.types)) {
+                let at = function.expressions.get_span(handle);
+                let picked = at.to_range().map_or("?", |range| &source[range]);
+                return Err(format!("{picked} is picked from floats"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// By itself or behind a pointer.
+fn is_vector_of_floats(module: &Module, inner: &TypeInner) -> bool {
+    match *inner {
+        TypeInner::Vector { scalar, .. } => scalar.kind == ScalarKind::Float,
+        TypeInner::ValuePointer { size: Some(_), scalar, space } => {
+            scalar.kind == ScalarKind::Float && !matches!(space, AddressSpace::Storage { .. })
+        }
+        TypeInner::Pointer { base, space } => {
+            !matches!(space, AddressSpace::Storage { .. }) && is_vector_of_floats(module, &module.types[base].inner)
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn lanes_are_picked_by_bits() {
+    assert_no_fault(picks_lanes_by_bits);
+}
+
+#[test]
+fn lanes_that_are_picked_from_floats_are_found() {
+    const FAULT: &str = "is picked from floats";
+    const COPY: &str = "y[i] = x[i];";
+    const FUNCTION: &str = "fn lane_of(v: vec4f, l: u32) -> f32 { return v[l]; }\n@compute";
+    let mistakes: &[Mistake] = &[
+        (
+            "pyramid_pool",
+            &[
+                ["let bits = bitcast<vec4u>(from_ordered(best))", "let bits = from_ordered(best)"],
+                ["array<u32>", "array<f32>"],
+                ["+ e] = 0u", "+ e] = 0.0"],
+            ],
+            "bits[l] is picked",
+        ),
+        ("conv_grouped", &[["bitcast<f32>(bitcast<vec4u>(v)[l])", "v[l]"]], "v[l] is picked"),
+        ("copy", &[[COPY, "let v = x[i]; y[i] = vec4f(v[lane % 4u]);"]], FAULT),
+        ("copy", &[[COPY, "y[i] = vec4f((x[i] * 2.0)[lane % 4u]);"]], FAULT),
+        ("copy", &[[COPY, "var v = x[i]; y[i] = vec4f(v[lane % 4u]);"]], FAULT),
+        ("copy", &[[COPY, "var v = x[i]; v[lane % 4u] = 0.0; y[i] = v;"]], FAULT),
+        ("copy", &[[COPY, "var v = array(x[i], x[i]); let p = &v[1]; y[i] = vec4f((*p)[lane % 4u]);"]], FAULT),
+        (
+            "copy",
+            &[[COPY, "v = x[i]; y[i] = vec4f(v[lane % 4u]);"], ["@compute", "var<private> v: vec4f;\n@compute"]],
+            FAULT,
+        ),
+        ("copy", &[[COPY, "y[i] = vec4f(lane_of(x[i], lane % 4u));"], ["@compute", FUNCTION]], FAULT),
+    ];
+    assert_finds(picks_lanes_by_bits, mistakes);
+    // Bits, a lane of storage, a constant index, a whole vector out of an array.
+    let (source, step) = right(picks_lanes_by_bits, "copy");
+    for copy in [
+        "y[i] = vec4f(bitcast<f32>(bitcast<vec4u>(x[i])[lane % 4u]));",
+        "y[i] = vec4f(x[i][lane % 4u]);",
+        "let v = x[i]; y[i] = vec4f(v[2]);",
+        "var v = array(x[i], x[i]); y[i] = v[lane % 2u];",
+    ] {
+        picks_lanes_by_bits(&source.replace(COPY, copy), step).expect(copy);
+    }
 }
