@@ -9,9 +9,10 @@ use std::sync::LazyLock;
 
 use naga::back::{hlsl, msl, spv};
 use naga::proc::Layouter;
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator};
 use naga::{
-    AddressSpace, Block, Expression, Handle, Module, ScalarKind, ShaderStage, Statement, StorageAccess, Type, TypeInner,
+    AddressSpace, BinaryOperator, Block, Expression, Function, Handle, MathFunction, Module, ScalarKind, ShaderStage,
+    Statement, StorageAccess, Type, TypeInner,
 };
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
@@ -454,20 +455,26 @@ fn loops_that_are_not_counted_are_found() {
 /// Vectors of integers may be indexed: their bits may be those of floats.
 fn picks_lanes_by_bits(source: &str, _: &Step) -> Result<(), String> {
     let (module, info) = parsed(source)?;
-    let functions = module.functions.iter().map(|(handle, function)| (function, &info[handle]));
-    let entries = module.entry_points.iter().enumerate();
-    let entries = entries.map(|(i, entry)| (&entry.function, info.get_entry_point(i)));
-    for (function, info) in functions.chain(entries) {
+    for (function, info) in functions(&module, &info) {
         for (handle, expression) in function.expressions.iter() {
             let &Expression::Access { base, .. } = expression else { continue };
             if is_vector_of_floats(&module, info[base].ty.inner_with(&module.types)) {
-                let at = function.expressions.get_span(handle);
-                let picked = at.to_range().map_or("?", |range| &source[range]);
-                return Err(format!("{picked} is picked from floats"));
+                return Err(format!("{} is picked from floats", text_of(source, function, handle)));
             }
         }
     }
     Ok(())
+}
+
+/// Entry points, too.
+fn functions<'a>(module: &'a Module, info: &'a ModuleInfo) -> impl Iterator<Item = (&'a Function, &'a FunctionInfo)> {
+    let entries = module.entry_points.iter().enumerate();
+    let entries = entries.map(|(i, entry)| (&entry.function, info.get_entry_point(i)));
+    module.functions.iter().map(|(handle, function)| (function, &info[handle])).chain(entries)
+}
+
+fn text_of<'a>(source: &'a str, function: &Function, expression: Handle<Expression>) -> &'a str {
+    function.expressions.get_span(expression).to_range().map_or("?", |range| &source[range])
 }
 
 /// By itself or behind a pointer.
@@ -528,4 +535,68 @@ fn lanes_that_are_picked_from_floats_are_found() {
     ] {
         picks_lanes_by_bits(&source.replace(COPY, copy), step).expect(copy);
     }
+}
+
+/// Floats are compared by their bits, as integers: a maximum of floats may drop NaN, and FXC makes a maximum, or the
+/// opposite, of a comparison. But for two functions: `activate` puts NaN back into what `activated` makes, and `softmax`
+/// subtracts the maximum from every value, so that it cannot lose one.
+fn compares_bits(source: &str, _: &Step) -> Result<(), String> {
+    let (module, info) = parsed(source)?;
+    for (function, info) in functions(&module, &info) {
+        if matches!(function.name.as_deref(), Some("activated" | "softmax")) {
+            continue;
+        }
+        for (handle, expression) in function.expressions.iter() {
+            let compared = match *expression {
+                Expression::Binary { op, left, .. } if is_comparison(op) => left,
+                Expression::Math { fun, arg, .. } if is_order(fun) => arg,
+                _ => continue,
+            };
+            if info[compared].ty.inner_with(&module.types).scalar_kind() == Some(ScalarKind::Float) {
+                return Err(format!("{} compares floats", text_of(source, function, handle)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_comparison(op: BinaryOperator) -> bool {
+    use naga::BinaryOperator::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual};
+    matches!(op, Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual)
+}
+
+fn is_order(fun: MathFunction) -> bool {
+    use naga::MathFunction::{Clamp, Max, Min, Saturate, Sign, SmoothStep, Step};
+    matches!(fun, Max | Min | Clamp | Saturate | Sign | Step | SmoothStep)
+}
+
+#[test]
+fn floats_are_compared_by_bits() {
+    assert_no_fault(compares_bits);
+}
+
+#[test]
+fn compared_floats_are_found() {
+    const COPY: &str = "y[i] = x[i];";
+    let fault = "compares floats";
+    let mistakes: &[Mistake] = &[
+        ("copy", &[[COPY, "y[i] = max(x[i], vec4f(0.0));"]], fault),
+        ("copy", &[[COPY, "y[i] = clamp(x[i], vec4f(0.0), vec4f(6.0));"]], fault),
+        ("copy", &[[COPY, "y[i] = select(x[i], vec4f(0.0), x[i] < vec4f(0.0));"]], fault),
+        ("copy", &[[COPY, "if x[i].x == x[i].x { y[i] = x[i]; }"]], fault),
+        (
+            "copy",
+            &[
+                [COPY, "y[i] = positive(x[i]);"],
+                ["@compute", "fn positive(v: vec4f) -> vec4f { return sign(v); }\n@compute"],
+            ],
+            fault,
+        ),
+        (
+            "max_pool",
+            &[["max(best, to_ordered(", "max(best, bitcast<vec4u>(max(vec4f(0.0), "], ["+ c4]));", "+ c4])));"]],
+            fault,
+        ),
+    ];
+    assert_finds(compares_bits, mistakes);
 }
