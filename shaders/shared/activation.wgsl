@@ -21,6 +21,7 @@ fn activated(v: vec4f, activation: u32, slope: f32) -> vec4f {
 // v * slope. Of an infinity times 0, which is NaN, FXC makes 0 if the slope is compiled in.
 fn scaled(v: vec4f, slope: f32) -> vec4f {
     let bits = bitcast<vec4u>(v);
-    let is_lost = (bits & vec4u(0x7fffffffu)) == vec4u(0x7f800000u) & vec4<bool>((bitcast<u32>(slope) << 1u) == 0u);
-    return select(v * slope, bitcast<vec4f>(bits | vec4u(0x00400000u)), is_lost);
+    let is_infinite = (bits & vec4u(0x7fffffffu)) == vec4u(0x7f800000u);
+    let is_zero = (bitcast<u32>(slope) & 0x7fffffffu) == 0u;
+    return select(v * slope, bitcast<vec4f>(bits | vec4u(0x00400000u)), is_infinite & vec4<bool>(is_zero));
 }
