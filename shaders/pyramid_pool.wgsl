@@ -30,7 +30,7 @@ struct Bin {
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> bins: array<Bin>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<u32>; // the bits of values
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WG_SIZE)
@@ -55,17 +55,17 @@ fn pyramid_pool(
             best = max(best, to_ordered(x[params.x_offset + (row + ix) * params.x_stride + c4]));
         }
     }
-    let value = from_ordered(best);
+    let bits = bitcast<vec4u>(from_ordered(best));
     let vector = params.y_offset + n * params.y_stride;
     for (var l = 0u; l < 4u; l++) {
         let c = c4 * 4u + l;
         if c < params.channels {
-            y[vector + bin.base + c * bin.step] = value[l];
+            y[vector + bin.base + c * bin.step] = bits[l];
         }
     }
     if b == 0u && c4 == 0u {
         for (var e = params.y_len; e < params.y_padded; e++) {
-            y[vector + e] = 0.0;
+            y[vector + e] = 0u;
         }
     }
 }

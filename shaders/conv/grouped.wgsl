@@ -57,9 +57,14 @@ fn gather(slot: u32, tap: u32, channel: vec4u) -> vec4f {
         return load_x(slot, tap + channel.x / 4u);
     }
     return vec4f(
-        load_x(slot, tap + channel.x / 4u)[channel.x % 4u],
-        load_x(slot, tap + channel.y / 4u)[channel.y % 4u],
-        load_x(slot, tap + channel.z / 4u)[channel.z % 4u],
-        load_x(slot, tap + channel.w / 4u)[channel.w % 4u],
+        lane_of(load_x(slot, tap + channel.x / 4u), channel.x % 4u),
+        lane_of(load_x(slot, tap + channel.y / 4u), channel.y % 4u),
+        lane_of(load_x(slot, tap + channel.z / 4u), channel.z % 4u),
+        lane_of(load_x(slot, tap + channel.w / 4u), channel.w % 4u),
     );
+}
+
+// Picked from bits: FXC picks from floats by a dot product, in which an infinite lane makes all of them NaN.
+fn lane_of(v: vec4f, l: u32) -> f32 {
+    return bitcast<f32>(bitcast<vec4u>(v)[l]);
 }

@@ -7,9 +7,15 @@ use crate::error::{Error, Result};
 /// The backends that this crate runs on.
 const BACKENDS: Backends = Backends::VULKAN.union(Backends::METAL).union(Backends::DX12);
 
-/// What to install if there is no adapter.
-pub const INSTALL_HINT: &str =
-    "install a GPU driver; for Mesa's software Vulkan: sudo apt-get install mesa-vulkan-drivers";
+/// What to do if there is no adapter, on the system this was built for.
+pub const INSTALL_HINT: &str = if cfg!(windows) {
+    "install the driver of your GPU's vendor; DX12, with a software adapter of its own, is part of Windows 10 and later"
+} else if cfg!(target_vendor = "apple") {
+    "Metal is part of the system: in a virtual machine or a remote session, give it a GPU"
+} else {
+    "install a GPU driver with Vulkan, or Mesa's in software: apt-get install mesa-vulkan-drivers (Debian, Ubuntu), \
+     dnf install mesa-vulkan-drivers (Fedora), pacman -S vulkan-icd-loader vulkan-swrast (Arch)"
+};
 
 /// All adapters, in wgpu's order; `WGPU_BACKEND` narrows the backends down.
 pub fn adapters() -> Vec<Adapter> {

@@ -40,8 +40,8 @@ pub struct GpuOptions {
     /// How long a run waits for the device, once its work is submitted, before [`Error::Timeout`]. It does not bound the
     /// submission itself, in which a driver may block: nothing can interrupt that, nor what the device already does.
     pub timeout: Duration,
-    /// Compile kernels with the checks of indices, loops and divisors that wgpu adds, and with zeroed workgroup memory:
-    /// for debugging a kernel. Otherwise they run as they are written; `src/gpu/trusted.rs` says why they may.
+    /// Compile kernels with the checks of indices, loops and divisors that wgpu adds: for debugging a kernel. Otherwise
+    /// they run as they are written; `src/gpu/trusted.rs` says why they may.
     pub checked: bool,
     /// A folder for what the driver makes of kernels: read here, written by [`Gpu::save_pipelines`]. What is in it runs,
     /// so it must be as safe from others as the program itself.

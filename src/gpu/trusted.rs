@@ -11,7 +11,8 @@ use wgpu::{
 /// What is compiled into a kernel besides its own text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Checks {
-    /// Every index and divisor is checked, every loop ends, workgroup memory is zeroed.
+    /// Every index and divisor is checked, and every loop ends. Workgroup memory is not zeroed: what a changed plan might
+    /// read there unwritten are values, which end in results, never in an address.
     All,
     /// Nothing. Only for the steps of a plan that this crate made for the device at hand and gave to nobody: the fields
     /// of a [`Plan`](crate::Plan) are public.
@@ -52,8 +53,9 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         //   constant. Extents, strides, dilations and channel counts, which are divisors, are at least 1: a tensor
         //   without elements gets no dispatch. So is the number of a sum's parts, a job's workgroups over those of one.
         // - workgroup memory is written before a barrier, and read after it. The cascade also reads cells of its tile
-        //   that lie beyond the map and that nobody wrote, but only for values that go nowhere else. Its tile has room
-        //   for each row that the planner chose, and one more vec4, and invocations beyond the last row use none.
+        //   that lie beyond the map and that nobody wrote, but only for values that go nowhere else:
+        //   `tests/gpu/workgroup_memory.rs` fills it with NaN first. Its tile has room for each row that the planner
+        //   chose, and one more vec4, and invocations beyond the last row use none.
         // - `subgroup_invocation_id` is below the number of lanes of a subgroup, which the device itself reports.
         //
         // There are no ray queries, mesh or task shaders.

@@ -9,8 +9,11 @@ use std::sync::LazyLock;
 
 use naga::back::{hlsl, msl, spv};
 use naga::proc::Layouter;
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Block, Handle, Module, ShaderStage, Statement, StorageAccess, Type, TypeInner};
+use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator};
+use naga::{
+    AddressSpace, BinaryOperator, Block, Expression, Function, Handle, MathFunction, Module, ScalarKind, ShaderStage,
+    Statement, StorageAccess, Type, TypeInner,
+};
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade};
@@ -448,4 +451,155 @@ fn loops_that_are_not_counted_are_found() {
     loops_are_counted(&source.replace("@compute", FUNCTION), step).expect("a function that is not called is no loop");
     assert_finds_in_step(loops_are_counted, "max_pool", |step| step.iterations = 0, fault);
     assert_finds_in_step(loops_are_counted, "count", |step| step.iterations = 1, "but there is no loop");
+}
+
+/// No variable index into a vector of floats, but in storage, which is addressed: the older of Microsoft's compilers,
+/// FXC, makes it a dot product with 1 at that lane and 0 at the others, and NaN of what is infinite or NaN there.
+/// Vectors of integers may be indexed: their bits may be those of floats.
+fn picks_lanes_by_bits(source: &str, _: &Step) -> Result<(), String> {
+    let (module, info) = parsed(source)?;
+    for (function, info) in functions(&module, &info) {
+        for (handle, expression) in function.expressions.iter() {
+            let &Expression::Access { base, .. } = expression else { continue };
+            if is_vector_of_floats(&module, info[base].ty.inner_with(&module.types)) {
+                return Err(format!("{} is picked from floats", text_of(source, function, handle)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Entry points, too.
+fn functions<'a>(module: &'a Module, info: &'a ModuleInfo) -> impl Iterator<Item = (&'a Function, &'a FunctionInfo)> {
+    let entries = module.entry_points.iter().enumerate();
+    let entries = entries.map(|(i, entry)| (&entry.function, info.get_entry_point(i)));
+    module.functions.iter().map(|(handle, function)| (function, &info[handle])).chain(entries)
+}
+
+fn text_of<'a>(source: &'a str, function: &Function, expression: Handle<Expression>) -> &'a str {
+    function.expressions.get_span(expression).to_range().map_or("?", |range| &source[range])
+}
+
+/// By itself or behind a pointer.
+fn is_vector_of_floats(module: &Module, inner: &TypeInner) -> bool {
+    match *inner {
+        TypeInner::Vector { scalar, .. } => scalar.kind == ScalarKind::Float,
+        TypeInner::ValuePointer { size: Some(_), scalar, space } => {
+            scalar.kind == ScalarKind::Float && !matches!(space, AddressSpace::Storage { .. })
+        }
+        TypeInner::Pointer { base, space } => {
+            !matches!(space, AddressSpace::Storage { .. }) && is_vector_of_floats(module, &module.types[base].inner)
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn lanes_are_picked_by_bits() {
+    assert_no_fault(picks_lanes_by_bits);
+}
+
+#[test]
+fn lanes_that_are_picked_from_floats_are_found() {
+    const FAULT: &str = "is picked from floats";
+    const COPY: &str = "y[i] = x[i];";
+    const FUNCTION: &str = "fn lane_of(v: vec4f, l: u32) -> f32 { return v[l]; }\n@compute";
+    let mistakes: &[Mistake] = &[
+        (
+            "pyramid_pool",
+            &[
+                ["let bits = bitcast<vec4u>(from_ordered(best))", "let bits = from_ordered(best)"],
+                ["array<u32>", "array<f32>"],
+                ["+ e] = 0u", "+ e] = 0.0"],
+            ],
+            "bits[l] is picked",
+        ),
+        ("conv_grouped", &[["bitcast<f32>(bitcast<vec4u>(v)[l])", "v[l]"]], "v[l] is picked"),
+        ("copy", &[[COPY, "let v = x[i]; y[i] = vec4f(v[lane % 4u]);"]], FAULT),
+        ("copy", &[[COPY, "y[i] = vec4f((x[i] * 2.0)[lane % 4u]);"]], FAULT),
+        ("copy", &[[COPY, "var v = x[i]; y[i] = vec4f(v[lane % 4u]);"]], FAULT),
+        ("copy", &[[COPY, "var v = x[i]; v[lane % 4u] = 0.0; y[i] = v;"]], FAULT),
+        ("copy", &[[COPY, "var v = array(x[i], x[i]); let p = &v[1]; y[i] = vec4f((*p)[lane % 4u]);"]], FAULT),
+        (
+            "copy",
+            &[[COPY, "v = x[i]; y[i] = vec4f(v[lane % 4u]);"], ["@compute", "var<private> v: vec4f;\n@compute"]],
+            FAULT,
+        ),
+        ("copy", &[[COPY, "y[i] = vec4f(lane_of(x[i], lane % 4u));"], ["@compute", FUNCTION]], FAULT),
+    ];
+    assert_finds(picks_lanes_by_bits, mistakes);
+    // Bits, a lane of storage, a constant index, a whole vector out of an array.
+    let (source, step) = right(picks_lanes_by_bits, "copy");
+    for copy in [
+        "y[i] = vec4f(bitcast<f32>(bitcast<vec4u>(x[i])[lane % 4u]));",
+        "y[i] = vec4f(x[i][lane % 4u]);",
+        "let v = x[i]; y[i] = vec4f(v[2]);",
+        "var v = array(x[i], x[i]); y[i] = v[lane % 2u];",
+    ] {
+        picks_lanes_by_bits(&source.replace(COPY, copy), step).expect(copy);
+    }
+}
+
+/// Floats are compared by their bits, as integers: a maximum of floats may drop NaN, and FXC makes a maximum, or the
+/// opposite, of a comparison. But for two functions: `activate` puts NaN back into what `activated` makes, and `softmax`
+/// subtracts the maximum from every value, so that it cannot lose one.
+fn compares_bits(source: &str, _: &Step) -> Result<(), String> {
+    let (module, info) = parsed(source)?;
+    for (function, info) in functions(&module, &info) {
+        if matches!(function.name.as_deref(), Some("activated" | "softmax")) {
+            continue;
+        }
+        for (handle, expression) in function.expressions.iter() {
+            let compared = match *expression {
+                Expression::Binary { op, left, .. } if is_comparison(op) => left,
+                Expression::Math { fun, arg, .. } if is_order(fun) => arg,
+                _ => continue,
+            };
+            if info[compared].ty.inner_with(&module.types).scalar_kind() == Some(ScalarKind::Float) {
+                return Err(format!("{} compares floats", text_of(source, function, handle)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_comparison(op: BinaryOperator) -> bool {
+    use naga::BinaryOperator::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual};
+    matches!(op, Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual)
+}
+
+fn is_order(fun: MathFunction) -> bool {
+    use naga::MathFunction::{Clamp, Max, Min, Saturate, Sign, SmoothStep, Step};
+    matches!(fun, Max | Min | Clamp | Saturate | Sign | Step | SmoothStep)
+}
+
+#[test]
+fn floats_are_compared_by_bits() {
+    assert_no_fault(compares_bits);
+}
+
+#[test]
+fn compared_floats_are_found() {
+    const COPY: &str = "y[i] = x[i];";
+    let fault = "compares floats";
+    let mistakes: &[Mistake] = &[
+        ("copy", &[[COPY, "y[i] = max(x[i], vec4f(0.0));"]], fault),
+        ("copy", &[[COPY, "y[i] = clamp(x[i], vec4f(0.0), vec4f(6.0));"]], fault),
+        ("copy", &[[COPY, "y[i] = select(x[i], vec4f(0.0), x[i] < vec4f(0.0));"]], fault),
+        ("copy", &[[COPY, "if x[i].x == x[i].x { y[i] = x[i]; }"]], fault),
+        (
+            "copy",
+            &[
+                [COPY, "y[i] = positive(x[i]);"],
+                ["@compute", "fn positive(v: vec4f) -> vec4f { return sign(v); }\n@compute"],
+            ],
+            fault,
+        ),
+        (
+            "max_pool",
+            &[["max(best, to_ordered(", "max(best, bitcast<vec4u>(max(vec4f(0.0), "], ["+ c4]));", "+ c4])));"]],
+            fault,
+        ),
+    ];
+    assert_finds(compares_bits, mistakes);
 }

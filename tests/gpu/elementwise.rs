@@ -44,7 +44,8 @@ fn check_values(case: &str, build: impl FnOnce(&mut Graph, NodeId) -> NodeId) {
 
 #[test]
 fn every_activation_of_every_value_wherever_it_is_applied() {
-    for activation in Activation::ALL {
+    let slopes = [0.0, 1.0, -2.0].map(Activation::LeakyRelu);
+    for activation in Activation::ALL.into_iter().chain(slopes) {
         check_values(&format!("{activation:?} alone"), |graph, x| {
             graph.affine_activation("y", x, AffineActivation::activation(1, activation)).unwrap()
         });

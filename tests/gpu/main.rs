@@ -39,3 +39,4 @@ mod runs;
 mod softmax;
 mod split_sums;
 mod trusted;
+mod workgroup_memory;

@@ -370,7 +370,10 @@ const STAGES: [Stage; 13] = [
         Gpu::from_device(gpu.info().clone(), gpu.device().clone(), gpu.queue().clone()).map(drop)
     }),
     ("Program::new", |gpu, _, _| Program::new(gpu, &sppf(X, 9, true)).map(drop)),
-    ("Program::from_plan", |gpu, program, _| Program::from_plan(gpu, program.plan().clone()).map(drop)),
+    ("Program::from_plan", |gpu, _, _| {
+        let plan = Plan::new(&sppf(X, 9, true), gpu.profile(), &PlanOptions::default())?;
+        Program::from_plan(gpu, plan).map(drop)
+    }),
     ("Program::run", |_, program, _| program.run(&[random(X, 1, Data::Uniform)]).map(drop)),
     ("Program::run of nothing", |_, _, none| none.run(&[Tensor::new(Shape { n: 0, ..X }, vec![]).unwrap()]).map(drop)),
     ("Program::run_async", |_, program, _| {

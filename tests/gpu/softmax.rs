@@ -38,11 +38,15 @@ fn agrees_with_the_reference_within_its_bound() {
 }
 
 #[test]
-fn minus_infinity_gets_nothing_and_nan_spoils_only_its_row() {
+fn minus_infinity_gets_nothing_and_nan_or_infinity_spoils_only_its_row() {
     let shape = Shape::new(2, 5, 2, 3);
     let mut x = scores(shape, 3.0);
     x.data_mut()[0] = f32::NEG_INFINITY;
     x.data_mut()[7] = f32::NAN;
+    x.data_mut()[14] = f32::INFINITY;
+    // All of a row, and of an image's last channel.
+    x.data_mut()[30..].iter_mut().step_by(6).for_each(|v| *v = f32::NEG_INFINITY);
+    x.data_mut()[54..].fill(f32::NEG_INFINITY);
     check("channels", &over_channels(shape), std::slice::from_ref(&x));
     check("rows", &over_rows(shape, 5), &[x]);
 }
