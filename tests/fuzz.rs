@@ -95,6 +95,15 @@ pub(crate) fn graph(dice: &mut Dice, size: Size) -> Graph {
     graph
 }
 
+/// A line for each node, to see what went wrong.
+pub(crate) fn listed(graph: &Graph) -> String {
+    let line = |node: &spp_wgpu::Node| {
+        let inputs: Vec<&str> = node.inputs.iter().map(|&id| graph.node(id).unwrap().name.as_str()).collect();
+        format!("  {}: {} of {inputs:?} -> {}", node.name, node.op, node.shape)
+    };
+    graph.nodes().iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 struct Making<'a> {
     graph: Graph,
     dice: &'a mut Dice,
