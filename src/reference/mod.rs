@@ -11,6 +11,9 @@
 //! error is `8·√K·u·Σ|w·x|`; errors of different operands are treated as independent, so they add as
 //! `√Σ(w·bound)²`. The hard bound would grow with `Σ|w|` at every layer and prove nothing in a deep network.
 //! Maxima and copies round nothing: on exact operands their bound is 0, and equality is demanded.
+//!
+//! The normalised mean squared error, which is the sharper check of a deep network, means nothing where sums cancel:
+//! [`Values::cancellation`] says how far they do.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
