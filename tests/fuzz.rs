@@ -74,7 +74,7 @@ impl Size {
 
 /// A graph of all kinds of operations, whose every loose end is an output.
 pub(crate) fn graph(dice: &mut Dice, size: Size) -> Graph {
-    let mut making = Making { graph: Graph::new(), dice, size, ids: Vec::new() };
+    let mut making = Making { graph: Graph::new(), dice, size, ids: Vec::new(), ends: Vec::new() };
     for i in 0..making.dice.pick(&[1, 1, 1, 2, 4]) {
         let shape = making.shape();
         let like_first = i > 0 && !making.dice.once_in(4);
@@ -85,9 +85,9 @@ pub(crate) fn graph(dice: &mut Dice, size: Size) -> Graph {
     for _ in 0..making.dice.within(1, size.operations) {
         making.step();
     }
-    let Making { mut graph, dice, ids, .. } = making;
+    let Making { mut graph, dice, ids, ends, .. } = making;
     let is_read = |graph: &Graph, id: NodeId| graph.nodes().iter().any(|node| node.inputs.contains(&id));
-    for id in ids {
+    for id in ids.into_iter().chain(ends) {
         if !is_read(&graph, id) || dice.once_in(8) {
             graph.output(format!("output {}", id.index()), id).unwrap();
         }
@@ -108,7 +108,9 @@ struct Making<'a> {
     graph: Graph,
     dice: &'a mut Dice,
     size: Size,
+    /// What may be read.
     ids: Vec<NodeId>,
+    ends: Vec<NodeId>,
 }
 
 impl Making<'_> {
@@ -153,11 +155,15 @@ impl Making<'_> {
     /// Adds an operation, unless it is refused.
     fn add(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Option<NodeId> {
         let op = op.into();
-        let id = self.graph.apply(format!("{} {}", op.stem(), self.ids.len()), op, inputs).ok()?;
+        let id = self.graph.apply(format!("{} {}", op.stem(), self.graph.nodes().len()), op, inputs).ok()?;
         let Size { extent, .. } = self.size;
+        if self.shape_of(id).len() > 64 * u64::from(extent * extent) {
+            // Nothing is made of it, or sizes would grow without end.
+            self.ends.push(id);
+            return None;
+        }
         self.ids.push(id);
-        // What grows without end is not worth the time.
-        (self.shape_of(id).len() <= 64 * u64::from(extent * extent)).then_some(id)
+        Some(id)
     }
 
     fn step(&mut self) -> Option<NodeId> {
