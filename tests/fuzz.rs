@@ -1,17 +1,50 @@
 //! Random graphs, devices and options. A seed makes the same ones everywhere.
 
-use std::env;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{env, panic, thread};
 
 use spp_wgpu::ops::*;
 use spp_wgpu::{Graph, NodeId, Op, PlanOptions, Shape, Tensor};
 
-/// How many cases, by an environment variable, and the seed of the first; `SPP_FUZZ_SEED` sets that.
-pub(crate) fn cases(variable: &str, default: u64) -> std::ops::Range<u64> {
+/// What came of a case.
+pub(crate) enum Outcome {
+    Fine,
+    /// Nothing to judge: the device cannot hold it, or `f32` cannot.
+    Beyond,
+    Faults(String),
+}
+
+/// Tries as many cases as an environment variable says, on all cores; `SPP_FUZZ_SEED` is the seed of the first. A panic
+/// is a fault, too. Panics if there are faults.
+pub(crate) fn all(variable: &str, default: u64, case: impl Fn(&mut Dice) -> Outcome + Sync) {
     let read = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
-    let seed = read("SPP_FUZZ_SEED").unwrap_or(1);
+    let first = read("SPP_FUZZ_SEED").unwrap_or(1);
     let count = read(variable).unwrap_or(default);
-    println!("{count} cases from SPP_FUZZ_SEED={seed}");
-    seed..seed + count
+    println!("{variable}={count} SPP_FUZZ_SEED={first}");
+    let (next, fine, beyond) = (AtomicU64::new(first), AtomicU64::new(0), AtomicU64::new(0));
+    let faults = Mutex::new(Vec::new());
+    let worker = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + count {
+                break;
+            }
+            match panic::catch_unwind(panic::AssertUnwindSafe(|| case(&mut Dice::new(seed)))) {
+                Ok(Outcome::Fine) => drop(fine.fetch_add(1, Ordering::Relaxed)),
+                Ok(Outcome::Beyond) => drop(beyond.fetch_add(1, Ordering::Relaxed)),
+                Ok(Outcome::Faults(text)) => faults.lock().unwrap().push(format!("SPP_FUZZ_SEED={seed}: {text}")),
+                Err(_) => faults.lock().unwrap().push(format!("SPP_FUZZ_SEED={seed}: a panic, see above")),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(worker)));
+    });
+    println!("{} fine, {} beyond what can be judged", fine.into_inner(), beyond.into_inner());
+    let faults = faults.into_inner().unwrap();
+    assert!(faults.is_empty(), "{} faults, such as:\n{}", faults.len(), faults[..faults.len().min(3)].join("\n"));
 }
 
 /// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>
@@ -168,7 +201,10 @@ impl Making<'_> {
 
     fn step(&mut self) -> Option<NodeId> {
         let x = self.node();
-        match self.dice.below(22) {
+        match self.dice.below(25) {
+            22 => self.folding(x),
+            23 => self.chains_of_pools(x),
+            24 => self.image_pooling(x),
             0..=3 => self.conv(x),
             4 => {
                 let conv = self.a_conv(x)?;
@@ -352,10 +388,10 @@ impl Making<'_> {
     /// Chains of pools that keep the extent, some of their results side by side.
     fn chains_of_pools(&mut self, x: NodeId) -> Option<NodeId> {
         let kernel = self.dice.pick(&[3, 5, 5, 9, 41, 201, (1 << 29) + 1, 858_993_461]);
-        let every = self.dice.below(3) + 1;
+        let every = self.dice.below(5) + 1;
         let mut parts = if self.dice.once_in(2) { vec![x] } else { Vec::new() };
         let mut y = x;
-        for i in 1..=self.dice.below(4) + every + 1 {
+        for i in 1..=self.dice.below(3) + 2 * every {
             y = self.add(MaxPool::same(kernel), &[y])?;
             if i % every == 0 {
                 parts.push(y);
@@ -379,6 +415,33 @@ impl Making<'_> {
         let weight = self.weight(Shape::new(out_c, self.shape_of(cat).c, 1, 1));
         let activation = self.activation();
         self.add(Conv { activation, ..Conv::new(weight) }, &[cat])
+    }
+
+    /// Factors that leave `f32` if they are multiplied before what they are applied to, though no result does.
+    fn folding(&mut self, x: NodeId) -> Option<NodeId> {
+        let (before, weight, after) = self.dice.pick(&[(1e-25, 1e30, 1e10), (1e25, 1e-30, 1e-15), (1e-10, 1.0, 1e10)]);
+        let scaled = |graph: &Self, x: NodeId, scale: f64| {
+            let c = graph.shape_of(x).c as usize;
+            AffineActivation { scale: vec![scale; c].into(), shift: vec![0.0; c].into(), activation: Activation::None }
+        };
+        let first = scaled(self, x, before);
+        let small = self.add(first, &[x])?;
+        let mut conv = self.a_conv(small)?;
+        let values = conv.weight.data().iter().map(|w| w.clamp(-1.0, 1.0) * weight).collect();
+        conv = Conv {
+            weight: Tensor::new(conv.weight.shape(), values).unwrap().into(),
+            bias: None,
+            activation: Activation::None,
+            scale: 1.0,
+            ..conv
+        };
+        let y = self.add(conv, &[small])?;
+        if self.dice.once_in(2) {
+            let last = scaled(self, y, after);
+            return self.add(last, &[y]);
+        }
+        let z = self.like(y);
+        self.add(Add { scale: after as f32, activation: Activation::None }, &[y, z])
     }
 
     fn linear(&mut self, x: NodeId) -> Option<NodeId> {

@@ -3,7 +3,7 @@
 use spp_wgpu::plan::{Order, Role, Slice, Step};
 use spp_wgpu::{DeviceClass, DeviceProfile, Error, Graph, Plan, PlanOptions, Result};
 
-use crate::fuzz::{self, Dice, Size};
+use crate::fuzz::{self, Dice, Outcome, Size};
 
 /// Graphs to be planned only.
 const LARGE: Size = Size { operations: 24, extent: 70, channels: &[1, 3, 4, 7, 8, 16, 21, 32, 33, 48, 64, 96] };
@@ -113,22 +113,18 @@ fn faults_of(planned: &Result<Plan>, graph: &Graph, device: &DeviceProfile, opti
 
 #[test]
 fn random_plans_keep_to_their_limits() {
-    let (mut planned, mut tried, mut found) = (0, 0, Vec::new());
-    for seed in fuzz::cases("SPP_FUZZ_PLANS", 20_000) {
-        let dice = &mut Dice::new(seed);
+    fuzz::all("SPP_FUZZ_PLANS", 20_000, |dice| {
         let size = dice.pick(&[Size::SMALL, LARGE]);
         let graph = fuzz::graph(dice, size);
         let (device, options) = (device(dice), fuzz::options(dice));
-        tried += 1;
         let plan = Plan::new(&graph, &device, &options);
-        planned += usize::from(plan.is_ok());
         let faults = faults_of(&plan, &graph, &device, &options);
-        if !faults.is_empty() {
-            let listed = fuzz::listed(&graph);
-            found.push(format!("seed {seed}: {faults:#?}\n{device:?}\n{options:?}\n{listed}"));
+        match plan {
+            _ if !faults.is_empty() => {
+                Outcome::Faults(format!("{faults:#?}\n{device:?}\n{options:?}\n{}", fuzz::listed(&graph)))
+            }
+            Ok(_) => Outcome::Fine,
+            Err(_) => Outcome::Beyond,
         }
-    }
-    println!("{planned} of {tried} fit their device");
-    assert!(found.is_empty(), "{} cases, the first:\n{}", found.len(), found[..found.len().min(3)].join("\n"));
-    assert!(tried > 0);
+    });
 }

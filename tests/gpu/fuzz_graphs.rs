@@ -3,13 +3,13 @@
 use spp_wgpu::reference::{self, Values, compare};
 use spp_wgpu::{Error, Gpu, Graph, PlanOptions, Program, Shape, Tensor};
 
-use crate::fuzz::{self, Dice, Size};
+use crate::fuzz::{self, Dice, Outcome, Size};
 use crate::harness::{CARD, GPU};
 
 /// Whether `f32` can hold what is computed on the way, with room for terms that are larger than their sum. Beyond, any
 /// order of operations is as right as another.
 fn in_range(nodes: &[Values]) -> bool {
-    let holds = |value: &f64| !value.is_finite() || *value == 0.0 || (1e-30..1e30).contains(&value.abs());
+    let holds = |value: &f64| !value.is_finite() || *value == 0.0 || (1e-33..1e33).contains(&value.abs());
     // A saturated activation hides how large its operand was; the bound tells.
     nodes.iter().all(|node| node.values.iter().all(holds) && node.bound.iter().all(|bound| *bound < 1e20))
 }
@@ -36,7 +36,7 @@ fn faults(gpu: &Gpu, graph: &Graph, options: &PlanOptions, inputs: &[Tensor], wa
 /// Inputs for a graph, some with infinities and NaN.
 fn inputs(dice: &mut Dice, graph: &Graph) -> Vec<Tensor> {
     let shapes: Vec<Shape> = graph.inputs().map(|(_, node)| node.shape).collect();
-    let is_special = dice.once_in(6);
+    let is_special = dice.once_in(3);
     let input = |shape: Shape| {
         let mut values: Vec<f32> = (0..shape.len()).map(|_| 2.0 * dice.value()).collect();
         if is_special && !values.is_empty() {
@@ -52,31 +52,22 @@ fn inputs(dice: &mut Dice, graph: &Graph) -> Vec<Tensor> {
 
 #[test]
 fn random_graphs_agree_with_the_reference() {
-    let (mut run, mut beyond, mut found) = (0, 0, Vec::new());
-    for seed in fuzz::cases("SPP_FUZZ_GRAPHS", 2000) {
-        let dice = &mut Dice::new(seed);
+    fuzz::all("SPP_FUZZ_GRAPHS", 2000, |dice| {
         let graph = fuzz::graph(dice, Size::SMALL);
         let inputs = inputs(dice, &graph);
-        let mut options = fuzz::options(dice);
-        options.max_bytes = None;
+        let options = fuzz::options(dice);
+        let (name, gpu) = dice.pick(&[("the adapter", &*GPU), ("a card", &*CARD)]);
         let nodes = reference::run_nodes(&graph, &inputs).unwrap();
         if !in_range(&nodes) {
-            beyond += 1;
-            continue;
+            return Outcome::Beyond;
         }
         let want: Vec<Values> = graph.outputs().iter().map(|(_, id)| nodes[id.index()].clone()).collect();
-        for (name, gpu) in [("the adapter", &*GPU), ("a card", &*CARD)] {
-            match faults(gpu, &graph, &options, &inputs, &want) {
-                None => {}
-                Some(faults) if faults.is_empty() => run += 1,
-                Some(faults) => {
-                    let listed = fuzz::listed(&graph);
-                    found.push(format!("seed {seed}, planned for {name}: {faults:#?}\n{options:?}\n{listed}"));
-                }
+        match faults(gpu, &graph, &options, &inputs, &want) {
+            None => Outcome::Beyond,
+            Some(faults) if faults.is_empty() => Outcome::Fine,
+            Some(faults) => {
+                Outcome::Faults(format!("planned for {name}: {faults:#?}\n{options:?}\n{}", fuzz::listed(&graph)))
             }
         }
-    }
-    println!("{run} runs right; {beyond} graphs beyond the range of f32");
-    assert!(found.is_empty(), "{} runs, the first:\n{}", found.len(), found[..found.len().min(5)].join("\n"));
-    assert!(run + beyond > 0);
+    });
 }
