@@ -85,7 +85,7 @@ pub enum Error {
     },
     /// More memory of the host than the caller's budget allows; nothing of it was allocated.
     #[error(
-        "{what} needs {needed} bytes of host memory, over the budget of {max} bytes (max_host_bytes); use a smaller input or fewer channels, or raise the budget"
+        "{what} needs {needed} bytes of host memory, over the budget of {max} bytes (max_host_bytes); use fewer channels or a smaller input, or raise the budget"
     )]
     HostMemory {
         /// What would be allocated.

@@ -385,17 +385,19 @@ impl Making<'_> {
         self.add(MaxPool { stride, padding, dilation, ceil_mode, ..MaxPool::new(kernel) }, &[x])
     }
 
-    /// Chains of pools that keep the extent, some of their results side by side.
+    /// Pools that keep the extent, chained, or in chains of their own that are longer each, their results side by side.
     fn chains_of_pools(&mut self, x: NodeId) -> Option<NodeId> {
         let kernel = self.dice.pick(&[3, 5, 5, 9, 41, 201, (1 << 29) + 1, 858_993_461]);
         let every = self.dice.below(5) + 1;
         let mut parts = if self.dice.once_in(2) { vec![x] } else { Vec::new() };
-        let mut y = x;
-        for i in 1..=self.dice.below(3) + 2 * every {
-            y = self.add(MaxPool::same(kernel), &[y])?;
-            if i % every == 0 {
-                parts.push(y);
+        let (mut y, from_the_start) = (x, self.dice.once_in(2));
+        for part in 1..=self.dice.below(2) + 2 {
+            let (start, len) = if from_the_start { (x, part * every) } else { (y, every) };
+            y = start;
+            for _ in 0..len {
+                y = self.add(MaxPool::same(kernel), &[y])?;
             }
+            parts.push(y);
         }
         if parts.is_empty() { Some(y) } else { self.add(Concat, &parts) }
     }

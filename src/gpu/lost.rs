@@ -8,9 +8,10 @@ use wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, DeviceLostReason, Err
 use super::{Gpu, scoped, unpoisoned};
 use crate::error::{Error, Result};
 
-/// Why a device was lost, once somebody said so. The first reason stays.
+/// Why a device was lost, once somebody said so. The first reason stays. A device's callback may hold it, where a [`Gpu`]
+/// would keep the device, and so itself, alive for ever.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Loss(Arc<Mutex<Option<String>>>);
+pub struct Loss(Arc<Mutex<Option<String>>>);
 
 impl Loss {
     /// Listens to a device of our own.
@@ -18,7 +19,7 @@ impl Loss {
         let loss = Self::default();
         let told = loss.clone();
         device.set_device_lost_callback(move |reason, message| {
-            told.set(match (reason, message) {
+            told.mark(match (reason, message) {
                 (DeviceLostReason::Destroyed, message) if message.is_empty() => "it was destroyed".into(),
                 (_, message) => message,
             });
@@ -31,7 +32,9 @@ impl Loss {
         unpoisoned(&self.0).clone().map_or(Ok(()), |reason| Err(Error::DeviceLost(reason)))
     }
 
-    fn set(&self, reason: String) {
+    /// All calls fail from now on, with this reason in [`Error::DeviceLost`] unless an earlier one is known.
+    pub fn mark(&self, reason: impl Into<String>) {
+        let reason = reason.into();
         let reason = if reason.trim().is_empty() { "no reason was given".into() } else { reason };
         unpoisoned(&self.0).get_or_insert(reason);
     }
@@ -45,10 +48,21 @@ impl Gpu {
     }
 
     /// For the device-lost callback of an app's own device: wgpu keeps one callback for each device, and leaves it to
-    /// the app. All calls then fail, with this reason in [`Error::DeviceLost`] unless an earlier one is known. Without
-    /// it they fail as well, but only the callback is told why.
+    /// the app. Once lost, all calls fail anyway, but only the callback is told why.
+    ///
+    /// ```no_run
+    /// # fn listen(gpu: &spp_wgpu::Gpu) {
+    /// let loss = gpu.loss();
+    /// gpu.device().set_device_lost_callback(move |_, message| loss.mark(message));
+    /// # }
+    /// ```
+    pub fn loss(&self) -> Loss {
+        self.inner.loss.clone()
+    }
+
+    /// Says that the device is lost: see [`Loss::mark`]. Not for the device's own callback, which takes [`Gpu::loss`].
     pub fn mark_lost(&self, reason: impl Into<String>) {
-        self.inner.loss.set(reason.into());
+        self.inner.loss.mark(reason);
     }
 
     /// Errors if the device is lost.

@@ -23,10 +23,10 @@ mod transfer;
 mod trusted;
 
 pub use adapters::{INSTALL_HINT, adapters, describe};
+pub use lost::Loss;
 pub use program::{Bindings, Program};
 
 use kernel::{Kernel, Shared};
-use lost::Loss;
 use pipelines::Pipelines;
 pub(crate) use transfer::Staging;
 use trusted::Checks;
@@ -138,7 +138,7 @@ impl Gpu {
     }
 
     /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's: its device-lost callback
-    /// should call [`Gpu::mark_lost`]. No features are needed; limits must reach [`Gpu::required_limits`]. Errors:
+    /// should have [`Gpu::loss`]. No features are needed; limits must reach [`Gpu::required_limits`]. Errors:
     /// [`Error::LimitExceeded`] with the limit that is too low; a queue of another device, over which wgpu first panics,
     /// or calls that device's handler; a lost device.
     pub fn from_device(info: AdapterInfo, device: Device, queue: Queue) -> Result<Self> {

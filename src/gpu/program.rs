@@ -394,7 +394,11 @@ fn check_ports(kind: &str, gpu: &Gpu, ports: &[Port], bindings: &[BufferBinding]
         } else if offset % alignment != 0 {
             format!("its offset {offset} is not a multiple of min_storage_buffer_offset_alignment, {alignment}")
         } else if room < needed || offset.saturating_add(room) > buffer.size() {
-            format!("{} needs {needed} bytes, its binding holds {room} of a buffer of {}", port.shape, buffer.size())
+            format!(
+                "{} needs {needed} bytes, its binding holds {room} from offset {offset} of a buffer of {}",
+                port.shape,
+                buffer.size()
+            )
         } else {
             continue;
         };

@@ -168,7 +168,7 @@ impl Graph {
     }
 
     /// `act(scale * conv(x) + residual)`, or `act(scale * conv(x)) + residual`: see [`Conv`], also for the residual's shape.
-    /// Errors: a residual of a different shape, and those of [`Graph::apply`].
+    /// Errors: a residual of any other shape, and those of [`Graph::apply`].
     pub fn conv_add(&mut self, name: impl Into<String>, x: NodeId, residual: NodeId, conv: Conv) -> Result<NodeId> {
         self.apply(name, conv, &[x, residual])
     }

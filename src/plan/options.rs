@@ -20,6 +20,12 @@ pub enum ConvKernel {
 }
 
 /// What the planner may do. Every pass can be switched off; results agree within the documented error.
+///
+/// ```
+/// let mut options = spp_wgpu::PlanOptions::default();
+/// options.max_bytes = Some(64 << 20);
+/// options.split_sums = false;
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PlanOptions {
@@ -48,7 +54,7 @@ pub struct PlanOptions {
     /// At most this many bytes of GPU memory, weights included; `None`: what the device allows.
     pub max_bytes: Option<u64>,
     /// At most this many bytes of host memory for packed weights and tables, which live until they are uploaded; passes
-    /// may take as much again for weights that they fold. By default [`MAX_HOST_BYTES`].
+    /// may take as much again for weights that they fold. [`MAX_HOST_BYTES`] unless set.
     pub max_host_bytes: u64,
 }
 

@@ -54,8 +54,8 @@ pub struct Values {
     pub values: Vec<f64>,
     /// Allowed error of each value, 0 where the value is not finite; empty if only values were asked for.
     pub bound: Vec<f64>,
-    /// How much larger, in their sum of squares, the terms were than what they add up to, at least 1: rounding errors are
-    /// relative to the terms, so where those cancel, errors are large beside the values.
+    /// `Σ term² / Σ value²`, at least 1, over all sums up to here: rounding errors are relative to the terms, so where
+    /// those cancel, errors are large beside the values.
     pub cancellation: f64,
 }
 

@@ -465,10 +465,10 @@ fn a_device_lost_under_way_gives_right_values_or_that_error() {
 fn an_apps_device_keeps_its_callback_which_may_say_why_it_was_lost() {
     let gpu = app_device(&adapter());
     let told = std::sync::Arc::new(AtomicBool::new(false));
-    let tells = (gpu.clone(), std::sync::Arc::clone(&told));
+    let tells = (gpu.loss(), std::sync::Arc::clone(&told));
     gpu.device().set_device_lost_callback(move |_, _| {
         tells.1.store(true, Ordering::Release);
-        tells.0.mark_lost("the app said so");
+        tells.0.mark("the app said so");
     });
     let program = Program::new(&gpu, &sppf(X, 9, true)).unwrap();
     gpu.device().destroy();
@@ -476,6 +476,8 @@ fn an_apps_device_keeps_its_callback_which_may_say_why_it_was_lost() {
     assert!(told.load(Ordering::Acquire));
     let error = program.run(&[random(X, 1, Data::Uniform)]).unwrap_err();
     assert!(matches!(&error, Error::DeviceLost(reason) if reason == "the app said so"), "{error}");
+    drop((program, gpu));
+    assert_eq!(std::sync::Arc::strong_count(&told), 1, "the callback keeps the device, and the device its callback");
 }
 
 #[test]
