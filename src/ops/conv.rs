@@ -62,25 +62,37 @@ impl Conv {
         self.kernel().map(u64::from).iter().product()
     }
 
-    /// Whether weights and biases can take over a factor and a summand for each output channel: nothing finite may
-    /// overflow, and nothing may underflow unless the channel has a weight or a bias beside which that is no loss.
-    /// Multiplied out, the factors act before the sum, where they may leave `f32` though no result does.
+    /// Whether weights and biases can take over a factor and a summand for each output channel, so that these act before
+    /// the sum. No product may come near the end of `f32`, where sums would overflow before terms cancel.
     pub(crate) fn can_fold(&self, affine: impl Fn(usize) -> (f64, f64)) -> bool {
+        const LARGE: f64 = (1u128 << 64) as f64;
+        self.holds(affine, LARGE)
+    }
+
+    /// Whether `f32` holds weights and biases times a factor, with a summand, for each output channel: nothing that a
+    /// factor above 1 enlarges may exceed `most_allowed`, and nothing may underflow unless the channel has a weight or a
+    /// bias beside which that is no loss.
+    fn holds(&self, affine: impl Fn(usize) -> (f64, f64), most_allowed: f64) -> bool {
         /// 2⁻⁸⁰: what underflows is below 2⁻¹²⁶, far less than one rounding of this.
         const LARGE: f64 = 1.0 / (1u128 << 80) as f64;
-        let fits = |value: f64| !value.is_finite() || (value as f32).is_finite();
         let row = self.weight.shape().len() / u64::from(self.weight.shape().n);
         self.weight.data().chunks(row as usize).enumerate().all(|(o, row)| {
             let (scale, shift) = affine(o);
             if (scale, shift) == (1.0, 0.0) {
                 return true;
             }
-            let bias = self.bias.as_ref().map_or(0.0, |bias| f64::from(bias[o])) * scale + shift;
+            let bias = self.bias.as_ref().map_or(0.0, |bias| bias[o]);
+            let folded = f64::from(bias) * scale + shift;
             let sizes = || row.iter().map(|w| w.abs()).filter(|w| w.is_normal());
             let [least, most] = [sizes().fold(f32::MAX, f32::min), sizes().fold(0.0, f32::max)];
             let [least, most] = [least, most].map(|w| f64::from(w) * scale.abs());
-            let lost = scale != 0.0 && least < f64::from(f32::MIN_POSITIVE);
-            fits(most) && fits(bias) && (!lost || most.max(bias.abs()) >= LARGE)
+            // A factor that is itself below the range is flushed to zero in either place.
+            let lost = scale.abs() >= f64::from(f32::MIN_POSITIVE) && least < f64::from(f32::MIN_POSITIVE);
+            scale.is_finite()
+                && shift.is_finite()
+                && (scale.abs() <= 1.0 || most <= most_allowed)
+                && (!bias.is_finite() || (folded as f32).is_finite())
+                && (!lost || most.max(folded.abs()) >= LARGE)
         })
     }
 
@@ -111,7 +123,7 @@ impl Conv {
         if !self.scale.is_finite() {
             return Err(Error::param(op, "scale", self.scale, "must be finite"));
         }
-        if !self.can_fold(|_| (self.scale.into(), 0.0)) {
+        if !self.holds(|_| (self.scale.into(), 0.0), f32::MAX.into()) {
             let reason = "takes weights or biases out of the range of f32; scale by an affine_activation instead";
             return Err(Error::param(op, "scale", self.scale, reason));
         }

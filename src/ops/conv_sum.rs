@@ -19,7 +19,7 @@ pub struct ConvSum {
 
 impl ConvSum {
     /// Output shape for one input per term: that of each term. Errors: no term; a wrong number of inputs; a term with
-    /// groups or an activation; outputs that differ; and those of [`Conv::output_shape`].
+    /// groups, an activation or a residual; outputs that differ; and those of [`Conv::output_shape`].
     pub fn output_shape(&self, op: &str, inputs: &[(String, Shape)]) -> Result<Shape> {
         if self.terms.is_empty() || self.terms.len() != inputs.len() {
             let reason = format!("needs one for each of the {} inputs, and at least one", inputs.len());
@@ -28,11 +28,11 @@ impl ConvSum {
         self.activation.check(op)?;
         let mut shapes = Vec::new();
         for (term, (name, x)) in self.terms.iter().zip(inputs) {
-            if term.groups != 1 || term.activation != Activation::None {
+            if term.groups != 1 || term.activation != Activation::None || term.adds_last {
                 return Err(Error::param(
                     op,
                     "terms",
-                    "with groups or an activation",
+                    "with groups, an activation or a residual",
                     "a term must be a bare convolution",
                 ));
             }

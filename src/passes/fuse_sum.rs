@@ -47,6 +47,20 @@ struct Leaf {
     conv: Conv,
 }
 
+impl Tree {
+    /// Whether the sum of the biases, which comes before all products, is one that `f32` holds.
+    fn biases_fit(&self) -> bool {
+        let channels = self.leaves.first().map_or(0, |leaf| leaf.conv.weight.shape().n as usize);
+        let mut sums = vec![0.0; channels];
+        for Leaf { conv, .. } in &self.leaves {
+            for (sum, bias) in sums.iter_mut().zip(conv.bias.iter().flat_map(|bias| bias.iter())) {
+                *sum += f64::from((bias * conv.scale).abs());
+            }
+        }
+        sums.into_iter().all(|sum| !sum.is_finite() || (sum as f32).is_finite())
+    }
+}
+
 struct Trees<'a> {
     graph: &'a Graph,
     /// For each node: whether it is a convolution, or an addition of such and of nothing else, that one node reads.
@@ -96,6 +110,6 @@ impl<'a> Trees<'a> {
                 _ => return None,
             }
         }
-        Some(tree)
+        tree.biases_fit().then_some(tree)
     }
 }

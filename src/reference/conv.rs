@@ -78,6 +78,7 @@ fn terms_squared(op: &Conv, x: &Values, out: Shape) -> f64 {
         let weighted = taps
             .iter()
             .enumerate()
+            .filter(|(_, w)| w.is_finite())
             .map(|(tap, &w)| f64::from(w) * f64::from(w) * rows[tap / kernel_w] * columns[tap % kernel_w]);
         sum += energies[group * group_in + i % group_in] * weighted.sum::<f64>();
     }

@@ -8,8 +8,9 @@ use crate::tensor::Shape;
 
 pub(super) fn pyramid_pool(op: &PyramidPool, x: &Values, out: Shape) -> Values {
     let [_, channels, h, w] = extents(x.shape);
+    let levels = Level::of(&op.levels, channels);
     Values::from_fn(out, x.bounded(), |[n, index, _, _]| {
-        let (c, bins, by, bx) = bin(&op.levels, channels, index);
+        let (c, bins, by, bx) = bin(&levels, index);
         let mut best = NOTHING;
         for iy in covered(op.mode, h, bins, by) {
             for ix in covered(op.mode, w, bins, bx) {
@@ -20,16 +21,28 @@ pub(super) fn pyramid_pool(op: &PyramidPool, x: &Values, out: Shape) -> Values {
     })
 }
 
-/// What lies at `index` of the vector: the channel, its level's bins per side, the bin's row and column.
-fn bin(levels: &[u32], channels: usize, mut index: usize) -> (usize, usize, usize, usize) {
-    for &bins in levels {
-        let bins = bins as usize;
-        if index < channels * bins * bins {
-            return (index / (bins * bins), bins, index / bins % bins, index % bins);
-        }
-        index -= channels * bins * bins;
+/// A level's bins per side, and where it begins in the vector.
+struct Level {
+    begin: usize,
+    bins: usize,
+}
+
+impl Level {
+    fn of(levels: &[u32], channels: usize) -> Vec<Self> {
+        let place = |end: &mut usize, &bins: &u32| {
+            let (begin, bins) = (*end, bins as usize);
+            *end += channels * bins * bins;
+            Some(Self { begin, bins })
+        };
+        levels.iter().scan(0, place).collect()
     }
-    (0, 1, 0, 0) // past the vector's end; the shape rule allows no such index
+}
+
+/// What lies at `index` of the vector: the channel, its level's bins per side, the bin's row and column.
+fn bin(levels: &[Level], index: usize) -> (usize, usize, usize, usize) {
+    let Level { begin, bins } = levels[levels.partition_point(|level| level.begin <= index) - 1];
+    let index = index - begin;
+    (index / (bins * bins), bins, index / bins % bins, index % bins)
 }
 
 /// The part of an axis that a bin covers.
