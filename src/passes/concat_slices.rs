@@ -132,11 +132,12 @@ fn share_idle_slices(
             let candidates = buffers.filter_map(|buffer| lying.get(&buffer));
             let later = candidates.flat_map(|ids| ids.iter().find(|later| free(later) && fits(later))).min().copied();
             debug_assert!(later.is_none_or(|later| turns[later.index()] > turn));
-            if let Some(later) = later {
+            if let Some(later) = later
+                && let Some(place) = places[later.index()].clone()
+            {
                 shared.insert(later);
-                let place = places[later.index()].clone();
-                lying.entry(place.as_ref().map_or(BufferId(0), |place| place.buffer)).or_default().insert(id);
-                places[id.index()] = place.map(|place| Slice { shape, segments: segments.clone(), ..place });
+                lying.entry(place.buffer).or_default().insert(id);
+                places[id.index()] = Some(Slice { shape, segments: segments.clone(), ..place });
             }
         }
     }
