@@ -15,6 +15,7 @@ use crate::tensor::{Shape, Tensor};
 use crate::weights::Weights;
 use crate::weights::random::Random;
 
+/// For whoever takes a weights file for a case.
 const OWN: &str = "Those run with `spp run --block NAME --args JSON --weights FILE --input FILE`";
 
 /// A block with weights, an input and the correct outputs for it. In the file: metadata `block` and `args`
