@@ -108,11 +108,15 @@ fn index(bytes: &[u8], path: Option<&Path>) -> Option<String> {
 /// How a file of nothing but text begins; a safetensors file has zeros among its first bytes.
 fn text(bytes: &[u8]) -> Option<String> {
     let start = &bytes[..bytes.len().min(512)];
-    let readable = |byte: &u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
-    if start.is_empty() || !start.iter().all(readable) {
+    let text = match std::str::from_utf8(start) {
+        Ok(text) => text,
+        // A character may be cut off at the end.
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&start[..error.valid_up_to()]).ok()?,
+        Err(_) => return None,
+    };
+    if text.contains(|c: char| c.is_control() && !c.is_whitespace()) {
         return None;
     }
-    let start = String::from_utf8_lossy(start);
-    let first: String = start.trim().lines().next()?.chars().take(80).collect();
+    let first: String = text.trim().lines().next()?.chars().take(80).collect();
     Some(format!("is text, not safetensors; it begins '{first}'"))
 }
