@@ -259,7 +259,7 @@ fn run_takes_weights_and_input_from_files_of_their_own() {
     fails(&["run", "--block", "sppf", "--output", "y"], 2, &["--weights"]);
     fails(&["run", "--output", "y"], 2, &["CASE"]);
     fails(&["run", "sppf_v5l", "--output", "y"], 2, &["sppf_v5l", "case file, or --block"]);
-    fails(&["run", &case, "--prefix", "a", "--output", "y"], 2, &["'--prefix <PREFIX>' cannot be used with '[CASE]'"]);
+    fails(&["run", &case, "--prefix", "a", "--output", "y"], 2, &["'[CASE]' cannot be used with '--prefix <PREFIX>'"]);
     assert!(!path.exists());
 }
 
