@@ -15,6 +15,9 @@ use crate::tensor::{Shape, Tensor};
 use crate::weights::Weights;
 use crate::weights::random::Random;
 
+/// For whoever takes a weights file for a case.
+const OWN: &str = "Those run with `spp run --block NAME --args JSON --weights FILE --input FILE`";
+
 /// A block with weights, an input and the correct outputs for it. In the file: metadata `block` and `args`
 /// (JSON), tensors `input`, `output` or `output.*`, and `weights.<state_dict key>`.
 #[derive(Clone, Debug)]
@@ -44,7 +47,7 @@ impl Case {
     fn new(weights: Weights) -> Result<Self> {
         let metadata = |key: &str| {
             let text = weights.metadata(key).map(String::from);
-            text.ok_or_else(|| Error::data("case", format!("metadata '{key}' is missing; is it a weights file?")))
+            text.ok_or_else(|| Error::data("case", format!("metadata '{key}' is missing; is it a weights file? {OWN}")))
         };
         let block = metadata("block")?;
         let args = blocks::args(&metadata("args")?)?;
@@ -52,7 +55,10 @@ impl Case {
         let mut outputs = Vec::new();
         for key in weights.keys().filter(|key| !key.starts_with("weights.")) {
             if key != "input" && key != "output" && !key.starts_with("output.") {
-                return Err(Error::data(format!("tensor '{key}'"), "is not part of a case; is it a weights file?"));
+                return Err(Error::data(
+                    format!("tensor '{key}'"),
+                    format!("is not part of a case; is it a weights file? {OWN}"),
+                ));
             }
             let (dims, values) = weights.tensor(key)?;
             let tensor = Tensor::new(shape(key, &dims)?, values)?;
@@ -186,14 +192,24 @@ pub fn canonical() -> Result<Vec<Canonical>> {
     rows.iter().map(|value| row(value).ok_or_else(|| bad(value.to_string()))).collect()
 }
 
-/// The row of [`canonical`] with this name. Errors: there is no such row; the nearest is suggested.
+/// The row of [`canonical`] with this name. Errors: there is no such row; those of the block, or those that begin
+/// so, or the nearest, are suggested.
 pub fn canonical_row(name: &str) -> Result<Canonical> {
     let mut rows = canonical()?;
     match rows.iter().position(|row| row.name == name) {
         Some(index) => Ok(rows.swap_remove(index)),
         None => {
             let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-            Err(Error::param("canonical.json", "name", name, &unknown(name, &names)))
+            let of_block = rows.iter().filter(|row| row.block == name).map(|row| row.name.as_str());
+            let mut meant: Vec<&str> = of_block.collect();
+            if meant.is_empty() && !name.is_empty() {
+                meant = names.iter().copied().filter(|known| known.starts_with(name)).collect();
+            }
+            let reason = match &meant[..] {
+                [] => unknown(name, &names),
+                meant => format!("is not a whole name; those that fit: {}", meant.join(", ")),
+            };
+            Err(Error::param("published shape", "name", name, &reason))
         }
     }
 }

@@ -99,7 +99,7 @@ pub enum Error {
     #[error("graph: {0}")]
     Graph(String),
     /// Weights that are missing, unexpected or of the wrong shape: all of them at once.
-    #[error("weights{}: {}", at(.prefix), problems([.missing, .unexpected, .misshapen, .nearest]))]
+    #[error("weights{}: {}", at(.prefix), problems([&norms(.missing), .unexpected, .misshapen, .nearest]))]
     Weights {
         /// The scope that was loaded, such as `model.9.`; empty for the whole file.
         prefix: String,
@@ -109,7 +109,8 @@ pub enum Error {
         unexpected: Vec<String>,
         /// Keys with the wrong shape or type: a sentence each.
         misshapen: Vec<String>,
-        /// If nothing that the block needs is there: the keys of the file most like what is missing.
+        /// If nothing that the block needs is there: the keys of the file most like what is missing; or a sentence, if just
+        /// one other prefix has the whole block.
         nearest: Vec<String>,
     },
     /// A file that cannot be read, written or understood.
@@ -201,6 +202,19 @@ fn problems(lists: [&[String]; 4]) -> String {
         .map(|(what, keys)| format!("{what}: {}", some(keys)))
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+/// Missing keys, with one entry for all four of a normalisation.
+fn norms(keys: &[String]) -> Vec<String> {
+    let layer = |key: &str| {
+        let (layer, _) = key.rsplit_once('.')?;
+        let parts = ["weight", "bias", "running_mean", "running_var"].map(|part| format!("{layer}.{part}"));
+        let whole = parts.iter().all(|part| keys.binary_search(part).is_ok());
+        whole.then(|| format!("{layer}.* (or a bias of its convolution)"))
+    };
+    let mut listed: Vec<String> = keys.iter().map(|key| layer(key).unwrap_or_else(|| key.clone())).collect();
+    listed.dedup();
+    listed
 }
 
 /// A whole model's keys would bury the message.

@@ -80,7 +80,9 @@ fn a_wrong_name_is_a_usage_error_and_the_nearest_is_suggested() {
     fails(&["verfy"], 2, &["'verify'"]);
     fails(&[], 2, &["Usage"]);
     fails(&["graph", "sppf_v5z"], 2, &["sppf_v5z", "did you mean 'sppf_v5s'"]);
-    fails(&["verify", "sppf_v5s", "rfb_30"], 2, &["rfb_30", "'rfb_300'"]);
+    fails(&["graph", "sppf"], 2, &["name = sppf: ", "fit: sppf_v5s, sppf_v5l, sppf_26l\n"]);
+    fails(&["graph", "aspp_deeplabv2_"], 2, &["fit: aspp_deeplabv2_513\n"]);
+    fails(&["verify", "sppf_v5s", "rfb_30"], 2, &["rfb_30", "fit: rfb_300\n"]);
     fails(&["run", "--block", "spff", "--output", "y"], 2, &["'sppf'"]);
     fails(&["graph", "sppf_v5s", "--format", "svg"], 2, &["mermaid"]);
     fails(&["devices", "--device", "0"], 2, &["--device"]);
@@ -100,8 +102,11 @@ fn bad_files_are_named_and_exit_2() {
         (missing, "os error 2"),
         (dir.path().into(), "directory"),
         (file("empty.safetensors", b""), "empty"),
-        (file("garbage.safetensors", b"this is no safetensors file, whatever its name says"), "header"),
-        (weights.into(), "is it a weights file?"),
+        (
+            file("garbage.safetensors", b"this is no safetensors file, whatever its name says"),
+            "it begins 'this is no safetensors file",
+        ),
+        (weights.into(), "is it a weights file? Those run with `spp run --block"),
     ];
     for (path, reason) in &bad {
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -237,7 +242,7 @@ fn run_takes_weights_and_input_from_files_of_their_own() {
     prints(&with(&["--args", arguments, "--prefix", "weights.", "--device", "cpu"]));
     same_outputs(&case, &path);
     fs::remove_file(&path).unwrap();
-    let nearest = ["model.9", "missing", "cv1.conv.weight", "nearest keys: weights.cv1.bn.bias"];
+    let nearest = ["model.9", "missing", "cv1.conv.weight", "the whole block under 'weights': "];
     fails(&with(&["--args", arguments, "--prefix", "model.9"]), 2, &nearest);
     // The block's keys under other names.
     prints(&with(&["--args", arguments, "--rename", "weights=neck.7", "--rename", "cv1=cv1", "--prefix", "neck.7"]));
@@ -253,6 +258,8 @@ fn run_takes_weights_and_input_from_files_of_their_own() {
     fails(&with(&["--precision", "f16"]), 2, &["f16 is not supported"]);
     fails(&["run", "--block", "sppf", "--output", "y"], 2, &["--weights"]);
     fails(&["run", "--output", "y"], 2, &["CASE"]);
+    fails(&["run", "sppf_v5l", "--output", "y"], 2, &["sppf_v5l", "case file, or --block"]);
+    fails(&["run", &case, "--prefix", "a", "--output", "y"], 2, &["'[CASE]' cannot be used with '--prefix <PREFIX>'"]);
     assert!(!path.exists());
 }
 

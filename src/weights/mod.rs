@@ -71,7 +71,7 @@ impl Weights {
             return Err(file("is not a regular file".into()));
         }
         let bytes = std::fs::read(path).map_err(|e| file(e.to_string()))?;
-        Self::from_bytes(bytes).map_err(|e| match e {
+        Self::of_file(bytes, Some(path)).map_err(|e| match e {
             Error::InvalidData { reason, .. } => file(reason),
             other => other,
         })
@@ -81,10 +81,14 @@ impl Weights {
     /// JSON or names a key twice; if a tensor's type, shape and bytes do not agree; if tensors overlap, leave holes or
     /// do not end where the file does.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        Self::of_file(bytes, None)
+    }
+
+    fn of_file(bytes: Vec<u8>, path: Option<&Path>) -> Result<Self> {
         match Self::read(&bytes) {
             Ok((entries, metadata)) => Ok(Self::of(bytes, entries, metadata)),
             // Only now: a sound file may begin as others do.
-            Err(error) => Err(foreign::recognised(&bytes).map_or(error, bad)),
+            Err(error) => Err(foreign::recognised(&bytes, path).map_or(error, bad)),
         }
     }
 
@@ -141,9 +145,11 @@ impl Weights {
 
     /// With `to` in the place of `from`, a run of whole parts of keys, wherever it stands: `("conv1", "cv1")` makes
     /// `neck.cv1.bn.weight` of `neck.conv1.bn.weight`, and leaves `conv10` alone; an empty `to` removes the parts.
+    /// As with prefixes, a last dot may be there or not.
     /// Errors: an empty `from`, or one that no key has; keys that become equal or empty.
     pub fn renamed(self, from: &str, to: &str) -> Result<Self> {
         let wrong = |reason: &str| Err(Error::data(format!("rename '{from}' to '{to}'"), reason));
+        let [from, to] = [from, to].map(|text| text.strip_suffix('.').unwrap_or(text));
         if from.is_empty() {
             return wrong("says no part of a key to replace");
         }

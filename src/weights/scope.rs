@@ -32,7 +32,8 @@ struct Log {
     /// As they stand in the file.
     found: BTreeSet<String>,
     ignored: Vec<String>,
-    missing: BTreeSet<String>,
+    /// With the dimensions they should have.
+    missing: BTreeMap<String, Vec<u32>>,
     misshapen: BTreeMap<String, String>,
     /// Bytes of values that are in no file.
     made_up: u64,
@@ -138,7 +139,8 @@ impl<'a> Scope<'a> {
             unneeded || log.found.contains(key)
         };
         let here = |key: &String| self.below(key);
-        let missing: Vec<_> = log.missing.iter().filter_map(here).collect();
+        let lacking: BTreeMap<_, _> = log.missing.iter().filter_map(|(key, dims)| Some((here(key)?, dims))).collect();
+        let missing: Vec<String> = lacking.keys().cloned().collect();
         let unexpected: Vec<_> = self.weights.entries.keys().filter(|key| !used(key)).filter_map(here).collect();
         let misshapen = log.misshapen.iter().filter_map(|(key, problem)| Some(format!("{} {problem}", here(key)?)));
         let misshapen: Vec<_> = misshapen.collect();
@@ -146,14 +148,48 @@ impl<'a> Scope<'a> {
             return Ok(());
         }
         let nothing_fits = !log.found.iter().any(|key| here(key).is_some());
-        let nearest = if nothing_fits { self.nearest(&missing) } else { Vec::new() };
+        let nearest = match self.elsewhere(&lacking) {
+            _ if !nothing_fits => Vec::new(),
+            None => self.nearest(&missing),
+            Some("") => vec!["the whole block, without a prefix".into()],
+            Some(prefix) => vec![format!("the whole block under '{prefix}': scope(\"{prefix}\"), --prefix {prefix}")],
+        };
         Err(Error::Weights { prefix: self.prefix.clone(), missing, unexpected, misshapen, nearest })
     }
 
-    /// Keys of the file that end as the first missing one does, those first under whose prefix the most others are, too;
+    /// The one prefix of the file under which all that is missing has the right shape, and nothing else is. There may be a
+    /// bias in the place of a normalisation.
+    fn elsewhere(&self, lacking: &BTreeMap<String, &Vec<u32>>) -> Option<&str> {
+        let of_norm = |key: &str| {
+            let (layer, _) = key.rsplit_once('.').unwrap_or_default();
+            lacking.contains_key(&format!("{layer}.running_mean"))
+        };
+        let entries = &self.weights.entries;
+        let fits = |prefix: &&str| {
+            let mut all = lacking.iter();
+            let present = all.all(|(key, dims)| match entries.get(&format!("{prefix}{key}")) {
+                Some(entry) => entry.dims.iter().map(|&dim| dim as u64).eq(dims.iter().map(|&dim| u64::from(dim))),
+                None => of_norm(key),
+            });
+            let mut below = entries.keys().filter_map(|key| key.strip_prefix(prefix));
+            present
+                && below.all(|key| {
+                    let unneeded = key.ends_with(".num_batches_tracked") || key.ends_with(".bias");
+                    unneeded || lacking.contains_key(key)
+                })
+        };
+        let first = lacking.keys().find(|key| !of_norm(key))?;
+        let prefixes = entries.keys().filter_map(|key| key.strip_suffix(first.as_str()));
+        let mut fitting = prefixes.filter(|prefix| prefix.is_empty() || prefix.ends_with('.')).filter(fits);
+        let only = fitting.next().filter(|_| fitting.next().is_none());
+        only.map(|prefix| prefix.trim_end_matches('.'))
+    }
+
+    /// Keys of the file that end as the first missing one that any does, those first under whose prefix the most others are, too;
     /// else those spelt most like it.
     fn nearest(&self, missing: &[String]) -> Vec<String> {
-        let Some(first) = missing.first() else { return Vec::new() };
+        let somewhere = |end: &&String| self.weights.entries.keys().any(|key| key.ends_with(end.as_str()));
+        let Some(first) = missing.iter().find(somewhere).or(missing.first()) else { return Vec::new() };
         let whole = self.key(first);
         nearest(self.weights.entries.keys(), |key| {
             let prefix = key.strip_suffix(first.as_str()).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'));
@@ -211,7 +247,7 @@ impl<'a> Scope<'a> {
         log.found.extend(found.iter().map(|(key, _)| key.to_string()));
         match found[..] {
             [] => {
-                log.missing.insert(whole.clone());
+                log.missing.insert(whole.clone(), dims.to_vec());
             }
             [(_, entry)] if !entry.dims.iter().map(|&dim| dim as u64).eq(dims.iter().map(|&dim| u64::from(dim))) => {
                 log.misshapen.insert(whole.clone(), format!("is {:?} but {dims:?} is needed", entry.dims));

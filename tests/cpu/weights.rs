@@ -294,12 +294,43 @@ fn where_nothing_fits_the_nearest_keys_are_listed() {
 }
 
 #[test]
+fn a_block_under_another_prefix_is_found_there_fused_or_not() {
+    let ask = |file: &Weights| {
+        let scope = file.scope("model.8");
+        scope.conv_weight("c.conv", Shape::new(2, 3, 1, 1)).unwrap();
+        scope.batch_norm("c.bn", 2).unwrap();
+        scope.finish().unwrap_err().to_string()
+    };
+    let conv = ("m.9.c.conv.weight", &[2, 3, 1, 1][..]);
+    let missing = "missing: c.bn.* (or a bias of its convolution), c.conv.weight; nothing fits";
+    let fused = [conv, ("m.9.c.conv.bias", &[2])];
+    let whole = [conv].into_iter().chain(
+        ["m.9.c.bn.weight", "m.9.c.bn.bias", "m.9.c.bn.running_mean", "m.9.c.bn.running_var"]
+            .map(|key| (key, &[2][..])),
+    );
+    let others =
+        [("m.7.c.conv.weight", &[2, 3, 3, 3][..]), ("m.6.c.conv.weight", &[2, 3, 1, 1]), ("m.6.d.weight", &[2])];
+    for block in [fused.to_vec(), whole.collect()] {
+        let text = ask(&weights(&[&block[..], &others].concat()));
+        assert!(text.contains(missing), "{text}");
+        assert!(
+            text.ends_with("; the nearest keys: the whole block under 'm.9': scope(\"m.9\"), --prefix m.9"),
+            "{text}"
+        );
+        let twice = [&block[..], &[("m.5.c.conv.weight", &[2, 3, 1, 1])]].concat();
+        assert!(!ask(&weights(&twice)).contains("whole block"), "either may be meant");
+    }
+    assert!(!ask(&weights(&others)).contains("whole block"), "other shapes, other keys");
+}
+
+#[test]
 fn keys_are_renamed_by_whole_parts() {
     let file = || weights(&[("a.conv1.weight", &[1]), ("a.conv10.weight", &[2]), ("conv1.conv1.bias", &[3])]);
     let renamed =
         |from: &str, to: &str| file().renamed(from, to).map(|w| w.keys().map(String::from).collect::<Vec<_>>());
     assert_eq!(renamed("conv1", "cv1").unwrap(), ["a.conv10.weight", "a.cv1.weight", "cv1.cv1.bias"]);
     assert_eq!(renamed("a.conv1", "b").unwrap(), ["a.conv10.weight", "b.weight", "conv1.conv1.bias"]);
+    assert_eq!(renamed("a.conv1.", "b.").unwrap(), renamed("a.conv1", "b").unwrap(), "with last dots or without");
     assert_eq!(renamed("a", "").unwrap(), ["conv1.conv1.bias", "conv1.weight", "conv10.weight"]);
     assert_eq!(renamed("weight", "w.x").unwrap(), ["a.conv1.w.x", "a.conv10.w.x", "conv1.conv1.bias"]);
     let twice = file().renamed("a", "module.b").unwrap().renamed("conv1", "cv1").unwrap();
@@ -310,6 +341,7 @@ fn keys_are_renamed_by_whole_parts() {
         ("conv2", "cv2", "no key has these parts; the nearest: "),
         ("onv1", "cv1", "no key has these parts"),
         ("", "cv1", "says no part"),
+        (".", "cv1", "says no part"),
     ] {
         let error = renamed(from, to).unwrap_err().to_string();
         assert!(error.contains(&format!("rename '{from}' to '{to}': {reason}")), "{error}");
@@ -327,16 +359,16 @@ fn other_files_are_recognised_and_told_how_to_become_safetensors() {
     let index = r#"{"metadata": {"total_size": 8}, "weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}}"#;
     // The first bytes of what torch.save wrote before it wrote archives, and of protocol 4.
     let old = [b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", &[0; 99][..]].concat();
-    let rows: [(&str, Vec<u8>, &[&str]); 12] = [
+    let rows: [(&str, Vec<u8>, &[&str]); 16] = [
         (
             "torch.save",
             archive("archive/data.pkl"),
-            &["torch.save", "trust its author", "torch.load('IN'", "python -c"],
+            &["torch.save", "trust its author", "'ema'", "torch.is_tensor(v)", "ultralytics", "\"IN\"", "python -c"],
         ),
-        ("an old pickle", old, &["a pickle", "torch.load('IN'"]),
-        ("a pickle", b"\x80\x04\x95\x10\0\0\0\0\0\0\0}".to_vec(), &["a pickle", "torch.load('IN'"]),
+        ("an old pickle", old, &["a pickle", "torch.load(sys.argv[1]"]),
+        ("a pickle", b"\x80\x04\x95\x10\0\0\0\0\0\0\0}".to_vec(), &["a pickle", "torch.load(sys.argv[1]"]),
         ("a short pickle", b"\x80\x05N.".to_vec(), &["a pickle"]),
-        ("an .npz", archive("conv.weight.npy"), &[".npz", "numpy.load('IN')", "python -c"]),
+        ("an .npz", archive("conv.weight.npy"), &[".npz", "numpy.load(sys.argv[1])", "python -c"]),
         ("LFS", lfs.into(), &["pointer of git LFS", "git lfs pull"]),
         ("a page", b"<!DOCTYPE html><html><body>Not found".to_vec(), &["web page", "/resolve/"]),
         ("a page after spaces", b"\n  <HTML lang=en>".to_vec(), &["web page"]),
@@ -344,9 +376,13 @@ fn other_files_are_recognised_and_told_how_to_become_safetensors() {
         (
             "an index",
             index.into(),
-            &["the index of a model in 2 files (m-1.safetensors, m-2.safetensors)", "python -c"],
+            &["whose tensors are in m-1.safetensors, m-2.safetensors,", "os.path.dirname", "python -c"],
         ),
-        ("other JSON", br#"{"a": 1, "b": [2, 3, 4]}"#.to_vec(), &["is it a safetensors file?"]),
+        ("other JSON", br#"{"a": 1, "b": [2, 3, 4]}"#.to_vec(), &[r#"is text, not safetensors; it begins '{"a": 1, "#]),
+        ("XML", b"<?xml version=\"1.0\"?>\n<net name=\"spp\">".to_vec(), &["begins '<?xml version=\"1.0\"?>'"]),
+        ("ONNX", b"\x08\x07\x12\x07pytorch\x1a\x03".to_vec(), &["ONNX"]),
+        ("HDF5", b"\x89HDF\r\n\x1a\n\0\0".to_vec(), &["HDF5"]),
+        ("gzip", b"\x1f\x8b\x08\0\0\0\0\0\x02\x03".to_vec(), &["gzip", "gunzip"]),
         ("half an archive", b"PK\x03\x04\0\0\0\0\0\0".to_vec(), &["header"]),
     ];
     for (what, bytes, says) in rows {
@@ -422,8 +458,17 @@ fn what_is_not_a_sound_file_is_refused_by_name() {
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("empty"), []).unwrap();
     std::fs::write(path("text"), "weights").unwrap();
+    std::fs::write(path("yolo.pt"), archive("archive/data.pkl")).unwrap();
+    let error = Weights::open(path("yolo.pt")).unwrap_err().to_string();
+    let names = ["yolo.pt", "yolo.converted.safetensors"].map(|name| format!("\"{}\"", path(name).display()));
+    assert!(error.ends_with(&names.join(" ")), "{error}");
     std::fs::write(path("good"), file(&format!("{{{X}}}"), &[0; 24])).unwrap();
-    let rows = [("", "directory"), ("missing", "o"), ("empty", "empty"), ("text", "cut off")];
+    let rows = [
+        ("", "directory"),
+        ("missing", "o"),
+        ("empty", "empty"),
+        ("text", "is text, not safetensors; it begins 'weights'"),
+    ];
     for (name, reason) in rows {
         let Err(Error::File { path: named, reason: text }) = Weights::open(path(name)) else { panic!("{name}") };
         assert_eq!(named, path(name));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::slice;
 
-use spp_wgpu::case::{Case, save_tensors};
+use spp_wgpu::case::{Case, canonical_row, save_tensors};
 use spp_wgpu::weights::Weights;
 use spp_wgpu::{Error, Graph, Program, Shape, Tensor, blocks, reference};
 
@@ -18,29 +18,29 @@ Example: spp run cases/sppf_k5.safetensors --output y.safetensors
          spp run --block sppf --args '{\"c1\": 512, \"c2\": 512}' --weights yolov5s.safetensors --prefix model.9 \\
              --input x.safetensors --output y.safetensors")]
 pub(crate) struct Args {
-    /// A case file
+    /// A case file: safetensors with metadata `block` and `args`, tensors `input`, `output` and `weights.*`
     #[arg(required_unless_present = "block")]
     case: Option<PathBuf>,
     /// A block by name, instead of a case
     #[arg(long, value_parser = blocks::NAMES, conflicts_with = "case", requires = "weights", requires = "input")]
     block: Option<String>,
     /// The block's arguments, a JSON object
-    #[arg(long, default_value = "{}", requires = "block")]
+    #[arg(long, default_value = "{}", requires = "block", conflicts_with = "case")]
     args: String,
     /// Its weights: a state_dict as safetensors
-    #[arg(long, requires = "block", value_name = "FILE")]
+    #[arg(long, requires = "block", conflicts_with = "case", value_name = "FILE")]
     weights: Option<PathBuf>,
     /// What its keys begin with: as in the file, or without what wrappers add (module, _orig_mod)
-    #[arg(long, default_value = "", requires = "block")]
+    #[arg(long, default_value = "", requires = "block", conflicts_with = "case")]
     prefix: String,
-    /// Replace parts of its keys, wherever they stand, in the order given: conv1=cv1
-    #[arg(long, requires = "block", value_name = "FROM=TO", value_parser = renaming)]
+    /// Replace parts of its keys, whole names between dots, wherever they stand, in the order given: conv1=cv1, a.b=
+    #[arg(long, requires = "block", conflicts_with = "case", value_name = "FROM=TO", value_parser = renaming)]
     rename: Vec<(String, String)>,
     /// A safetensors file with a tensor [n, c, h, w]
-    #[arg(long, requires = "block", value_name = "FILE")]
+    #[arg(long, requires = "block", conflicts_with = "case", value_name = "FILE")]
     input: Option<PathBuf>,
     /// Which tensor, if the file has more than one and none is called 'input'
-    #[arg(long, requires = "block", value_name = "NAME")]
+    #[arg(long, requires = "block", conflicts_with = "case", value_name = "NAME")]
     tensor: Option<String>,
     /// Where to write: safetensors, tensors `output` or `output.*`
     #[arg(long, value_name = "FILE")]
@@ -102,6 +102,12 @@ fn job(args: &Args) -> Result<(String, Graph, Tensor)> {
     let Some(case) = &args.case else {
         return Err(Failure::Usage("give a case file, or --block with --weights and --input".into()));
     };
+    if let (false, Some(name)) = (case.exists(), case.to_str())
+        && (canonical_row(name).is_ok() || blocks::NAMES.contains(&name))
+    {
+        let other = "give a case file, or --block with --weights and --input; verify and bench take published shapes";
+        return Err(Failure::Usage(format!("{name}: there is no such file; {other}")));
+    }
     let case = Case::open(case)?;
     let graph = case.graph()?;
     Ok((case.block, graph, case.input))
