@@ -35,6 +35,14 @@ fn a_sum_has_any_number_of_sources() {
                 "{plan}"
             );
         }
+        let again: Vec<NodeId> = inputs.iter().cycle().take(5 * sources).copied().collect();
+        let sum = ConvSum { terms: vec![same_conv(4, 4, 1); 5 * sources], activation: Activation::Relu };
+        let y = graph.conv_sum("interleaved", &again, sum).unwrap();
+        graph.output("interleaved", y).unwrap();
+        for plan in plans(&graph) {
+            let convs = stems(&plan).iter().filter(|stem| stem.starts_with("conv")).count();
+            assert_eq!(convs, 2 * sources.div_ceil(3), "{plan}");
+        }
         let few = DeviceProfile { max_storage_buffers: 6, ..DeviceProfile::portable(DeviceClass::Discrete) };
         let plan = Plan::new(&graph, &few, &PlanOptions::default()).unwrap();
         assert!(plan.steps.iter().all(|step| step.bindings.len() <= 6), "{plan}");

@@ -31,7 +31,7 @@ const NETS: [&str; 2] = ["sppnet", "rfbnet"];
 #[command(after_help = "Example: spp bench sppf_v5l --batch 1,16
          spp bench --save before; (change something); spp bench --baseline before --fail-over 5%")]
 pub(crate) struct Args {
-    /// Names from canonical.json, or case files; all blocks if none is given
+    /// Names of published shapes, or case files; all blocks if none is given
     #[arg(value_name = "NAME|CASE")]
     subjects: Vec<String>,
     /// Images per run, one measurement for each number [default: 1]; a case file has its own

@@ -16,7 +16,7 @@ use crate::subject::Subject;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp graph sppf_v5s --planned\n         spp graph sppf_v5s --format dot | dot -Tsvg")]
 pub(crate) struct Args {
-    /// A name from canonical.json, or a case file
+    /// The name of a published shape, or a case file
     #[arg(value_name = "NAME|CASE")]
     subject: String,
     #[arg(long, value_enum, default_value_t)]

@@ -20,7 +20,7 @@ use crate::subject::Subject;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp profile sppcspc_v7 --by op --trace sppcspc.json")]
 pub(crate) struct Args {
-    /// A name from canonical.json, or a case file
+    /// The name of a published shape, or a case file
     #[arg(value_name = "NAME|CASE")]
     subject: String,
     /// Runs; times are medians over them

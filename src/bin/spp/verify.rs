@@ -17,17 +17,17 @@ use crate::subject::Subject;
 /// Whole networks: minutes on a processor.
 const NETS: [&str; 2] = ["sppnet", "rfbnet"];
 
-/// Check blocks on a device: rows of canonical.json against the CPU reference, case files against their outputs
+/// Check blocks on a device: published shapes against the CPU reference, case files against their outputs
 ///
-/// Rows of canonical.json get weights and inputs from a fixed seed; without an argument, all of them except the whole
+/// Published shapes get weights and inputs from a fixed seed; without an argument, all of them except the whole
 /// networks are checked. An error may reach its bound (err/bound 1), the NMSE 1e-10.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp verify sppf_v5s\n         spp verify cases/*.safetensors --device cpu")]
 pub(crate) struct Args {
-    /// Names from canonical.json, or case files
+    /// Names of published shapes, or case files
     #[arg(value_name = "NAME|CASE", conflicts_with = "all")]
     subjects: Vec<String>,
-    /// Every row of canonical.json
+    /// Every published shape
     #[arg(long)]
     all: bool,
     #[command(flatten)]

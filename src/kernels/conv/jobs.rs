@@ -209,7 +209,10 @@ pub(super) fn plan(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Re
 
 /// A job with more terms than one dispatch can have: each of several adds some to what the one before has summed up.
 fn plan_in_turns(builder: &mut Builder, kernel: &Kernel, job: Job) -> Result<()> {
-    let mut rest = job.terms.iter().cloned().peekable();
+    let mut terms = job.terms.clone();
+    // What reads one buffer comes together.
+    terms.sort_by_key(|term| term.x.buffer);
+    let mut rest = terms.into_iter().peekable();
     let mut residual = job.residual.clone();
     while let Some(first) = rest.next() {
         let mut turn = Job { terms: vec![first], residual: Some(job.y.clone()), ..job.clone() };
