@@ -11,8 +11,8 @@ use crate::tensor::{Shape, Tensor};
 /// A convolution as `torch.nn.Conv2d`, followed by `act(scale * y + residual)`; the residual is optional. It is
 /// - of the output's shape; or
 /// - one pixel per image, `[n, out_c, 1, 1]`, added to all pixels; or
-/// - made by the planner, such a pixel with one channel more, `[n, out_c + 1, 1, 1]`: that channel is added, to all channels, in the upper
-///   and in the left half of the map, centre not included. There, bilinear resizing also weights its pixel by zero: with
+/// - made by the planner, such a pixel with one channel more, `[n, out_c + 1, 1, 1]`: that channel is added, to all
+///   channels, in the upper and in the left half of the map, centre not included. There, bilinear resizing also weights its pixel by zero: with
 ///   weights of zero, a channel is 0 where all it reads is finite, and `NaN` where resizing would make it so.
 #[derive(Clone, Debug)]
 pub struct Conv {

@@ -49,12 +49,12 @@ pub(super) fn contracts(graph: &Graph, max_host_bytes: u64) -> Result<Vec<Contra
 pub(super) fn run(
     builder: &mut Builder,
     graph: &Graph,
+    reading: &[Vec<NodeId>],
     contracts: &[Contract],
     batches: &[Vec<NodeId>],
     enabled: bool,
 ) -> Result<Vec<Slice>> {
     let forms: Vec<&Form> = contracts.iter().map(|contract| &contract.result).collect();
-    let reading = graph.reading();
     let mut places: Vec<Option<Slice>> = vec![None; graph.nodes().len()];
     for id in graph.ids().rev() {
         if enabled && matches!(graph.node(id)?.op, Op::Concat(_)) {
@@ -62,12 +62,12 @@ pub(super) fn run(
                 Some(place) => place,
                 None => own_place(builder, graph, id, forms[id.index()])?,
             };
-            place_operands(graph, &reading, id, &place, &forms, &mut places)?;
+            place_operands(graph, reading, id, &place, &forms, &mut places)?;
             places[id.index()] = Some(place);
         }
     }
     if builder.options.reuse_buffers {
-        share_idle_slices(graph, &reading, batches, &forms, &mut places);
+        share_idle_slices(graph, reading, batches, &forms, &mut places);
     }
     for batch in batches.iter().filter(|batch| batch.len() > 1) {
         place_together(builder, graph, batch, &forms, &mut places)?;

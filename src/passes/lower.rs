@@ -19,10 +19,11 @@ pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions)
         builder.output(name, graph.shape(*id)?);
     }
     let batches = group_convs::run(graph, options.group_convs);
+    let reading = graph.reading();
     let contracts = concat_slices::contracts(graph, options.max_host_bytes)?;
-    let places = concat_slices::run(&mut builder, graph, &contracts, &batches, options.concat_slices)?;
+    let places = concat_slices::run(&mut builder, graph, &reading, &contracts, &batches, options.concat_slices)?;
     let (converted, parts) = Default::default();
-    let mut lowering = Lowering { graph, builder, places, reading: graph.reading(), converted, parts };
+    let mut lowering = Lowering { graph, builder, places, reading, converted, parts };
     for batch in &batches {
         lowering.plan(&contracts, batch)?;
     }

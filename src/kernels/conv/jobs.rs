@@ -140,6 +140,16 @@ impl Kernel {
         term.conv.taps_len().saturating_mul(in_c).saturating_mul(out_c)
     }
 
+    /// Of all weights of these jobs.
+    fn all_packed_len(&self, jobs: &[Job]) -> u64 {
+        let terms = jobs.iter().flat_map(|job| &job.terms);
+        terms.map(|term| self.packed_len(term)).fold(0, u64::saturating_add)
+    }
+
+    fn packing(&self) -> Packing {
+        Packing { block_c: self.block_c, step_c: self.step_c }
+    }
+
     /// Loop iterations of one invocation.
     fn iterations(&self, terms: &[Term]) -> u64 {
         let of_term = |term: &Term| {
@@ -247,10 +257,10 @@ pub(super) fn fits_alone(profile: &DeviceProfile, kernel: &Kernel, job: &Job) ->
 fn fits(profile: &DeviceProfile, kernel: &Kernel, jobs: &[Job]) -> bool {
     let Bound { sources, targets } = Bound::of(jobs);
     let rounds = rounds(profile, jobs);
-    let terms = || jobs.iter().flat_map(|job| &job.terms);
     let residuals = jobs.iter().filter(|job| job.residual.is_some()).count();
-    let weights = terms().map(|term| kernel.packed_len(term)).fold(0, u64::saturating_add);
-    let params = jobs.len() * size_of::<Entry>() + terms().count() * size_of::<Operand>();
+    let weights = kernel.all_packed_len(jobs);
+    let params =
+        jobs.len() * size_of::<Entry>() + jobs.iter().map(|job| job.terms.len()).sum::<usize>() * size_of::<Operand>();
     let workgroups = jobs.iter().map(|job| kernel.workgroups(&job.y).div_ceil(rounds) * rounds).sum::<u64>();
     sources.len() <= MAX_SOURCES
         && targets.len() <= MAX_TARGETS
@@ -312,8 +322,8 @@ fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()
     let workgroups = entries.last().map_or(0, |last| u64::from(last.round_end)) * rounds;
 
     let jobs: Arc<[Job]> = jobs.into();
-    let packing = Packing { block_c: kernel.block_c, step_c: kernel.step_c };
-    let len = jobs.iter().flat_map(|job| &job.terms).map(|term| kernel.packed_len(term)).fold(0, u64::saturating_add);
+    let packing = kernel.packing();
+    let len = kernel.all_packed_len(&jobs);
     let to_pack = Arc::clone(&jobs);
     let weights = builder.weights(format!("weights of '{node}'"), len, move || packing.weights(&to_pack, len))?;
     let len = jobs.iter().map(|job| u64::from(packing.bias_len(job))).sum();
@@ -336,7 +346,7 @@ fn tables(kernel: &Kernel, jobs: &[Job], bound: &Bound, rounds: u64) -> (Vec<Ent
     let (mut entries, mut operands, mut round_end) = (Vec::new(), Vec::new(), 0);
     // Where each job's biases and each term's weights begin, in vec4s.
     let (mut bias, mut weights) = (0, 0);
-    let packing = Packing { block_c: kernel.block_c, step_c: kernel.step_c };
+    let packing = kernel.packing();
     for job in jobs {
         let y = &job.y;
         let workgroups = kernel.workgroups(y);
