@@ -85,8 +85,8 @@ fn the_table_goes_by_class_and_by_how_much_there_is_to_do() {
     assert_eq!(taken(&conv(128 * 64, 512), &discrete), ConvVariant::Tiled(Tile::LARGE));
     assert_eq!(taken(&conv(128 * 63, 512), &discrete), ConvVariant::Tiled(Tile::MEDIUM));
     assert_eq!(taken(&conv(400, 512), &discrete), ConvVariant::Tiled(Tile::SPLIT_4));
-    assert_eq!(taken(&conv(400, 512), &integrated), ConvVariant::Tiled(Tile::MEDIUM));
-    assert_eq!(taken(&conv(400, 1024), &integrated), ConvVariant::Tiled(Tile::LARGE));
+    assert_eq!(taken(&conv(400, 256), &integrated), ConvVariant::Tiled(Tile::MEDIUM));
+    assert_eq!(taken(&conv(400, 512), &integrated), ConvVariant::Tiled(Tile::LEAN));
     assert_eq!(taken(&conv(128 * 128, 21), &discrete), ConvVariant::Tiled(Tile::NARROW));
     assert_eq!(taken(&conv(1681, 21), &discrete), ConvVariant::Tiled(Tile::NARROW_SPLIT));
     let small = DeviceProfile { max_invocations: 128, ..discrete.clone() };

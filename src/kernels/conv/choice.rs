@@ -123,13 +123,15 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (ConvV
     }
 }
 
-/// The largest tile that makes enough workgroups to fill a device of the class; else the one that splits the sum.
+/// The largest tile that makes enough workgroups to fill a device of the class; else the one that splits the sum. By
+/// their drivers' compilers, Intel's and Apple's GPUs have no registers for the largest.
 fn tile_by_table(profile: &DeviceProfile, jobs: &[Job]) -> Option<(Tile, String)> {
     let enough = enough(profile);
+    let large = if profile.class == DeviceClass::Discrete { Tile::LARGE } else { Tile::LEAN };
     let (whole, split) = if narrow(jobs) {
         (&[(Tile::NARROW, enough / 2)][..], Tile::NARROW_SPLIT)
     } else {
-        (&[(Tile::LARGE, enough), (Tile::MEDIUM, enough / 2)][..], Tile::SPLIT_4)
+        (&[(large, enough), (Tile::MEDIUM, enough / 2)][..], Tile::SPLIT_4)
     };
     let mut last = None;
     for &(tile, enough) in whole.iter().filter(|(tile, _)| tile::fits(*tile, profile)) {

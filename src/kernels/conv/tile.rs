@@ -76,7 +76,8 @@ const _: () = {
     while i < Tile::ALL.len() {
         let tile = &Tile::ALL[i];
         let invocations = invocations(tile);
-        assert!((tile.m * tile.k / 4).is_multiple_of(invocations) && (tile.k * tile.n / 4).is_multiple_of(invocations));
+        assert!(invocations.is_multiple_of(tile.m) && (tile.k / 4).is_multiple_of(invocations / tile.m));
+        assert!((tile.k * tile.n / 4).is_multiple_of(invocations));
         assert!((tile.k / 4).is_multiple_of(tile.split_k) && (tile.split_k == 1 || tile.k >= tile.m));
         i += 1;
     }
