@@ -58,8 +58,7 @@ impl Tile {
     pub const SPLIT_4: Self = Self { m: 32, n: 64, k: 32, thread_m: 8, thread_n4: 1, split_k: 4, parts: 1 };
 
     /// Every tile.
-    pub const ALL: [Self; 6] =
-        [Self::LARGE, Self::LEAN, Self::MEDIUM, Self::NARROW, Self::NARROW_SPLIT, Self::SPLIT_4];
+    pub const ALL: [Self; 6] = [Self::LARGE, Self::LEAN, Self::MEDIUM, Self::NARROW, Self::NARROW_SPLIT, Self::SPLIT_4];
 
     /// The same tile, its sums split among this many workgroups.
     pub const fn in_parts(self, parts: u32) -> Self {
