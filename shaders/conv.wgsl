@@ -52,10 +52,7 @@ fn conv(
     let share = lane / THREADS;
     let o4 = block * TILE_N4 + n4;
 
-    for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
-        let b = bias[job.bias + o4 + i % THREAD_N4 * THREADS_N];
-        sum[i] = select(vec4f(0.0), b, share == 0u && part == 0u);
-    }
+    begin_sums(job, o4, share == 0u && part == 0u);
     for (var t = job.term_begin; t < job.term_end; t++) {
         let term = params.terms[t];
         let window = window_of(job, term, first + lane / LANES_X);
@@ -85,8 +82,18 @@ fn conv(
     if share > 0u {
         return;
     }
+    store_sums(job, part, first + m0, o4);
+}
+
+fn begin_sums(job: Job, o4: u32, with_bias: bool) {
     for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
-        let pixel = first + m0 + i / THREAD_N4;
+        sum[i] = select(vec4f(0.0), bias[job.bias + o4 + i % THREAD_N4 * THREADS_N], with_bias);
+    }
+}
+
+fn store_sums(job: Job, part: u32, first_pixel: u32, o4: u32) {
+    for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
+        let pixel = first_pixel + i / THREAD_N4;
         let c4 = o4 + i % THREAD_N4 * THREADS_N;
         if pixel < job.pixels && c4 * 4u < job.out_c {
             let to = job.y_offset + (part * job.pixels + pixel) * job.y_stride + c4;

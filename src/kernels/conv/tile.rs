@@ -57,7 +57,7 @@ fn kernel(tile: Tile) -> Kernel {
         ("SPLIT_K", split_k),
     ];
     let loads = (m + n) * k / 4 / invocations(&tile);
-    let multiply = k / 4 / split_k * (1 + thread_n4 * (1 + thread_m));
+    let multiply = k / 4 / split_k * (1 + thread_m * thread_n4);
     Kernel {
         shader: &SHADER,
         piece: None,
