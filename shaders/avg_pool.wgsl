@@ -54,14 +54,17 @@ fn avg_pool(
     let ky_end = end_tap(y0, DILATION_H, params.kernel_h, params.in_h);
     let kx_end = end_tap(x0, DILATION_W, params.kernel_w, params.in_w);
 
+    let first_y = n * params.in_h + u32(y0 + i32(ky_begin * DILATION_H));
+    let first_x = u32(x0 + i32(kx_begin * DILATION_W));
+    var row = params.x_offset + (first_y * params.in_w + first_x) * params.x_stride + c4;
     var sum = vec4f(0.0);
     for (var ky = ky_begin; ky < ky_end; ky++) {
-        let iy = u32(y0 + i32(ky * DILATION_H));
-        let row = (n * params.in_h + iy) * params.in_w;
+        var tap = row;
         for (var kx = kx_begin; kx < kx_end; kx++) {
-            let ix = u32(x0 + i32(kx * DILATION_W));
-            sum += x[params.x_offset + (row + ix) * params.x_stride + c4];
+            sum += x[tap];
+            tap += DILATION_W * params.x_stride;
         }
+        row += DILATION_H * params.in_w * params.x_stride;
     }
     // A window begins in the padding or behind it, and may end beyond the padding, where nothing counts.
     var rows = max(ky_end, ky_begin) - ky_begin;

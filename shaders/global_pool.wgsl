@@ -1,11 +1,12 @@
 // Global pooling, NHWC: y[n, c] = mean or maximum of x[n, iy, ix, c] over the map; NaN wins a maximum.
-// A workgroup makes four channels of one image: its lanes share the pixels, then combine in a tree.
-// Dispatch: images * channels4 workgroups, channels fastest.
+// A workgroup makes four channels for each SHARES of its invocations: these share the pixels of an image, then combine
+// in a tree. Their neighbours make the channels beside, which lie in the same lines of a cache.
+// Dispatch: ceil(len / (WG_SIZE / SHARES)) workgroups.
 // Pieces from shared/: index, ordered.
-// Constants from Rust: WG_SIZE, AVERAGE.
+// Constants from Rust: WG_SIZE, SHARES, AVERAGE.
 
 struct Params {
-    images: u32,
+    len: u32, // images * channels4
     pixels: u32, // in_h * in_w
     channels4: u32,
     x_offset: u32, // slices, in vec4s: first channel, and distance from pixel to pixel
@@ -26,30 +27,32 @@ fn global_pool(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = workgroup_index(workgroup, workgroups);
-    let c = index % params.channels4;
-    let n = index / params.channels4;
-    if n >= params.images {
-        return;
-    }
+    const MADE = WG_SIZE / SHARES; // by a workgroup, side by side
+    let i = workgroup_index(workgroup, workgroups) * MADE + lane % MADE;
+    let share = lane / MADE;
+    let c = i % params.channels4;
+    let n = i / params.channels4;
+    let pixels = select(0u, params.pixels, i < params.len);
 
     var best = ORDERED_LOWEST;
     var sum = vec4f(0.0);
-    for (var p = lane; p < params.pixels; p += WG_SIZE) {
-        let v = x[params.x_offset + (n * params.pixels + p) * params.x_stride + c];
+    var at = params.x_offset + (n * params.pixels + share) * params.x_stride + c;
+    for (var p = share; p < pixels; p += SHARES) {
+        let v = x[at];
+        at += SHARES * params.x_stride;
         best = max(best, to_ordered(v));
         sum += v;
     }
     partial[lane] = select(best, bitcast<vec4u>(sum), AVERAGE);
-    for (var half = WG_SIZE / 2u; half > 0u; half /= 2u) {
+    for (var half = SHARES / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
-        if lane < half {
-            partial[lane] = combine(partial[lane], partial[lane + half]);
+        if share < half {
+            partial[lane] = combine(partial[lane], partial[lane + half * MADE]);
         }
     }
-    if lane == 0u {
-        let mean = bitcast<vec4f>(partial[0]) / f32(params.pixels);
-        y[params.y_offset + n * params.y_stride + c] = select(from_ordered(partial[0]), mean, AVERAGE);
+    if share == 0u && i < params.len {
+        let mean = bitcast<vec4f>(partial[lane]) / f32(params.pixels);
+        y[params.y_offset + n * params.y_stride + c] = select(from_ordered(partial[lane]), mean, AVERAGE);
     }
 }
 

@@ -41,10 +41,15 @@ fn relayout(
     let n = i / (params.blocks_a * blocks_b);
     let x_first = params.x_offset + a * params.x_a + b * params.x_b + n * params.x_n;
     let y_first = params.y_offset + a + b * params.y_b + n * params.y_n;
-    let v0 = line(x_first, a, b, 0u);
-    let v1 = line(x_first, a, b, 1u);
-    let v2 = line(x_first, a, b, 2u);
-    let v3 = line(x_first, a, b, 3u);
+    // Four values side by side in each of four lines: along b if TURN, along a if not. A line beyond the extent is
+    // zero, which is what padding holds; the first is read in its place, so that no load waits for a branch.
+    let lines = vec4u(0u, 1u, 2u, 3u);
+    let there = lines < vec4u(select(params.extent_b - b, params.valid_a - a, TURN));
+    let v = load_lines(x_first + select(vec4u(0u), lines, there) * select(params.x_b, params.x_a, TURN));
+    let v0 = v[0];
+    let v1 = select(vec4u(0u), v[1], there.y);
+    let v2 = select(vec4u(0u), v[2], there.z);
+    let v3 = select(vec4u(0u), v[3], there.w);
     if TURN {
         put(y_first, a, b, 0u, vec4u(v0.x, v1.x, v2.x, v3.x));
         put(y_first, a, b, 1u, vec4u(v0.y, v1.y, v2.y, v3.y));
@@ -56,17 +61,6 @@ fn relayout(
         put(y_first, a, b, 2u, v2);
         put(y_first, a, b, 3u, v3);
     }
-}
-
-// Four values of x side by side: along b if TURN, along a if not. Those beyond the extent are never written.
-fn line(first: u32, a: u32, b: u32, i: u32) -> vec4u {
-    if TURN && a + i < params.valid_a {
-        return load_x4(first + i * params.x_a);
-    }
-    if !TURN && b + i < params.extent_b {
-        return load_x4(first + i * params.x_b);
-    }
-    return vec4u(0u);
 }
 
 fn put(first: u32, a: u32, b: u32, i: u32, v: vec4u) {

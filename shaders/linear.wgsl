@@ -38,15 +38,24 @@ fn linear(
     }
     let k4s = params.in_c4 * params.in_pixels;
 
+    // The map is walked pixel by pixel: whoever passes the last channel of one is back at the first, a pixel on.
+    let step = WG_SIZE / params.in_c4 * params.x_stride + WG_SIZE % params.in_c4;
+    let first = n * params.in_pixels + lane / params.in_c4;
+    var channel = lane % params.in_c4;
+    var at = params.x_offset + first * params.x_stride + channel;
+    var w = (o4 * k4s + lane) * 4u;
     var sum = vec4f(0.0);
     for (var k4 = lane; k4 < k4s; k4 += WG_SIZE) {
-        let pixel = n * params.in_pixels + k4 / params.in_c4;
-        let a = x[params.x_offset + pixel * params.x_stride + k4 % params.in_c4];
-        let w = (o4 * k4s + k4) * 4u;
+        let a = x[at];
         sum = fma(vec4f(a.x), weights[w], sum);
         sum = fma(vec4f(a.y), weights[w + 1u], sum);
         sum = fma(vec4f(a.z), weights[w + 2u], sum);
         sum = fma(vec4f(a.w), weights[w + 3u], sum);
+        channel += WG_SIZE % params.in_c4;
+        let passes = channel >= params.in_c4;
+        channel -= select(0u, params.in_c4, passes);
+        at += step + select(0u, params.x_stride - params.in_c4, passes);
+        w += 4u * WG_SIZE;
     }
     partial[lane] = sum;
     for (var half = WG_SIZE / 2u; half > 0u; half /= 2u) {

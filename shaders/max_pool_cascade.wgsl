@@ -8,7 +8,7 @@
 // Dispatch: n * ceil(height / inner_h) * ceil(width / inner_w) * channels4 workgroups, channels fastest.
 // Pieces from shared/: index, ordered; one of source_apart, source_within, source_parts;
 //   with source_parts: parts, activation, lanes.
-// Constants from Rust: WG_SIZE, TILE_LEN, KEEPS_X; with source_parts: ACTIVATION, SLOPE.
+// Constants from Rust: WG_SIZE, TILE_LEN, RADIUS, KEEPS_X; with source_parts: ACTIVATION, SLOPE.
 
 struct Params {
     len: u32, // workgroups
@@ -70,43 +70,55 @@ fn max_pool_cascade(
     let row = vec2u(lane - quads.x * whole.x, quads.x * 4u);
     let column = vec2u(quads.y * 4u, lane - quads.y * whole.y);
     let works = row.y < whole.y;
-    for (var i = 0u; i < 4u; i++) {
-        let at = row + vec2u(0u, i);
-        if all(at < extent) {
-            let position = begin + at;
-            let pixel = (image + position.x) * params.width + position.y;
-            let value = load_x(params.x_offset + pixel * params.x_stride + c);
-            tile[at.x * pitch + at.y] = to_ordered(value);
-            if KEEPS_X && all(position >= inner) && all(position < inner_end) {
-                y[params.kept_offset + pixel * params.y_stride + c] = value;
-            }
-        }
+    // Where those of the column lie in the map, and which are results. What lies beyond the map is read from its last
+    // row and column, and never looked at.
+    let down = vec4u(begin.x + column.x) + vec4u(0u, 1u, 2u, 3u);
+    let across = begin.y + column.y;
+    let rows = image + min(down, vec4u(params.height - 1u));
+    let pixels = rows * params.width + min(across, params.width - 1u);
+    let is_across = vec4<bool>(works && across >= inner.y && across < inner_end.y);
+    let is_result = (down >= vec4u(inner.x)) & (down < vec4u(inner_end.x)) & is_across;
+    let values = load_four(vec4u(params.x_offset + c) + pixels * params.x_stride);
+    var keys: array<vec4u, 4>;
+    keys[0] = to_ordered(values[0]);
+    keys[1] = to_ordered(values[1]);
+    keys[2] = to_ordered(values[2]);
+    keys[3] = to_ordered(values[3]);
+    if KEEPS_X {
+        store_four(vec4u(params.kept_offset + c) + pixels * params.y_stride, is_result, values);
     }
-    workgroupBarrier();
+    var at = vec4u(params.y_offset + c) + pixels * params.y_stride;
     for (var t = 0u; t < params.times; t++) {
-        pool(works, row.x * pitch, 1u, row.y, extent.y);
-        pool(works, column.y, pitch, column.x, extent.x);
-        for (var i = 0u; i < 4u; i++) {
-            let at = row + vec2u(0u, i);
-            let position = begin + at;
-            if all(position >= inner) && all(position < inner_end) {
-                let pixel = (image + position.x) * params.width + position.y;
-                let key = tile[at.x * pitch + at.y];
-                y[params.y_offset + pixel * params.y_stride + t * params.channels4 + c] = from_ordered(key);
-            }
-        }
+        put(works, column.x * pitch + column.y, pitch, keys);
+        keys = pooled(row.x * pitch, 1u, row.y, extent.y);
+        workgroupBarrier();
+        put(works, row.x * pitch + row.y, 1u, keys);
+        keys = pooled(column.y, pitch, column.x, extent.x);
+        workgroupBarrier();
+        let results = array(from_ordered(keys[0]), from_ordered(keys[1]), from_ordered(keys[2]), from_ordered(keys[3]));
+        store_four(at, is_result, results);
+        at += params.channels4;
     }
 }
 
-// Puts the maxima of four windows along a line of the tile where the middles of these windows were.
-fn pool(works: bool, line: u32, step: u32, position: u32, extent: u32) {
-    var keys: array<vec4u, 4>;
-    if works {
-        keys = pooled(line, step, position, extent);
+fn store_four(at: vec4u, is_result: vec4<bool>, v: array<vec4f, 4>) {
+    if is_result.x {
+        y[at.x] = v[0];
     }
-    workgroupBarrier();
+    if is_result.y {
+        y[at.y] = v[1];
+    }
+    if is_result.z {
+        y[at.z] = v[2];
+    }
+    if is_result.w {
+        y[at.w] = v[3];
+    }
+}
+
+// Four neighbours along a line of the tile.
+fn put(works: bool, at: u32, step: u32, keys: array<vec4u, 4>) {
     if works {
-        let at = line + position * step;
         tile[at] = keys[0];
         tile[at + step] = keys[1];
         tile[at + 2u * step] = keys[2];
@@ -118,24 +130,26 @@ fn pool(works: bool, line: u32, step: u32, position: u32, extent: u32) {
 // The maxima of four windows along a line of the tile, the first around `position`: of what all four hold, and of
 // three taps before that and three behind it.
 fn pooled(line: u32, step: u32, position: u32, extent: u32) -> array<vec4u, 4> {
-    let end = 2u * params.radius + 1u;
+    let radius = select(params.radius, RADIUS, RADIUS > 0u);
+    let first = i32(line + position * step) - i32(radius * step);
+    let ends = vec2i(i32(line), i32(line + (extent - 1u) * step));
+    let after = 2u * radius + 1u;
     var middle = ORDERED_LOWEST;
-    for (var i = 3u; i < end; i++) {
-        middle = max(middle, tap(line, step, position + i, extent));
+    for (var i = 3u; i < after; i++) {
+        middle = max(middle, tap(first + i32(i * step), ends));
     }
-    let a = tap(line, step, position, extent);
-    let b = tap(line, step, position + 1u, extent);
-    let c = tap(line, step, position + 2u, extent);
-    let d = tap(line, step, position + end, extent);
-    let e = tap(line, step, position + end + 1u, extent);
-    let f = tap(line, step, position + end + 2u, extent);
-    let before = max(b, max(c, middle));
-    let after = max(max(middle, d), e);
-    return array<vec4u, 4>(max(a, before), max(before, d), max(c, after), max(after, f));
+    let a = tap(first, ends);
+    let b = tap(first + i32(step), ends);
+    let c = tap(first + i32(2u * step), ends);
+    let d = tap(first + i32(after * step), ends);
+    let e = tap(first + i32((after + 1u) * step), ends);
+    let f = tap(first + i32((after + 2u) * step), ends);
+    let abc = max(b, max(c, middle));
+    let cde = max(max(middle, d), e);
+    return array<vec4u, 4>(max(a, abc), max(abc, d), max(c, cde), max(cde, f));
 }
 
-// The pixel `radius` before `position`. Beyond an end of the line it stands for the pixel at that end, which its window
-// holds anyway.
-fn tap(line: u32, step: u32, position: u32, extent: u32) -> vec4u {
-    return tile[line + min(max(position, params.radius) - params.radius, extent - 1u) * step];
+// Beyond an end of the line, the pixel at that end, which the window holds anyway.
+fn tap(at: i32, ends: vec2i) -> vec4u {
+    return tile[clamp(at, ends.x, ends.y)];
 }

@@ -1,8 +1,9 @@
 // Spatial pyramid pooling: y[n, base + c * step] = max of x[n,iy,ix,c] over a bin, for every bin of every level.
-// One invocation makes four channels of one bin. The bins' rows and columns come ready from the planner.
-// Dispatch: ceil(len / WG_SIZE) workgroups.
+// A workgroup makes four channels of one bin for each SHARES of its invocations: these share the pixels, then combine
+// in a tree. The bins' rows and columns come ready from the planner.
+// Dispatch: ceil(len / (WG_SIZE / SHARES)) workgroups.
 // Pieces from shared/: index, ordered.
-// Constants from Rust: WG_SIZE.
+// Constants from Rust: WG_SIZE, SHARES.
 
 struct Params {
     len: u32, // n * bins * channels4
@@ -33,27 +34,52 @@ struct Bin {
 @group(0) @binding(2) var<storage, read_write> y: array<u32>; // the bits of values
 @group(0) @binding(3) var<uniform> params: Params;
 
+var<workgroup> partial: array<vec4u, WG_SIZE>; // ordered keys
+
 @compute @workgroup_size(WG_SIZE)
 fn pyramid_pool(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = workgroup_index(workgroup, workgroups) * WG_SIZE + lane;
-    if i >= params.len {
-        return;
-    }
+    const MADE = WG_SIZE / SHARES; // by a workgroup, side by side
+    let i = workgroup_index(workgroup, workgroups) * MADE + lane % MADE;
+    let share = lane / MADE;
     let c4 = i % params.channels4;
     let b = i / params.channels4 % params.bins;
     let n = i / (params.channels4 * params.bins);
     let bin = bins[b];
 
+    // The pixels of a bin, which may be empty, are walked row by row: past the end, back to the begin and a row on.
+    let columns = max(bin.x_end, bin.x_begin) - bin.x_begin;
+    let rows = max(bin.y_end, bin.y_begin) - bin.y_begin;
+    let pixels = select(0u, rows * columns, i < params.len);
+    let whole = max(columns, 1u);
+    let first = (n * params.in_h + bin.y_begin + share / whole) * params.in_w + bin.x_begin + share % whole;
+    let step = (SHARES / whole * params.in_w + SHARES % whole) * params.x_stride;
+    let row = (params.in_w - whole) * params.x_stride;
+    var at = params.x_offset + first * params.x_stride + c4;
+    var column = share % whole;
     var best = ORDERED_LOWEST;
-    for (var iy = bin.y_begin; iy < bin.y_end; iy++) {
-        let row = (n * params.in_h + iy) * params.in_w;
-        for (var ix = bin.x_begin; ix < bin.x_end; ix++) {
-            best = max(best, to_ordered(x[params.x_offset + (row + ix) * params.x_stride + c4]));
+    for (var p = share; p < pixels; p += SHARES) {
+        best = max(best, to_ordered(x[at]));
+        column += SHARES % whole;
+        let passes = column >= whole;
+        column -= select(0u, whole, passes);
+        at += step + select(0u, row, passes);
+    }
+    if SHARES > 1u {
+        partial[lane] = best;
+        for (var half = SHARES / 2u; half > 0u; half /= 2u) {
+            workgroupBarrier();
+            if share < half {
+                partial[lane] = max(partial[lane], partial[lane + half * MADE]);
+            }
         }
+        best = partial[lane];
+    }
+    if share > 0u || i >= params.len {
+        return;
     }
     let bits = bitcast<vec4u>(from_ordered(best));
     let vector = params.y_offset + n * params.y_stride;

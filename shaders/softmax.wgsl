@@ -1,8 +1,9 @@
 // Softmax: y[r, i] = exp(x[r, i] - max) / Σ exp(x[r, j] - max), over the width of each row; zero from width to padded.
-// One invocation makes one row. A row is the channels of an NHWC pixel, or a row of scores.
-// Dispatch: ceil(rows / WG_SIZE) workgroups.
+// A workgroup makes one row for each SHARES of its invocations, which share its values. A row is the channels of an
+// NHWC pixel, or a row of scores.
+// Dispatch: ceil(rows / (WG_SIZE / SHARES)) workgroups.
 // Pieces from shared/: index.
-// Constants from Rust: WG_SIZE.
+// Constants from Rust: WG_SIZE, SHARES.
 
 struct Params {
     rows: u32,
@@ -21,37 +22,65 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
+var<workgroup> partial: array<f32, WG_SIZE>;
+
 @compute @workgroup_size(WG_SIZE)
 fn softmax(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = workgroup_index(workgroup, workgroups) * WG_SIZE + lane;
-    if row >= params.rows {
-        return;
-    }
+    let share = lane % SHARES;
+    let index = workgroup_index(workgroup, workgroups) * (WG_SIZE / SHARES) + lane / SHARES;
+    let row = min(index, params.rows - 1u);
     let n = row / params.rows_per_image;
     let r = row % params.rows_per_image;
     let x_row = params.x_offset + n * params.x_image + r * params.x_stride;
     let y_row = params.y_offset + n * params.y_image + r * params.y_stride;
 
     var highest = x[x_row];
-    for (var i = 1u; i < params.width; i++) {
+    for (var i = share; i < params.width; i += SHARES) {
         highest = max(highest, x[x_row + i]);
     }
+    if SHARES > 1u {
+        partial[lane] = highest;
+        for (var half = SHARES / 2u; half > 0u; half /= 2u) {
+            workgroupBarrier();
+            if share < half {
+                partial[lane] = max(partial[lane], partial[lane + half]);
+            }
+        }
+        workgroupBarrier();
+        highest = partial[lane - share];
+        workgroupBarrier();
+    }
     var sum = 0.0;
-    for (var i = 0u; i < params.width; i++) {
-        // Some drivers' exp turns NaN into a number, but its bits show it everywhere.
-        let d = x[x_row + i] - highest;
-        let e = select(exp(d), d, (bitcast<u32>(d) & 0x7fffffffu) > 0x7f800000u);
-        y[y_row + i] = e;
-        sum += e;
+    for (var i = share; i < params.width; i += SHARES) {
+        sum += power(x[x_row + i] - highest);
     }
-    for (var i = 0u; i < params.width; i++) {
-        y[y_row + i] /= sum;
+    if SHARES > 1u {
+        partial[lane] = sum;
+        for (var half = SHARES / 2u; half > 0u; half /= 2u) {
+            workgroupBarrier();
+            if share < half {
+                partial[lane] += partial[lane + half];
+            }
+        }
+        workgroupBarrier();
+        sum = partial[lane - share];
     }
-    for (var i = params.width; i < params.padded; i++) {
+    if index >= params.rows {
+        return;
+    }
+    for (var i = share; i < params.width; i += SHARES) {
+        y[y_row + i] = power(x[x_row + i] - highest) / sum;
+    }
+    for (var i = params.width + share; i < params.padded; i += SHARES) {
         y[y_row + i] = 0.0;
     }
+}
+
+// Some drivers' exp turns NaN into a number, but its bits show it everywhere.
+fn power(d: f32) -> f32 {
+    return select(exp(d), d, (bitcast<u32>(d) & 0x7fffffffu) > 0x7f800000u);
 }

@@ -1,34 +1,35 @@
 // Convolutions without workgroup memory, NHWC, each a sum of terms t:
 //   y[n,oy,ox,o] = act(bias[o] + Σ x_t[n,iy,ix,i] * w_t[ky,kx,i,o] + residual)
-// One invocation makes four output channels of eight pixels. The lanes of a workgroup lie along output channels, so
-// that they read x at one address, and w side by side.
-// Dispatch: for each job, blocks of LANES * 4 output channels times ceil(pixels / 8), pixels fastest.
+// One invocation makes four output channels of eight pixels. LANES of a workgroup lie along output channels, so that
+// they read x at one address, and w side by side; PLACES of these lie along pixels.
+// Dispatch: for each job, blocks of LANES * 4 output channels times ceil(pixels / (8 * PLACES)), pixels fastest.
 // Weights: [term][block][ky][kx][in channel][lane].
 // Pieces from shared/: index, jobs, window, activation, lanes;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3.
-// Constants from Rust: LANES, PADDED; JOBS, TERMS, ROUNDS.
+// Constants from Rust: LANES, PLACES, PADDED; JOBS, TERMS, ROUNDS.
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(LANES * PLACES)
 fn conv_direct(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) workgroups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(local_invocation_index) invocation: u32,
 ) {
     let found = job_of(workgroup_index(workgroup, workgroups));
     if found.x == JOBS {
         return;
     }
     let job = params.jobs[found.x];
-    let tiles = (job.pixels + 7u) / 8u;
+    let lane = invocation % LANES;
+    let tiles = (job.pixels + 8u * PLACES - 1u) / (8u * PLACES);
     let block = found.y / tiles;
     let o4 = block * LANES + lane;
     if o4 * 4u >= job.out_c {
         return;
     }
     // A lane of these vectors is one of eight pixels, in two fours; the last tile repeats the last pixel.
-    let first = found.y % tiles * 8u;
+    let first = (found.y % tiles * PLACES + invocation / LANES) * 8u;
     let a = place(job, first);
     let b = place(job, first + 4u);
 
@@ -50,7 +51,7 @@ fn conv_direct(
             for (var kx = 0u; kx < term.kernel_w; kx++) {
                 let ta = taps(term, a, ky, kx, channel);
                 let tb = taps(term, b, ky, kx, channel);
-                if PADDED && !any(ta.inside) && !any(tb.inside) {
+                if PADDED && all((ta & tb) == vec4u(NOWHERE)) {
                     w += skip;
                     continue;
                 }
@@ -60,14 +61,14 @@ fn conv_direct(
                     let w2 = weights[w + 2u * LANES];
                     let w3 = weights[w + 3u * LANES];
                     w += 4u * LANES;
-                    a0 = dot4(load(term.x_slot, ta.at.x + i4, ta.inside.x), w0, w1, w2, w3, a0);
-                    a1 = dot4(load(term.x_slot, ta.at.y + i4, ta.inside.y), w0, w1, w2, w3, a1);
-                    a2 = dot4(load(term.x_slot, ta.at.z + i4, ta.inside.z), w0, w1, w2, w3, a2);
-                    a3 = dot4(load(term.x_slot, ta.at.w + i4, ta.inside.w), w0, w1, w2, w3, a3);
-                    b0 = dot4(load(term.x_slot, tb.at.x + i4, tb.inside.x), w0, w1, w2, w3, b0);
-                    b1 = dot4(load(term.x_slot, tb.at.y + i4, tb.inside.y), w0, w1, w2, w3, b1);
-                    b2 = dot4(load(term.x_slot, tb.at.z + i4, tb.inside.z), w0, w1, w2, w3, b2);
-                    b3 = dot4(load(term.x_slot, tb.at.w + i4, tb.inside.w), w0, w1, w2, w3, b3);
+                    a0 = dot4(load(term.x_slot, ta.x, i4), w0, w1, w2, w3, a0);
+                    a1 = dot4(load(term.x_slot, ta.y, i4), w0, w1, w2, w3, a1);
+                    a2 = dot4(load(term.x_slot, ta.z, i4), w0, w1, w2, w3, a2);
+                    a3 = dot4(load(term.x_slot, ta.w, i4), w0, w1, w2, w3, a3);
+                    b0 = dot4(load(term.x_slot, tb.x, i4), w0, w1, w2, w3, b0);
+                    b1 = dot4(load(term.x_slot, tb.y, i4), w0, w1, w2, w3, b1);
+                    b2 = dot4(load(term.x_slot, tb.z, i4), w0, w1, w2, w3, b2);
+                    b3 = dot4(load(term.x_slot, tb.w, i4), w0, w1, w2, w3, b3);
                 }
             }
         }
@@ -95,26 +96,25 @@ fn place(job: Job, first: u32) -> Place {
     return Place(row / job.out_h, row % job.out_h, pixel % job.out_w);
 }
 
-// One tap of four pixels: whether it lies inside the image, and its address, or one that exists.
-struct Taps {
-    at: vec4u,
-    inside: vec4<bool>,
-}
+// One tap of four pixels: its address, or none outside the image. To keep which there are besides would take more
+// registers than compilers for Apple's GPUs have.
+const NOWHERE = 0xffffffffu;
 
-fn taps(term: Term, p: Place, ky: u32, kx: u32, channel: u32) -> Taps {
+fn taps(term: Term, p: Place, ky: u32, kx: u32, channel: u32) -> vec4u {
     let iy = vec4i(p.oy * term.stride_h + ky * term.dilation_h) - i32(term.pad_top);
     let ix = vec4i(p.ox * term.stride_w + kx * term.dilation_w) - i32(term.pad_left);
     let inside = inside_image(iy, ix, term.in_h, term.in_w);
     let at = ((p.n * term.in_h + vec4u(iy)) * term.in_w + vec4u(ix)) * term.x_stride + channel;
-    return Taps(select(vec4u(channel), at, inside), inside);
+    return select(vec4u(NOWHERE), at, inside);
 }
 
-// Taps in the padding are zero by choice, not by multiplication: the value at the stand-in address may be infinite.
-fn load(slot: u32, i: u32, inside: bool) -> vec4f {
+// Taps in the padding are zero by choice, not by multiplication: the first value, read in their place, may be infinite.
+fn load(slot: u32, at: u32, i4: u32) -> vec4f {
     if PADDED {
-        return select(vec4f(0.0), load_x(slot, i), inside);
+        let inside = at != NOWHERE;
+        return select(vec4f(0.0), load_x(slot, select(0u, at + i4, inside)), inside);
     }
-    return load_x(slot, i);
+    return load_x(slot, at + i4);
 }
 
 fn dot4(a: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f, sum: vec4f) -> vec4f {

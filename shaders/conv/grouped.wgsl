@@ -31,23 +31,32 @@ fn conv_grouped(
     let n = pixel / (job.out_w * job.out_h);
     let top = i32(oy * term.stride_h) - i32(term.pad_top);
     let left = i32(ox * term.stride_w) - i32(term.pad_left);
+    let ky_begin = first_tap(top, term.dilation_h);
+    let kx_begin = first_tap(left, term.dilation_w);
     let ky_end = end_tap(top, term.dilation_h, term.kernel_h, term.in_h);
     let kx_end = end_tap(left, term.dilation_w, term.kernel_w, term.in_w);
     // Padding lanes of the last vec4 have zero weights; they read some channel that exists.
     let o = min(vec4u(o4 * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(job.out_c - 1u));
     let channel = o / term.group_out_c * term.group_in_c;
 
+    let inputs = select(term.group_in_c, 1u, DEPTHWISE);
+    let first_y = n * term.in_h + u32(top + i32(ky_begin * term.dilation_h));
+    let first_x = u32(left + i32(kx_begin * term.dilation_w));
+    var row = term.x_offset + (first_y * term.in_w + first_x) * term.x_stride;
+    var row_w = term.weights + (ky_begin * term.kernel_w + kx_begin) * inputs * out_c4 + o4;
     var sum = bias[job.bias + o4];
-    for (var ky = first_tap(top, term.dilation_h); ky < ky_end; ky++) {
-        let row = (n * term.in_h + u32(top + i32(ky * term.dilation_h))) * term.in_w;
-        for (var kx = first_tap(left, term.dilation_w); kx < kx_end; kx++) {
-            let tap = term.x_offset + (row + u32(left + i32(kx * term.dilation_w))) * term.x_stride;
-            let w = (ky * term.kernel_w + kx) * term.group_in_c;
-            for (var i = 0u; i < term.group_in_c; i++) {
-                let x = gather(term.x_slot, tap, channel + vec4u(i));
-                sum = fma(x, weights[term.weights + (w + i) * out_c4 + o4], sum);
+    for (var ky = ky_begin; ky < ky_end; ky++) {
+        var tap = row;
+        var w = row_w;
+        for (var kx = kx_begin; kx < kx_end; kx++) {
+            for (var i = 0u; i < inputs; i++) {
+                sum = fma(gather(term.x_slot, tap, channel + vec4u(i)), weights[w], sum);
+                w += out_c4;
             }
+            tap += term.dilation_w * term.x_stride;
         }
+        row += term.dilation_h * term.in_w * term.x_stride;
+        row_w += term.kernel_w * inputs * out_c4;
     }
     store_y(job.y_slot, job.y_offset + pixel * job.y_stride + o4, epilogue(job, sum, pixel, o4));
 }

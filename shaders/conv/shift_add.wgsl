@@ -9,7 +9,7 @@ struct Params {
     len: u32, // vec4s to write: n * out_h * out_w * channels4
     channels: u32,
     channels4: u32,
-    taps: u32,
+    taps: u32, // the table has a multiple of four: those behind the last lie outside any image
     in_h: u32,
     in_w: u32,
     out_h: u32,
@@ -19,7 +19,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> z: array<vec4f>;
-@group(0) @binding(1) var<storage, read> shifts: array<vec2i>; // dy, dx
+@group(0) @binding(1) var<storage, read> shifts: array<vec4i>; // dy, dx, vec4s from channels of a pixel, 0
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(4) var<uniform> params: Params;
@@ -39,15 +39,23 @@ fn conv_shift_add(
     let row = pixel / params.out_w;
     let image = row / params.out_h * params.in_h;
     let at = vec2i(i32(row % params.out_h), i32(pixel % params.out_w));
-    let extent = vec2i(i32(params.in_h), i32(params.in_w));
+    let here = ((image + u32(at.x)) * params.in_w + u32(at.y)) * params.taps * params.channels4 + c;
     var sum = bias[c];
-    for (var t = 0u; t < params.taps; t++) {
-        let tap = at + shifts[t];
-        if all(tap >= vec2i(0)) && all(tap < extent) {
-            let place = (image + u32(tap.x)) * params.in_w + u32(tap.y);
-            sum += z[(place * params.taps + t) * params.channels4 + c];
-        }
+    for (var t = 0u; t < params.taps; t += 4u) {
+        // No load waits for another, or for a branch.
+        let z0 = product(at, here, shifts[t]);
+        let z1 = product(at, here, shifts[t + 1u]);
+        let z2 = product(at, here, shifts[t + 2u]);
+        let z3 = product(at, here, shifts[t + 3u]);
+        sum = sum + z0 + z1 + z2 + z3;
     }
     let kept = keep_lanes(activate(sum, ACTIVATION, SLOPE), c * 4u, params.channels);
     y[params.y_offset + pixel * params.y_stride + c] = kept;
+}
+
+// What a tap contributes: zero if it lies outside the image, where the first value is read.
+fn product(at: vec2i, here: u32, shift: vec4i) -> vec4f {
+    let tap = at + shift.xy;
+    let inside = all((tap >= vec2i(0)) & (tap < vec2i(i32(params.in_h), i32(params.in_w))));
+    return select(vec4f(0.0), z[select(0u, here + u32(shift.z), inside)], inside);
 }

@@ -1,10 +1,23 @@
 // What a convolution left in x in params.parts parts, params.part_len vec4s from each to the next: added up in order,
-// then activated.
+// then activated. Four at a time, so that an invocation waits for memory a quarter as often.
 
-fn load_parts(i: u32) -> vec4f {
-    var sum = x[i];
+fn load_parts(i: vec4u) -> array<vec4f, 4> {
+    var at = i;
+    var a = x[at.x];
+    var b = x[at.y];
+    var c = x[at.z];
+    var d = x[at.w];
     for (var p = 1u; p < params.parts; p++) {
-        sum += x[i + p * params.part_len];
+        at += params.part_len;
+        a += x[at.x];
+        b += x[at.y];
+        c += x[at.z];
+        d += x[at.w];
     }
-    return activate(sum, ACTIVATION, SLOPE);
+    return array<vec4f, 4>(
+        activate(a, ACTIVATION, SLOPE),
+        activate(b, ACTIVATION, SLOPE),
+        activate(c, ACTIVATION, SLOPE),
+        activate(d, ACTIVATION, SLOPE),
+    );
 }

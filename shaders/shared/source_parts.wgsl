@@ -2,6 +2,14 @@
 
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 
-fn load_x(i: u32) -> vec4f {
-    return keep_lanes(load_parts(i), i % params.channels4 * 4u, params.channels);
+// Of the same channels of four pixels.
+fn load_four(i: vec4u) -> array<vec4f, 4> {
+    let first = i.x % params.channels4 * 4u;
+    let v = load_parts(i);
+    return array<vec4f, 4>(
+        keep_lanes(v[0], first, params.channels),
+        keep_lanes(v[1], first, params.channels),
+        keep_lanes(v[2], first, params.channels),
+        keep_lanes(v[3], first, params.channels),
+    );
 }

@@ -2,6 +2,7 @@
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 
-fn load_x4(i: u32) -> vec4u {
-    return bitcast<vec4u>(load_parts(i / 4u));
+fn load_lines(i: vec4u) -> array<vec4u, 4> {
+    let v = load_parts(i / 4u);
+    return array<vec4u, 4>(bitcast<vec4u>(v[0]), bitcast<vec4u>(v[1]), bitcast<vec4u>(v[2]), bitcast<vec4u>(v[3]));
 }

@@ -4,7 +4,7 @@ use crate::ops::{GlobalPool, GlobalPoolKind};
 use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
 
 params! {
-    images: u32,
+    len: u32,
     pixels: u32,
     channels4: u32,
     x_offset: u32,
@@ -23,13 +23,16 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// Lanes that share one channel block; a power of two.
-const WG_SIZE: u32 = 64;
+/// Most invocations of a workgroup; a power of two.
+const WG_SIZE: u32 = 256;
+
+/// Fours of channels that a workgroup makes: all of a line of 64 bytes is used at once.
+const FOURS: u32 = 4;
 
 /// One dispatch: reads slice `x`, writes the vectors `y`.
 pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &GlobalPool, x: &Slice, y: &Slice) {
     let params = Params {
-        images: x.shape.n,
+        len: x.shape.n * x.channels4(),
         pixels: x.shape.h * x.shape.w,
         channels4: x.channels4(),
         x_offset: x.offset4(),
@@ -37,10 +40,15 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &GlobalPool, x: &Sli
         y_offset: y.offset4(),
         y_stride: y.stride4(),
     };
-    let workgroups = u64::from(x.shape.n) * u64::from(x.channels4());
+    // A power of two for the tree; every adapter allows 64.
+    let wg_size = if builder.profile.max_invocations >= WG_SIZE { WG_SIZE } else { 64 };
+    let shares = wg_size / FOURS;
+    let workgroups = u64::from(params.len.div_ceil(FOURS));
     let average = pool.kind == GlobalPoolKind::Average;
     let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y);
-    let step = step.loops([params.pixels.div_ceil(WG_SIZE)]);
+    let step = step.loops([params.pixels.div_ceil(shares)]);
     let step = step.flops(if average { x.shape.len() } else { 0 });
-    builder.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("AVERAGE", Constant::Bool(average)));
+    let sizes = [("WG_SIZE", wg_size), ("SHARES", shares)];
+    let step = step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))));
+    builder.push(step.constant("AVERAGE", Constant::Bool(average)));
 }

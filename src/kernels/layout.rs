@@ -130,7 +130,7 @@ fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Opt
     let params = Params { len, blocks_a, parts: count, part_len, ..params };
     let step = Step::new(node, &SHADER, &params, workgroups(len));
     let step = match parts {
-        Some(parts) => parts.read_by(step, 0).piece(piece!("x4_parts")).loops([4 * count]),
+        Some(parts) => parts.read_by(step, 0).piece(piece!("x4_parts")).loops([count]),
         None => step.reads(0, x).piece(from),
     };
     let step = step.writes(1, y).constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));

@@ -43,6 +43,9 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
+/// Of windows of 5x5.
+const COMMON_RADIUS: u32 = 2;
+
 /// What a workgroup computes along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tile {
@@ -99,10 +102,12 @@ impl Tile {
     }
 }
 
-/// The same pools of `x`, with a kernel that reaches from one end of the map to the other at most.
+/// The same pools of `x`. A kernel that reaches from one end of the map to the other reaches no further, or is the common
+/// one.
 fn clipped(cascade: &MaxPoolCascade, x: Shape) -> MaxPoolCascade {
-    let across = (2 * x.h.max(x.w) - 1).max(3);
-    MaxPoolCascade { kernel: cascade.kernel.min(across), ..*cascade }
+    let across = 2 * x.h.max(x.w) - 1;
+    let kernel = if cascade.kernel < across { cascade.kernel } else { across.max(2 * COMMON_RADIUS + 1) };
+    MaxPoolCascade { kernel, ..*cascade }
 }
 
 /// The most pools of a cascade whose reach fits in a tile; `None` if not even one fits.
@@ -213,12 +218,14 @@ fn plan_tiles(
         None => bind(step, x, y),
     };
     let invocations = Tile::invocations([down, across]);
-    let sizes = [("WG_SIZE", invocations), ("TILE_LEN", Tile::len(invocations))];
+    // The window of nearly every block is compiled in, so that its taps are no loop; others share a kernel.
+    let radius = if params.radius == COMMON_RADIUS { COMMON_RADIUS } else { 0 };
+    let sizes = [("WG_SIZE", invocations), ("TILE_LEN", Tile::len(invocations)), ("RADIUS", radius)];
     let step = step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))));
     let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some()));
-    // Taps that four neighbours share, of a row and of a column; then four results.
-    let inside = 2 * (2 * params.radius - 2) + 4;
-    builder.push(step.loops([4 * params.parts]).loops([params.times, inside]));
+    // Taps that four neighbours share, of a row and of a column.
+    let inside = 2 * (2 * params.radius - 2);
+    builder.push(step.loops([params.parts]).loops([params.times, inside]));
 }
 
 /// Windows larger than a tile, by `max_pool`. Each pool reads the previous result from a buffer of its own: a

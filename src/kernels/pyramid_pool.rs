@@ -1,9 +1,9 @@
 //! Spatial pyramid pooling. Attributes: [`crate::ops::PyramidPool`]; shader: `pyramid_pool`.
 
-use super::{WG_SIZE, workgroups};
+use super::WG_SIZE;
 use crate::error::{Error, Result};
 use crate::ops::{PyramidMode, PyramidPool};
-use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Builder, Constant, DeviceClass, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
 params! {
@@ -68,6 +68,15 @@ impl PyramidPool {
     }
 }
 
+/// Invocations that share a bin; a power of two. One bin of a level may be the whole map, and would keep one invocation
+/// of a GPU busy long after all others are done. Software adapters have few threads, which barriers would only delay.
+const fn shares(class: DeviceClass) -> u32 {
+    match class {
+        DeviceClass::Discrete | DeviceClass::Integrated => 8,
+        DeviceClass::Software => 1,
+    }
+}
+
 /// One dispatch for all bins of all levels: reads slice `x`, writes the vectors `y`.
 pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &PyramidPool, x: &Slice, y: &Slice) -> Result<()> {
     let bins = pool.bins();
@@ -91,10 +100,14 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &PyramidPool, x: &Sl
         y_len: y.shape.c,
         y_padded: y.physical_c(),
     };
-    let (rows, columns) = (pool.largest(x.shape.h), pool.largest(x.shape.w));
+    let shares = shares(builder.profile.class);
+    let pixels = pool.largest(x.shape.h).saturating_mul(pool.largest(x.shape.w));
     let (of_table, shape) = (pool.clone(), x.shape);
     let table = builder.table(format!("bins of '{node}'"), bins * 6, move || of_table.table(shape))?;
-    let step = Step::new(node, &SHADER, &params, workgroups(len as u32)).reads(0, x).table(1, table);
-    builder.push(step.loops([rows, columns]).writes(2, y).constant("WG_SIZE", Constant::U32(WG_SIZE)));
+    let workgroups = len.div_ceil(u64::from(WG_SIZE / shares));
+    let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).table(1, table).writes(2, y);
+    let step = step.loops([pixels.div_ceil(shares)]);
+    let sizes = [("WG_SIZE", WG_SIZE), ("SHARES", shares)];
+    builder.push(step.constants(sizes.map(|(name, size)| (name, Constant::U32(size)))));
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Softmax over channels, or over the columns of score rows. Attributes: [`crate::ops::Softmax`];
 //! shader: `softmax`.
 
-use super::{WG_SIZE, workgroups};
+use super::WG_SIZE;
 use crate::ops::{Softmax, SoftmaxAxis};
-use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Builder, Constant, DeviceClass, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 params! {
@@ -58,10 +58,19 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, softmax: &Softmax, x: &Sli
             y_image: y.stride,
         },
     };
-    let step = Step::new(node, &SHADER, &params, workgroups(params.rows)).reads(0, x).writes(1, y);
-    builder.push(
-        step.loops([params.width.saturating_mul(3)])
-            .flops(3 * y.shape.len())
-            .constant("WG_SIZE", Constant::U32(WG_SIZE)),
-    );
+    let shares = shares(builder.profile.class, params.width);
+    let workgroups = u64::from(params.rows.div_ceil(WG_SIZE / shares));
+    let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y);
+    let step = step.loops([params.width.div_ceil(shares).saturating_mul(3)]).flops(3 * y.shape.len());
+    let sizes = [("WG_SIZE", WG_SIZE), ("SHARES", shares)];
+    builder.push(step.constants(sizes.map(|(name, size)| (name, Constant::U32(size)))));
+}
+
+/// Invocations that share a row; a power of two. On a GPU they read side by side, and no one has a long row to itself.
+const fn shares(class: DeviceClass, width: u32) -> u32 {
+    match class {
+        DeviceClass::Discrete | DeviceClass::Integrated if width > 128 => WG_SIZE,
+        DeviceClass::Discrete | DeviceClass::Integrated => 8,
+        DeviceClass::Software => 1,
+    }
 }

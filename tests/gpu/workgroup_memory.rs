@@ -10,7 +10,7 @@ use spp_wgpu::{Graph, Plan, PlanOptions, Shape, Tensor, kernels, reference};
 use crate::graphs::{CONSUMERS, behind_gaps, sppf};
 use crate::harness::{CARD, Data, GPU, graph, random, run_plan, wrong};
 
-/// The types and names of `var<workgroup>`s: `array<TYPE, LEN>`, of vectors of four.
+/// The types and names of `var<workgroup>`s: `array<TYPE, LEN>`, of vectors of four or of scalars.
 fn arrays(text: &str) -> Vec<(&str, &str)> {
     let declared = text.lines().filter_map(|line| line.strip_prefix("var<workgroup> "));
     declared.map(|line| line[..line.find(';').unwrap()].split_once(": ").unwrap()).collect()
@@ -20,7 +20,8 @@ fn arrays(text: &str) -> Vec<(&str, &str)> {
 fn filled(shader: &Shader, text: &str) -> &'static Shader {
     let fill = arrays(text).into_iter().map(|(name, ty)| {
         let (element, len) = ty.strip_prefix("array<").unwrap().strip_suffix('>').unwrap().split_once(", ").unwrap();
-        format!("for (var e = 0u; e < {len}; e++) {{ {name}[e] = bitcast<{element}>(vec4u(0xffffffffu)); }} ")
+        let bits = if element.starts_with("vec4") { "vec4u(0xffffffffu)" } else { "0xffffffffu" };
+        format!("for (var e = 0u; e < {len}; e++) {{ {name}[e] = bitcast<{element}>({bits}); }} ")
     });
     let fill = format!("if lane == 0u {{ {} }} workgroupBarrier();", fill.collect::<String>());
     let entry = text.find(&format!("fn {}(", shader.stem)).unwrap();

@@ -3,7 +3,7 @@
 
 use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
-use crate::plan::{Builder, Constant, Shader, piece, shader};
+use crate::plan::{Builder, Constant, DeviceClass, Shader, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv_direct",
@@ -18,20 +18,30 @@ pub(crate) static SHADER: Shader = Shader {
 /// Pixels per invocation, fixed in the shader.
 const PIXELS: u32 = 8;
 
-/// Invocations per workgroup, side by side along output channels: one SIMD register of a software adapter.
+/// Invocations side by side along output channels: one SIMD register of a software adapter.
 const LANES: u32 = 8;
+
+/// How many of these there are in a workgroup. GPUs would leave most lanes of a subgroup idle with one.
+const fn places(class: DeviceClass) -> u32 {
+    match class {
+        DeviceClass::Discrete | DeviceClass::Integrated => 8,
+        DeviceClass::Software => 1,
+    }
+}
 
 pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {
     let padded = jobs.iter().flat_map(|job| &job.terms).any(|term| term.pads());
+    let places = places(builder.profile.class);
+    let sizes = [("LANES", LANES), ("PLACES", places)].map(|(name, size)| (name, Constant::U32(size)));
     let kernel = Kernel {
         shader: &SHADER,
         piece: None,
-        tiling: Tiling::Pixels(PIXELS),
+        tiling: Tiling::Pixels(PIXELS * places),
         parts: 1,
         block_c: LANES * 4,
         step_c: 1,
         loop_c: [4, 0],
-        constants: vec![("LANES", Constant::U32(LANES)), ("PADDED", Constant::Bool(padded))],
+        constants: sizes.into_iter().chain([("PADDED", Constant::Bool(padded))]).collect(),
     };
     jobs::plan(builder, &kernel, jobs)
 }

@@ -36,6 +36,12 @@ pub(crate) static SHADER: Shader = Shader {
 /// Most output channels: with more, what the taps contribute is far larger than input and output.
 const MAX_OUT_C: u32 = 32;
 
+/// Taps that one iteration of the sum's loop adds.
+const TAPS: u32 = 4;
+
+/// A shift that leads outside any image: no row is half as long as a tensor may be.
+const OUTSIDE: u32 = 1 << 30;
+
 /// Whether it can compute these jobs: a single one, few output channels, several taps of one input at stride 1, no
 /// residual; and whether the device can hold what the taps contribute, and their weights.
 pub(super) fn supports(profile: &DeviceProfile, jobs: &[Job]) -> bool {
@@ -64,7 +70,7 @@ pub(super) struct ShiftAdd<'a> {
     job: &'a Job,
     products: Slice,
     /// Rows and columns from each tap to its pixel, as the bits of `i32`.
-    shifts: Vec<u32>,
+    shifts: Vec<[u32; 2]>,
 }
 
 /// The matrix product that computes what every tap of a job contributes, and the sum of that. For jobs that it
@@ -77,13 +83,13 @@ pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, Shi
         let Conv { dilation, padding, .. } = &term.conv;
         for tap in term.taps() {
             let [dy, dx] = [tap[0] * dilation[0], tap[1] * dilation[1]].map(i64::from);
-            shifts.extend([dy - i64::from(padding.top), dx - i64::from(padding.left)].map(|shift| shift as i32 as u32));
+            shifts.push([dy - i64::from(padding.top), dx - i64::from(padding.left)].map(|shift| shift as i32 as u32));
             for o in 0..y.physical_c() {
                 weights.extend((0..x.shape.c).map(|i| term.weight_at(o, Some(i), tap)));
             }
         }
     }
-    let channels = shifts.len() as u32 / 2 * padded(y.shape.c);
+    let channels = shifts.len() as u32 * padded(y.shape.c);
     let weight = Tensor::new(Shape::new(channels, x.shape.c, 1, 1), weights)?;
     let shape = Shape { c: channels, ..x.shape }.check("conv_shift_add")?;
     let products = builder.scratch(format!("products of '{node}'"), shape, vec![shape.c])?;
@@ -104,7 +110,7 @@ impl ShiftAdd<'_> {
     pub(super) fn plan(self, builder: &mut Builder) -> Result<()> {
         let Self { job, products, shifts } = self;
         let (y, node) = (&job.y, &job.node);
-        let (len, taps) = (y.pixels() * y.channels4(), shifts.len() as u32 / 2);
+        let (len, taps) = (y.pixels() * y.channels4(), shifts.len() as u32);
         let params = Params {
             len,
             channels: y.lanes_to_keep(),
@@ -117,13 +123,25 @@ impl ShiftAdd<'_> {
             y_offset: y.offset4(),
             y_stride: y.stride4(),
         };
-        let shifts = builder.table(format!("shifts of '{node}'"), shifts.len() as u64, || shifts)?;
+        let (in_w, channels4) = (products.shape.w, params.channels4);
+        let entries = taps.next_multiple_of(TAPS);
+        let table = move || {
+            // The distance of a tap that lies in the image; of others it may wrap around.
+            let entry = |([dy, dx], t): ([u32; 2], u32)| {
+                let pixels = dy.wrapping_mul(in_w).wrapping_add(dx);
+                [dy, dx, pixels.wrapping_mul(taps).wrapping_add(t).wrapping_mul(channels4), 0]
+            };
+            let mut table: Vec<u32> = shifts.into_iter().zip(0..).flat_map(entry).collect();
+            table.resize(entries as usize * 4, OUTSIDE);
+            table
+        };
+        let shifts = builder.table(format!("shifts of '{node}'"), u64::from(entries) * 4, table)?;
         let (to_sum, channels) = (job.clone(), y.physical_c());
         let bias = move || summed_bias(&to_sum, channels);
         let bias = builder.weights(format!("bias of '{node}'"), channels.into(), bias)?;
         let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, &products);
         let step = step.table(1, shifts).table(2, bias).writes(3, y);
-        let step = step.flops(u64::from(taps) * y.shape.len()).loops([taps]);
+        let step = step.flops(u64::from(taps) * y.shape.len()).loops([taps.div_ceil(TAPS)]);
         builder.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constants(activation(job.activation)));
         Ok(())
     }
