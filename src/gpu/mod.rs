@@ -62,7 +62,8 @@ impl GpuOptions {
 }
 
 /// What a device of our own has if its adapter does; nothing depends on these.
-const FEATURES: Features = Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP);
+const FEATURES: Features =
+    Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP).union(Features::SHADER_INT64);
 
 /// One of wgpu's experimental features.
 const MATRICES: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
@@ -233,6 +234,7 @@ impl Gpu {
             subgroup_size: (device.features().contains(Features::SUBGROUP)
                 && lanes.subgroup_min_size == lanes.subgroup_max_size)
                 .then_some(lanes.subgroup_min_size),
+            int64: device.features().contains(Features::SHADER_INT64),
             max_iterations: class.max_iterations(),
         };
         let pipelines = match &options.pipeline_cache {

@@ -25,11 +25,12 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {
     let padded = jobs.iter().flat_map(|job| &job.terms).any(|term| term.pads());
     let kernel = Kernel {
         shader: &SHADER,
-        piece: None,
+        pieces: Vec::new(),
         tiling: Tiling::Pixels(PIXELS),
         parts: 1,
         block_c: LANES * 4,
         step_c: 1,
+        read4: 1,
         loop_c: [4, 0],
         constants: vec![("LANES", Constant::U32(LANES)), ("PADDED", Constant::Bool(padded))],
     };
