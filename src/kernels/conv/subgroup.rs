@@ -32,15 +32,15 @@ fn read4(profile: &DeviceProfile, jobs: &[Job]) -> u32 {
 
 /// The rows of `lanes` pixels per invocation that finish the jobs soonest. An invocation also reads weights, which
 /// takes as long as 1.5 rows, or as one where two vec4s are read at once (llvmpipe 22.3.6: 30, 40, 44 and 46 GFLOP per
-/// second of a core with one to four rows). Four are left to tuning: 5 % faster than three there, they are 46 % slower on
-/// llvmpipe 25.0.7, which unrolls every load.
+/// second of a core with one to four rows). Longer kernels are left to tuning: llvmpipe 25.0.7 unrolls every read, and where
+/// it has only AVX2 it takes 60 % longer for three rows than for two.
 pub(super) fn rows(profile: &DeviceProfile, jobs: &[Job], lanes: u32) -> u32 {
-    let weights = if read4(profile, jobs) == 2 { 2 } else { 3 };
+    let (weights, most) = if read4(profile, jobs) == 2 { (2, 2) } else { (3, 3) };
     let time = |rows: &u32| -> u64 {
         let tiles = jobs.iter().map(|job| u64::from(job.y.pixels().div_ceil(lanes * rows)));
         tiles.sum::<u64>() * u64::from(weights + 2 * rows)
     };
-    (1..MAX_ROWS).min_by_key(time).expect("MAX_ROWS is above 1")
+    (1..=most).min_by_key(time).expect("there is one row")
 }
 
 /// For jobs of one group, on a device that has [`lanes`].
