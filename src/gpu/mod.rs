@@ -139,7 +139,8 @@ impl Gpu {
     }
 
     /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's: its device-lost callback
-    /// should have [`Gpu::loss`]. No features are needed; limits must reach [`Gpu::required_limits`]. Errors:
+    /// should have [`Gpu::loss`]. No features are needed, though software adapters are faster with `SUBGROUP` and
+    /// `SHADER_INT64`; limits must reach [`Gpu::required_limits`]. Errors:
     /// [`Error::LimitExceeded`] with the limit that is too low; a queue of another device, over which wgpu first panics,
     /// or calls that device's handler; a lost device.
     pub fn from_device(info: AdapterInfo, device: Device, queue: Queue) -> Result<Self> {
