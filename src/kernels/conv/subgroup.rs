@@ -35,7 +35,9 @@ fn read4(profile: &DeviceProfile, jobs: &[Job]) -> u32 {
 /// second of a core with one to four rows). Longer kernels are left to tuning: llvmpipe 25.0.7 unrolls every read, and where
 /// it has only AVX2 it takes 60 % longer for three rows than for two.
 pub(super) fn rows(profile: &DeviceProfile, jobs: &[Job], lanes: u32) -> u32 {
-    let (weights, most) = if read4(profile, jobs) == 2 { (2, 2) } else { (3, 3) };
+    let weights = if read4(profile, jobs) == 2 { 2 } else { 3 };
+    // Also where reads are single: a block has fewer kernels.
+    let most = if profile.int64 { 2 } else { 3 };
     let time = |rows: &u32| -> u64 {
         let tiles = jobs.iter().map(|job| u64::from(job.y.pixels().div_ceil(lanes * rows)));
         tiles.sum::<u64>() * u64::from(weights + 2 * rows)
