@@ -13,6 +13,8 @@
 //   one of targets_1, targets_2, targets_3.
 // Constants from Rust: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N4, SPLIT_K; JOBS, TERMS, ROUNDS.
 
+alias Read = vec4f;
+
 const TILE_N4: u32 = TILE_N / 4u;
 const TILE_K4: u32 = TILE_K / 4u;
 const THREADS_N: u32 = TILE_N4 / THREAD_N4;

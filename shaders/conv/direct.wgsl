@@ -10,6 +10,8 @@
 //   one of targets_1, targets_2, targets_3.
 // Constants from Rust: LANES, PLACES, PADDED; JOBS, TERMS, ROUNDS.
 
+alias Read = vec4f;
+
 @compute @workgroup_size(LANES * PLACES)
 fn conv_direct(
     @builtin(workgroup_id) workgroup: vec3u,

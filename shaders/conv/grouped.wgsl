@@ -7,6 +7,8 @@
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized.
 // Constants from Rust: WG_SIZE, DEPTHWISE; JOBS, TERMS, ROUNDS.
 
+alias Read = vec4f;
+
 @compute @workgroup_size(WG_SIZE)
 fn conv_grouped(
     @builtin(workgroup_id) workgroup: vec3u,

@@ -45,7 +45,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weights: array<vec4f>;
+@group(0) @binding(1) var<storage, read> weights: array<Read>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
 
 // The job that workgroup `index` belongs to, and its number within it; job JOBS where there is none.

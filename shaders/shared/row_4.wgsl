@@ -1,4 +1,4 @@
-// A row of 4 pixels, one for each lane of a subgroup. Needs the shader's dot4 and store.
+// A row of 4 pixels, one for each lane of a subgroup. Needs the shader's Weights, dot4 and store.
 
 struct Row {
     s0: vec4f,
@@ -12,12 +12,12 @@ fn spread(v: vec4f) -> Row {
 }
 
 // Adds the products of each lane's x with this lane's weights.
-fn add_outer(row: Row, x: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> Row {
+fn add_outer(row: Row, x: vec4f, w: Weights) -> Row {
     return Row(
-        dot4(subgroupBroadcast(x, 0u), w0, w1, w2, w3, row.s0),
-        dot4(subgroupBroadcast(x, 1u), w0, w1, w2, w3, row.s1),
-        dot4(subgroupBroadcast(x, 2u), w0, w1, w2, w3, row.s2),
-        dot4(subgroupBroadcast(x, 3u), w0, w1, w2, w3, row.s3),
+        dot4(subgroupBroadcast(x, 0u), w, row.s0),
+        dot4(subgroupBroadcast(x, 1u), w, row.s1),
+        dot4(subgroupBroadcast(x, 2u), w, row.s2),
+        dot4(subgroupBroadcast(x, 3u), w, row.s3),
     );
 }
 

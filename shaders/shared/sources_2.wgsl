@@ -1,9 +1,9 @@
 // Where convolutions read: two buffers.
 
-@group(0) @binding(4) var<storage, read> x0: array<vec4f>;
-@group(0) @binding(5) var<storage, read> x1: array<vec4f>;
+@group(0) @binding(4) var<storage, read> x0: array<Read>;
+@group(0) @binding(5) var<storage, read> x1: array<Read>;
 
-fn load_x(slot: u32, i: u32) -> vec4f {
+fn load_x(slot: u32, i: u32) -> Read {
     if slot == 1u {
         return x1[i];
     }

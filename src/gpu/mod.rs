@@ -62,7 +62,8 @@ impl GpuOptions {
 }
 
 /// What a device of our own has if its adapter does; nothing depends on these.
-const FEATURES: Features = Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP);
+const FEATURES: Features =
+    Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP).union(Features::SHADER_INT64);
 
 /// One of wgpu's experimental features.
 const MATRICES: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
@@ -138,7 +139,8 @@ impl Gpu {
     }
 
     /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's: its device-lost callback
-    /// should have [`Gpu::loss`]. No features are needed; limits must reach [`Gpu::required_limits`]. Errors:
+    /// should have [`Gpu::loss`]. No features are needed, though software adapters are faster with `SUBGROUP` and
+    /// `SHADER_INT64`; limits must reach [`Gpu::required_limits`]. Errors:
     /// [`Error::LimitExceeded`] with the limit that is too low; a queue of another device, over which wgpu first panics,
     /// or calls that device's handler; a lost device.
     pub fn from_device(info: AdapterInfo, device: Device, queue: Queue) -> Result<Self> {
@@ -233,6 +235,7 @@ impl Gpu {
             subgroup_size: (device.features().contains(Features::SUBGROUP)
                 && lanes.subgroup_min_size == lanes.subgroup_max_size)
                 .then_some(lanes.subgroup_min_size),
+            int64: device.features().contains(Features::SHADER_INT64),
             max_iterations: class.max_iterations(),
         };
         let pipelines = match &options.pipeline_cache {

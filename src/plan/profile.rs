@@ -41,6 +41,8 @@ pub struct DeviceProfile {
     pub max_storage_buffers: u32,
     /// Lanes of a subgroup, if all have the same number and shaders may use subgroup operations.
     pub subgroup_size: Option<u32>,
+    /// Whether shaders may use 64-bit integers.
+    pub int64: bool,
     /// Loop iterations of one invocation, all loops together. Mesa's llvmpipe silently ends loops after 65 535
     /// (`LP_MAX_TGSI_LOOP_ITERATIONS`), so longer sums are refused on software adapters.
     pub max_iterations: u64,
@@ -59,6 +61,7 @@ impl DeviceProfile {
             workgroup_memory: 16_384,
             max_storage_buffers: 8,
             subgroup_size: None,
+            int64: false,
             max_iterations: class.max_iterations(),
         }
     }

@@ -13,6 +13,7 @@ fn device(dice: &mut Dice) -> DeviceProfile {
     let class = dice.pick(&[DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software]);
     let usual = DeviceProfile {
         subgroup_size: dice.pick(&[None, Some(4), Some(8), Some(32)]),
+        int64: dice.pick(&[false, true]),
         ..DeviceProfile::portable(class)
     };
     if dice.once_in(3) {

@@ -84,8 +84,9 @@ pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
     for graph in graphs() {
         for class in [DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software] {
             for options in options() {
-                for subgroup_size in [None, Some(4), Some(8)] {
-                    add(&graph, &DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) }, &options);
+                for (subgroup_size, int64) in [(None, false), (Some(4), false), (Some(8), false), (Some(8), true)] {
+                    let profile = DeviceProfile { subgroup_size, int64, ..DeviceProfile::portable(class) };
+                    add(&graph, &profile, &options);
                 }
             }
         }
@@ -152,10 +153,11 @@ fn has_matrices(source: &str) -> bool {
 
 fn parsed(source: &str) -> Result<(Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
-    // No capability: what every adapter takes. But for f16, subgroups and matrices, which must be asked for.
+    // No capability: what every adapter takes. But for what must be asked for.
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_FLOAT16, source.starts_with("enable f16;"));
     capabilities.set(Capabilities::SUBGROUP, source.contains("@builtin(subgroup_"));
+    capabilities.set(Capabilities::SHADER_INT64, source.contains("u64"));
     capabilities.set(Capabilities::COOPERATIVE_MATRIX, has_matrices(source));
     let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
     let info = info.map_err(|e| format!("{}\n{source}", e.emit_to_string(source)))?;

@@ -37,7 +37,10 @@ fn rows() -> [Row; 15] {
 }
 
 fn devices() -> [(&'static str, DeviceProfile); 4] {
-    let device = |class, subgroup_size| DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) };
+    let device = |class, subgroup_size| {
+        let int64 = class == DeviceClass::Software;
+        DeviceProfile { subgroup_size, int64, ..DeviceProfile::portable(class) }
+    };
     [
         ("discrete", device(DeviceClass::Discrete, None)),
         ("integrated", device(DeviceClass::Integrated, Some(32))),

@@ -188,9 +188,10 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
         workgroup_memory,
         max_storage_buffers,
         subgroup_size,
+        int64,
         max_iterations,
     } = profile;
-    match dice.roll(11) {
+    match dice.roll(12) {
         0 => *class = dice.of(&[DeviceClass::Discrete, DeviceClass::Software]),
         1 => *max_binding = dice.large_number(*max_binding),
         2 => *max_buffer = dice.large_number(*max_buffer),
@@ -200,6 +201,7 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
         6 => *subgroup_size = dice.of(&[None, Some(0), Some(u32::MAX)]),
         7 => *max_iterations = dice.large_number(*max_iterations),
         8 => *max_uniform = dice.large_number(*max_uniform),
+        9 => *int64 = !*int64,
         _ => *max_workgroups = dice.number(*max_workgroups),
     }
 }

@@ -39,13 +39,48 @@ fn software_adapters_with_small_subgroups_use_it() {
 
 #[test]
 fn agrees_with_the_reference_at_the_edges_of_its_blocks() {
-    // Blocks have four output channels per lane, and one to four pixels per lane.
+    // Blocks have four output channels per lane, and one to four pixels per lane; reads have four or eight channels.
     for out_c in [1, 16, 17, 31, 32, 33, 65] {
-        for [h, w] in [[1, 1], [2, 2], [1, 5], [3, 3], [5, 7]] {
-            let shape = Shape::new(2, 6, h, w);
-            let same = Conv { activation: Activation::Silu, ..same_conv(out_c, 6, 3) };
+        for [in_c, h, w] in [[6, 1, 1], [12, 2, 2], [24, 2, 2], [6, 1, 5], [6, 3, 3], [6, 5, 7], [12, 5, 7], [24, 5, 7]]
+        {
+            let shape = Shape::new(2, in_c, h, w);
+            let same = Conv { activation: Activation::Silu, ..same_conv(out_c, in_c, 3) };
             check(&format!("{shape} to {out_c}"), &conv(shape, same), &[random(shape, 1, Data::Uniform)]);
         }
+    }
+}
+
+/// A convolution of `in_c` channels that lie in a concatenation, behind `before` others and before `after`.
+fn conv_of_a_slice([before, in_c, after]: [u32; 3]) -> Graph {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::new(2, 8, 5, 7)).unwrap();
+    let mut part = |name, c| graph.conv(name, x, same_conv(c, 8, 1)).unwrap();
+    let parts = [part("before", before), part("within", in_c), part("after", after)];
+    let y = graph.conv("y", parts[1], same_conv(9, in_c, 3)).unwrap();
+    let all = graph.concat("all", &parts).unwrap();
+    graph.output("all", all).unwrap();
+    graph.output("y", y).unwrap();
+    graph
+}
+
+#[test]
+fn eight_channels_are_read_at_once_where_they_always_lie_together() {
+    for (channels, together) in [
+        ([8, 16, 8], true),
+        ([5, 24, 8], true),
+        ([8, 12, 4], false), // an odd number of vec4s
+        ([4, 16, 4], false), // behind an odd number
+        ([8, 16, 4], false), // behind an odd number in every other pixel
+    ] {
+        let graph = conv_of_a_slice(channels);
+        for int64 in [false, true] {
+            let portable = DeviceProfile::portable(DeviceClass::Software);
+            let profile = DeviceProfile { subgroup_size: Some(8), int64, ..portable };
+            let plan = Plan::new(&graph, &profile, &PlanOptions::default()).unwrap();
+            let step = plan.steps.iter().find(|step| step.node == "y").unwrap();
+            assert_eq!(step.source().contains("u64"), int64 && together, "{channels:?}, {int64}");
+        }
+        check(&format!("{channels:?}"), &graph, &[random(Shape::new(2, 8, 5, 7), 1, Data::Uniform)]);
     }
 }
 

@@ -104,7 +104,7 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (ConvV
         let Some(lanes) = subgroup::lanes(profile) else {
             return (ConvVariant::Direct, "no subgroups of four or eight lanes".into());
         };
-        let rows = subgroup::rows(jobs, lanes);
+        let rows = subgroup::rows(profile, jobs, lanes);
         return (ConvVariant::Subgroup { rows }, format!("{} pixels per tile suit the maps", rows * lanes));
     }
     let Some((tile, why)) = tile_by_table(profile, jobs) else {

@@ -35,11 +35,12 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {
     let sizes = [("LANES", LANES), ("PLACES", places)].map(|(name, size)| (name, Constant::U32(size)));
     let kernel = Kernel {
         shader: &SHADER,
-        piece: None,
+        pieces: Vec::new(),
         tiling: Tiling::Pixels(PIXELS * places),
         parts: 1,
         block_c: LANES * 4,
         step_c: 1,
+        read4: 1,
         loop_c: [4, 0],
         constants: sizes.into_iter().chain([("PADDED", Constant::Bool(padded))]).collect(),
     };

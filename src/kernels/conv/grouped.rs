@@ -32,11 +32,12 @@ pub(super) fn plan(builder: &mut Builder, job: Job) -> Result<()> {
     let depthwise = group_c(&job) == Some([1, 1]);
     let kernel = Kernel {
         shader: &SHADER,
-        piece: None,
+        pieces: Vec::new(),
         tiling: Tiling::Values(WG_SIZE),
         parts: 1,
         block_c: job.y.physical_c(),
         step_c: 1,
+        read4: 1,
         loop_c: [1, 0],
         constants: vec![("WG_SIZE", Constant::U32(WG_SIZE)), ("DEPTHWISE", Constant::Bool(depthwise))],
     };

@@ -93,11 +93,12 @@ params! { Operand {
     pad_left: u32,
 } }
 
-/// How one kernel divides a job, and in which order it reads weights: `[block][ky][kx][in channel][channel of block]`.
+/// How one kernel divides a job, and in which order it reads weights: `[block][ky][kx][in channel][channel of block]`, or
+/// with reads of more than one vec4 `[block][ky][kx][read][vec4 of block][in channel of read][channel of vec4]`.
 pub(super) struct Kernel {
     pub(super) shader: &'static Shader,
     /// What completes the shader.
-    pub(super) piece: Option<&'static Piece>,
+    pub(super) pieces: Vec<&'static Piece>,
     pub(super) tiling: Tiling,
     /// Parts of the sum, each tiled by itself; 1 except for a single job without activation or residual.
     pub(super) parts: u32,
@@ -105,6 +106,8 @@ pub(super) struct Kernel {
     pub(super) block_c: u32,
     /// Input channels of one step of the sum; weights are padded to whole steps.
     pub(super) step_c: u32,
+    /// Vec4s of weights that an invocation reads at once, each of another input channel.
+    pub(super) read4: u32,
     /// Input channels of one iteration of the innermost loop over them, and iterations of loops inside it.
     pub(super) loop_c: [u32; 2],
     pub(super) constants: Vec<(&'static str, Constant)>,
@@ -147,7 +150,7 @@ impl Kernel {
     }
 
     fn packing(&self) -> Packing {
-        Packing { block_c: self.block_c, step_c: self.step_c }
+        Packing { block_c: self.block_c, step_c: self.step_c, read4: self.read4 }
     }
 
     /// Loop iterations of one invocation.
@@ -167,6 +170,7 @@ impl Kernel {
 struct Packing {
     block_c: u32,
     step_c: u32,
+    read4: u32,
 }
 
 impl Packing {
@@ -178,8 +182,12 @@ impl Packing {
             channels.resize(channels.len().next_multiple_of(self.step_c as usize), None);
             for block in 0..term.conv.weight.shape().n.div_ceil(self.block_c) {
                 for tap in term.taps() {
-                    for &i in &channels {
-                        packed.extend((0..self.block_c).map(|o| term.weight_at(block * self.block_c + o, i, tap)));
+                    for read in channels.chunks(self.read4 as usize) {
+                        for o4 in 0..self.block_c / 4 {
+                            let first = block * self.block_c + o4 * 4;
+                            let of_vec4 = |&i| (first..first + 4).map(move |o| term.weight_at(o, i, tap));
+                            packed.extend(read.iter().flat_map(of_vec4));
+                        }
                     }
                 }
             }
@@ -435,7 +443,7 @@ fn bind(mut step: Step, kernel: &Kernel, jobs: &[Job], bound: &Bound) -> Step {
     }
     let sources = [piece!("sources_1"), piece!("sources_2"), piece!("sources_3")][sources.len() - 1];
     let targets = [piece!("targets_1"), piece!("targets_2"), piece!("targets_3")][targets.len() - 1];
-    kernel.piece.into_iter().chain([epilogue, sources, targets]).fold(step, Step::piece)
+    kernel.pieces.iter().copied().chain([epilogue, sources, targets]).fold(step, Step::piece)
 }
 
 /// The terms' biases, each times its scale, with zeros up to `len` channels.

@@ -60,11 +60,12 @@ fn kernel(tile: Tile) -> Kernel {
     let multiply = k / 4 / split_k * (1 + thread_m * thread_n4);
     Kernel {
         shader: &SHADER,
-        piece: None,
+        pieces: Vec::new(),
         tiling: Tiling::Pixels(m),
         parts,
         block_c: n,
         step_c: k,
+        read4: 1,
         loop_c: [k, loads + multiply],
         constants: sizes.map(|(name, size)| (name, Constant::U32(size))).into(),
     }
