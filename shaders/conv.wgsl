@@ -19,14 +19,13 @@ const THREADS_N: u32 = TILE_N4 / THREAD_N4;
 const THREADS: u32 = TILE_M / THREAD_M * THREADS_N; // that share nothing but the tiles
 const WG_SIZE: u32 = THREADS * SPLIT_K;
 const SHARE_K4: u32 = TILE_K4 / SPLIT_K;
-const LOADS_X: u32 = TILE_M * TILE_K4 / WG_SIZE;
+const LANES_X: u32 = WG_SIZE / TILE_M; // that load one pixel, so that each keeps track of only one
+const LOADS_X: u32 = TILE_K4 / LANES_X;
 const LOADS_W: u32 = TILE_K * TILE_N4 / WG_SIZE;
 
 var<workgroup> tile_x: array<vec4f, TILE_M * TILE_K4>; // [pixel][k4]
 var<workgroup> tile_w: array<vec4f, TILE_K * TILE_N4>; // [k][n4]; in the end [pixel][n4], to add up shares
 
-// Of the windows whose pixels this invocation loads: first row of the image, y0, x0.
-var<private> origin: array<vec3i, LOADS_X>;
 var<private> sum: array<vec4f, THREAD_M * THREAD_N4>; // [pixel][n4]
 
 @compute @workgroup_size(WG_SIZE)
@@ -59,7 +58,7 @@ fn conv(
     }
     for (var t = job.term_begin; t < job.term_end; t++) {
         let term = params.terms[t];
-        locate(job, term, first, lane);
+        let window = window_of(job, term, first + lane / LANES_X);
         let chunks = (term.group_in_c / 4u + TILE_K4 - 1u) / TILE_K4;
         let chunks_begin = part * chunks / parts;
         let chunks_end = (part + 1u) * chunks / parts;
@@ -67,8 +66,9 @@ fn conv(
         for (var ky = 0u; ky < term.kernel_h; ky++) {
             for (var kx = 0u; kx < term.kernel_w; kx++) {
                 if reaches(job, term, begin, end, ky, kx) {
+                    let tap = tap_of(term, window, ky, kx, lane % LANES_X);
                     for (var chunk = chunks_begin; chunk < chunks_end; chunk++) {
-                        load_tile_x(term, ky, kx, chunk * TILE_K4, lane);
+                        load_tile_x(term, tap, chunk * TILE_K4, lane);
                         load_tile_w(w + chunk * TILE_K * TILE_N4, lane);
                         workgroupBarrier();
                         multiply(m0, n4, share * SHARE_K4);
@@ -111,28 +111,42 @@ fn add_share(m0: u32, n4: u32, share: u32, s: u32) {
     workgroupBarrier();
 }
 
-// Divides once per term, before the loop over taps.
-fn locate(job: Job, term: Term, first: u32, lane: u32) {
-    for (var l = 0u; l < LOADS_X; l++) {
-        let p = place(job, first + (lane + l * WG_SIZE) / TILE_K4);
-        let top = i32(p.oy * term.stride_h) - i32(term.pad_top);
-        let left = i32(p.ox * term.stride_w) - i32(term.pad_left);
-        origin[l] = vec3i(i32(p.n * term.in_h), top, left);
-    }
+// Where the window of the output pixel lies whose input this invocation loads. Wraps in the padding.
+struct Window {
+    first: u32, // vec4 of x
+    top: u32,
+    left: u32,
 }
 
-fn load_tile_x(term: Term, ky: u32, kx: u32, c4: u32, lane: u32) {
+// Divides once per term, before the loop over taps.
+fn window_of(job: Job, term: Term, pixel: u32) -> Window {
+    let p = place(job, pixel);
+    let top = p.oy * term.stride_h - term.pad_top;
+    let left = p.ox * term.stride_w - term.pad_left;
+    return Window(term.x_offset + ((p.n * term.in_h + top) * term.in_w + left) * term.x_stride, top, left);
+}
+
+// The part of one tap that an invocation loads.
+struct Tap {
+    first: u32, // vec4 of x
+    rest: i32, // vec4s to the end of the channels; none in the padding
+}
+
+fn tap_of(term: Term, window: Window, ky: u32, kx: u32, k4: u32) -> Tap {
+    let y = ky * term.dilation_h;
+    let x = kx * term.dilation_w;
+    let inside = (window.top + y < term.in_h) & (window.left + x < term.in_w);
+    let rest = i32(term.group_in_c / 4u) - i32(k4);
+    return Tap(window.first + (y * term.in_w + x) * term.x_stride + k4, select(0, rest, inside));
+}
+
+// Without branches: what is not there is read at the slice's first vec4 and left out.
+fn load_tile_x(term: Term, tap: Tap, c4: u32, lane: u32) {
     for (var l = 0u; l < LOADS_X; l++) {
-        let slot = lane + l * WG_SIZE;
-        let k4 = c4 + slot % TILE_K4;
-        let iy = origin[l].y + i32(ky * term.dilation_h);
-        let ix = origin[l].z + i32(kx * term.dilation_w);
-        var value = vec4f(0.0);
-        if k4 * 4u < term.group_in_c && iy >= 0 && iy < i32(term.in_h) && ix >= 0 && ix < i32(term.in_w) {
-            let pixel = u32(origin[l].x + iy) * term.in_w + u32(ix);
-            value = load_x(term.x_slot, term.x_offset + pixel * term.x_stride + k4);
-        }
-        tile_x[slot] = value;
+        let k4 = l * LANES_X;
+        let there = i32(c4 + k4) < tap.rest;
+        let value = load_x(term.x_slot, select(term.x_offset, tap.first + c4 + k4, there));
+        tile_x[lane / LANES_X * TILE_K4 + lane % LANES_X + k4] = select(vec4f(0.0), value, there);
     }
 }
 
@@ -142,20 +156,20 @@ fn load_tile_w(w: u32, lane: u32) {
     }
 }
 
-// One share of a step: SHARE_K4 vec4s from first_k4 on.
+// One share of a step: SHARE_K4 vec4s from first_k4 on. Counted from zero, or NVIDIA's compiler in Mesa keeps the loop;
+// pixel by pixel, so that Intel's and Apple's need no more registers than there are; what is needed first is loaded
+// last, so that AMD's waits once for all.
 fn multiply(m0: u32, n4: u32, first_k4: u32) {
-    for (var k4 = first_k4; k4 < first_k4 + SHARE_K4; k4++) {
-        for (var j = 0u; j < THREAD_N4; j++) {
-            let w = k4 * 4u * TILE_N4 + n4 + j * THREADS_N;
-            let w0 = tile_w[w];
-            let w1 = tile_w[w + TILE_N4];
-            let w2 = tile_w[w + 2u * TILE_N4];
+    for (var s = 0u; s < SHARE_K4; s++) {
+        let k4 = first_k4 + s;
+        for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
+            let w = k4 * 4u * TILE_N4 + n4 + i % THREAD_N4 * THREADS_N;
             let w3 = tile_w[w + 3u * TILE_N4];
-            for (var r = 0u; r < THREAD_M; r++) {
-                let a = tile_x[(m0 + r) * TILE_K4 + k4];
-                let i = r * THREAD_N4 + j;
-                sum[i] = fma(vec4f(a.w), w3, fma(vec4f(a.z), w2, fma(vec4f(a.y), w1, fma(vec4f(a.x), w0, sum[i]))));
-            }
+            let w2 = tile_w[w + 2u * TILE_N4];
+            let w1 = tile_w[w + TILE_N4];
+            let w0 = tile_w[w];
+            let a = tile_x[(m0 + i / THREAD_N4) * TILE_K4 + k4];
+            sum[i] = fma(vec4f(a.w), w3, fma(vec4f(a.z), w2, fma(vec4f(a.y), w1, fma(vec4f(a.x), w0, sum[i]))));
         }
     }
 }

@@ -11,7 +11,7 @@ use wgpu::{
 };
 
 use crate::error::{Error, Result};
-use crate::plan::{DeviceClass, DeviceProfile, Vendor};
+use crate::plan::{DeviceClass, DeviceProfile, Hardware, Vendor};
 
 mod adapters;
 mod kernel;
@@ -224,9 +224,10 @@ impl Gpu {
         // Not `info`, which an app may have made up: unchecked kernels rely on the number of lanes.
         let adapter_info = device.adapter_info();
         let lanes = [adapter_info.subgroup_min_size, adapter_info.subgroup_max_size];
+        let vendor = Vendor::of(info.vendor, &info.name);
         let profile = DeviceProfile {
             class,
-            vendor: Vendor::of(info.vendor, &info.name),
+            vendor,
             // So that no index of a kernel exceeds 32 bits.
             max_binding: has.max_storage_buffer_binding_size.min(u32::MAX.into()),
             max_uniform: has.max_uniform_buffer_binding_size,
@@ -237,6 +238,7 @@ impl Gpu {
             max_storage_buffers: has.max_storage_buffers_per_shader_stage,
             subgroups: device.features().contains(Features::SUBGROUP).then_some(lanes),
             max_iterations: class.max_iterations(),
+            hardware: Hardware::of_adapter(&info.name, class, vendor),
         };
         let pipelines = match &options.pipeline_cache {
             Some(folder) => Pipelines::open(folder, &device)?,

@@ -46,20 +46,19 @@ pub struct Tile {
 impl Tile {
     /// For maps that fill a device with it: the most arithmetic per value loaded.
     pub const LARGE: Self = Self { m: 128, n: 128, k: 16, thread_m: 8, thread_n4: 2, split_k: 1, parts: 1 };
+    /// In its place where an invocation has too few registers for so many sums.
+    pub const LEAN: Self = Self { m: 128, n: 64, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
     /// For maps on which the largest makes too few workgroups.
     pub const MEDIUM: Self = Self { m: 64, n: 64, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
     /// For few output channels, as in a classifier.
     pub const NARROW: Self = Self { m: 128, n: 32, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
     /// For few output channels and few pixels.
     pub const NARROW_SPLIT: Self = Self { m: 32, n: 32, k: 64, thread_m: 8, thread_n4: 1, split_k: 8, parts: 1 };
-    /// For small maps with many channels: two invocations share an output.
-    pub const SPLIT_2: Self = Self { m: 32, n: 64, k: 32, thread_m: 4, thread_n4: 1, split_k: 2, parts: 1 };
     /// For small maps with many channels: four invocations share an output.
     pub const SPLIT_4: Self = Self { m: 32, n: 64, k: 32, thread_m: 8, thread_n4: 1, split_k: 4, parts: 1 };
 
     /// Every tile.
-    pub const ALL: [Self; 6] =
-        [Self::LARGE, Self::MEDIUM, Self::NARROW, Self::NARROW_SPLIT, Self::SPLIT_2, Self::SPLIT_4];
+    pub const ALL: [Self; 6] = [Self::LARGE, Self::LEAN, Self::MEDIUM, Self::NARROW, Self::NARROW_SPLIT, Self::SPLIT_4];
 
     /// The same tile, its sums split among this many workgroups.
     pub const fn in_parts(self, parts: u32) -> Self {

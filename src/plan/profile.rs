@@ -1,5 +1,7 @@
 //! What the planner must know about a device; no GPU is needed to make one up.
 
+use super::Hardware;
+
 /// What kind of processor runs the shaders: kernels are chosen by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceClass {
@@ -78,6 +80,8 @@ pub struct DeviceProfile {
     /// Loop iterations of one invocation, all loops together. Mesa's llvmpipe silently ends loops after 65 535
     /// (`LP_MAX_TGSI_LOOP_ITERATIONS`), so longer sums are refused on software adapters.
     pub max_iterations: u64,
+    /// What it is made of, to estimate times by; `None` for software adapters.
+    pub hardware: Option<Hardware>,
 }
 
 impl DeviceProfile {
@@ -95,6 +99,7 @@ impl DeviceProfile {
             max_storage_buffers: 8,
             subgroups: None,
             max_iterations: class.max_iterations(),
+            hardware: Hardware::typical(class, Vendor::Other),
         }
     }
 

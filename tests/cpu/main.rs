@@ -9,6 +9,7 @@ mod graphs;
 mod bad_input;
 mod blocks;
 mod buffers;
+mod estimates;
 mod factors;
 mod fuzz_plans;
 mod image_bias;

@@ -20,7 +20,7 @@ fn rows() -> [Row; 15] {
         ("spp", yolo(), 8, 1, 10),
         ("sppf", yolo(), 8, 1, 10),
         // So many channels that small maps have their sums split.
-        ("sppf", json!({ "c1": 256, "c2": 256 }), 256, 1, 15),
+        ("sppf", json!({ "c1": 256, "c2": 256 }), 256, 1, 17),
         ("simsppf", yolo(), 8, 1, 10),
         ("cspsppf", yolo(), 8, 1, 14),
         ("simcspsppf", yolo(), 8, 1, 14),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use spp_wgpu::plan::{
-    Binding, Buffer, Choice, Constant, ConvVariant, Cost, Element, Order, Port, Role, Slice, Step, Tile, Vendor,
+    Binding, Buffer, Choice, Constant, ConvVariant, Cost, Element, Load, Order, Port, Role, Slice, Step, Tile, Vendor,
 };
 use spp_wgpu::{
     DeviceClass, DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, wgpu,
@@ -102,11 +102,12 @@ fn change_step(dice: &mut Dice, step: &mut Step, other: &Plan) {
         workgroups,
         iterations,
         cost,
+        load,
         operands,
         results,
         choice,
     } = step;
-    match dice.roll(14) {
+    match dice.roll(15) {
         0 => dice.text(node),
         1 => *shader = stranger.shader,
         2 if dice.roll(2) == 0 => constants.clone_from(&stranger.constants),
@@ -133,6 +134,14 @@ fn change_step(dice: &mut Dice, step: &mut Step, other: &Plan) {
         9 => {
             let Cost { flops, bytes } = cost;
             (*flops, *bytes) = (dice.large_number(*flops), dice.large_number(*bytes));
+        }
+        14 => {
+            *load = dice.of(&[
+                None,
+                stranger.load,
+                Some(Load::default()),
+                Some(Load { longest: u64::MAX, ..Load::default() }),
+            ])
         }
         10 | 11 => dice.list(operands, |dice, slice| change_slice(dice, slice, stranger)),
         12 => dice.list(results, |dice, slice| change_slice(dice, slice, stranger)),
@@ -190,8 +199,9 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
         max_storage_buffers,
         subgroups,
         max_iterations,
+        hardware,
     } = profile;
-    match dice.roll(12) {
+    match dice.roll(13) {
         0 => *class = dice.of(&[DeviceClass::Discrete, DeviceClass::Software]),
         1 => *max_binding = dice.large_number(*max_binding),
         2 => *max_buffer = dice.large_number(*max_buffer),
@@ -201,6 +211,7 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
         6 => *subgroups = dice.of(&[None, Some([0; 2]), Some([u32::MAX; 2])]),
         7 => *max_iterations = dice.large_number(*max_iterations),
         8 => *max_uniform = dice.large_number(*max_uniform),
+        10 => *hardware = dice.of(&[None, DeviceProfile::named("m1").unwrap().hardware]),
         9 => *vendor = dice.of(&[Vendor::Amd, Vendor::Intel]),
         _ => *max_workgroups = dice.number(*max_workgroups),
     }

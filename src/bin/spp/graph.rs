@@ -137,6 +137,7 @@ fn plan_json(plan: &Plan) -> Value {
             "results": texts(&step.results),
             "bytes": step.cost.bytes,
             "flops": step.cost.flops,
+            "estimated_us": step.estimate(&plan.profile).map(|estimate| estimate.us),
             "kernel": step.choice.as_ref().map(|choice| choice.taken.to_string()),
             "why": step.choice.as_ref().map(|choice| &choice.why),
         })
@@ -144,6 +145,7 @@ fn plan_json(plan: &Plan) -> Value {
     let buffers = plan.buffers.iter().map(|buffer| json!({ "label": buffer.label, "bytes": buffer.bytes() }));
     json!({
         "dispatches": plan.dispatches(),
+        "estimated_us": plan.estimated_us(),
         "steps": steps.collect::<Vec<_>>(),
         "buffers": buffers.collect::<Vec<_>>(),
     })

@@ -31,6 +31,7 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {
         block_c: LANES * 4,
         step_c: 1,
         loop_c: [4, 0],
+        compiled: None,
         constants: vec![("LANES", Constant::U32(LANES)), ("PADDED", Constant::Bool(padded))],
     };
     jobs::plan(builder, &kernel, jobs)

@@ -47,6 +47,7 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>, rows: u32) -> Result<(
         block_c: lanes * 4,
         step_c: 1,
         loop_c: [4, 0],
+        compiled: None,
         constants: [&sizes[..], &[("PADDED", Constant::Bool(padded))]].concat(),
     };
     jobs::plan(builder, &kernel, jobs)
