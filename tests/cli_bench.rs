@@ -107,6 +107,7 @@ fn a_row_has_the_documented_keys_and_plausible_numbers() {
         "compile_ms",
         "wall_ms",
         "gpu_ms",
+        "estimated_ms",
         "gflops",
         "gbps",
         "roofline_pct",
@@ -171,7 +172,7 @@ fn tables_and_csv_have_a_line_for_each_case() {
         header,
         "case,batch,precision,adapter,backend,driver,dispatches,flops,bytes,compile_ms,\
          wall_ms.min,wall_ms.median,wall_ms.p90,wall_ms.p99,gpu_ms.min,gpu_ms.median,gpu_ms.p90,gpu_ms.p99,\
-         gflops,gbps,roofline_pct,bound,baseline.wall_ms.change_pct,baseline.wall_ms.verdict,\
+         estimated_ms,gflops,gbps,roofline_pct,bound,baseline.wall_ms.change_pct,baseline.wall_ms.verdict,\
          baseline.gpu_ms.change_pct,baseline.gpu_ms.verdict"
     );
     assert!(row.starts_with("pyramid_sppnet,1,f32,") && !row.contains('\n'), "{row}");
@@ -346,6 +347,7 @@ fn a_profile_and_its_trace_have_each_dispatch() {
     let rows = rows.as_array().unwrap();
     let kernels: Vec<&str> = rows.iter().map(|row| row["kernel"].as_str().unwrap()).collect();
     assert!(kernels.contains(&"pyramid_pool") && rows.iter().all(|row| row["us"].as_f64() > Some(0.0)), "{rows:#?}");
+    assert!(rows.iter().all(|row| row.get("estimated_us").is_some()), "{rows:#?}");
     let percent: f64 = rows.iter().map(|row| row["percent"].as_f64().unwrap()).sum();
     assert!((percent - 100.0).abs() < 1e-6, "{percent}");
 

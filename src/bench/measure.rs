@@ -57,6 +57,8 @@ pub struct StepTime {
     pub node: String,
     /// Median, microseconds.
     pub us: f64,
+    /// What [`Step::estimate`] says of it, microseconds.
+    pub estimated_us: Option<f64>,
 }
 
 /// Builds `graph` and measures it on `input`. Errors: those of [`Program::with_options`] and [`Program::run`].
@@ -103,7 +105,10 @@ pub fn measure(
     let gpu = on_device.map(Samples::new).transpose()?;
     let program = programs.swap_remove(0);
     let medians = if options.steps { step_medians(&program, options.runs)? } else { None };
-    let step = |(step, us): (&Step, f64)| StepTime { kernel: step.shader.stem, node: step.node.clone(), us };
+    let step = |(step, us): (&Step, f64)| {
+        let estimated_us = step.estimate(&program.plan().profile).map(|estimate| estimate.us);
+        StepTime { kernel: step.shader.stem, node: step.node.clone(), us, estimated_us }
+    };
     let steps = medians.map(|times| program.plan().steps.iter().zip(times).map(step).collect());
     Ok((program, Measurement { compile_ms, wall, gpu, steps }))
 }

@@ -32,12 +32,14 @@ pub struct Row {
     pub gpu: Option<Samples>,
     /// The least time by the device's measured limits, milliseconds, and what binds; if they are known.
     pub floor: Option<(f64, Bound)>,
+    /// What [`Plan::estimated_us`](crate::Plan::estimated_us) says of it, milliseconds; to be compared with `gpu`.
+    pub estimated_ms: Option<f64>,
     /// Each dispatch, if the device has timestamps and [`MeasureOptions::steps`] asks for it.
     pub steps: Option<Vec<StepTime>>,
 }
 
 /// Column titles of [`Row::cells`]. Rates and roofline are by device time, or by wall time if there is none.
-pub const COLUMNS: [&str; 16] = [
+pub const COLUMNS: [&str; 17] = [
     "case",
     "batch",
     "dispatches",
@@ -50,6 +52,7 @@ pub const COLUMNS: [&str; 16] = [
     "median",
     "p90",
     "p99 ms",
+    "estimated ms",
     "GFLOP/s",
     "GB/s",
     "roofline %",
@@ -87,6 +90,7 @@ impl Row {
             wall: measured.wall,
             gpu: measured.gpu,
             floor: peaks.map(|peaks| peaks.floor_of_graph(&cost)),
+            estimated_ms: program.plan().estimated_us().map(|us| us / 1e3),
             steps: measured.steps,
         })
     }
@@ -112,7 +116,7 @@ impl Row {
     }
 
     /// A row of a table under [`COLUMNS`].
-    pub fn cells(&self) -> [String; 16] {
+    pub fn cells(&self) -> [String; 17] {
         let ms = |time: f64| match time {
             t if t < 1.0 => format!("{time:.4}"),
             t if t < 100.0 => format!("{time:.3}"),
@@ -137,6 +141,7 @@ impl Row {
             gpu_median,
             gpu_p90,
             gpu_p99,
+            self.estimated_ms.map_or("-".into(), ms),
             format!("{:.2}", self.gflops()),
             format!("{:.2}", self.gbps()),
             self.roofline_percent().map_or("-".into(), |percent| format!("{percent:.1}")),
@@ -155,6 +160,7 @@ impl Row {
             "case": self.case, "batch": self.batch, "precision": "f32", "adapter": adapter, "backend": backend,
             "driver": driver, "dispatches": self.dispatches, "flops": self.cost.flops, "bytes": self.cost.min_bytes,
             "compile_ms": self.compile_ms, "wall_ms": times(&self.wall), "gpu_ms": self.gpu.as_ref().map(times),
+            "estimated_ms": self.estimated_ms,
             "gflops": self.gflops(), "gbps": self.gbps(), "roofline_pct": self.roofline_percent(),
             "bound": self.floor.map(|(_, bound)| bound.name()),
         })
@@ -180,6 +186,7 @@ mod tests {
             wall,
             gpu,
             floor: Some((1.0, Bound::Memory)),
+            estimated_ms: Some(1.5),
             steps: None,
         }
     }
@@ -193,5 +200,8 @@ mod tests {
         assert_eq!(untimed.json()["gpu_ms"], Value::Null);
         assert_eq!(untimed.cells()[8..12], ["-", "no timestamps", "-", "-"]);
         assert_eq!(timed.json()["gpu_ms"]["p99"], 2.0);
+        assert_eq!((timed.cells()[12].as_str(), &timed.json()["estimated_ms"]), ("1.500", &json!(1.5)));
+        let unknown = Row { estimated_ms: None, ..timed };
+        assert_eq!((unknown.cells()[12].as_str(), &unknown.json()["estimated_ms"]), ("-", &Value::Null));
     }
 }

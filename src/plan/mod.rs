@@ -7,6 +7,9 @@ use crate::tensor::Shape;
 mod builder;
 mod check;
 mod choice;
+mod estimate;
+mod hardware;
+mod named;
 mod options;
 mod profile;
 mod shader;
@@ -16,8 +19,11 @@ mod text;
 
 pub(crate) use builder::{Builder, Draft, Table};
 pub use choice::{Choice, ConvVariant, Tile, Tuning};
+pub use estimate::{Estimate, Load};
+pub use hardware::Hardware;
+pub use named::NamedProfile;
 pub use options::{ConvKernel, PlanOptions};
-pub use profile::{DeviceClass, DeviceProfile};
+pub use profile::{DeviceClass, DeviceProfile, Vendor};
 pub use shader::{Constant, Extension, Fields, Piece, Shader};
 pub(crate) use shader::{params, piece, shader};
 pub use slice::{BufferId, Element, Order, Slice};
@@ -98,6 +104,8 @@ pub struct Step {
     pub iterations: u64,
     /// Arithmetic and traffic.
     pub cost: Cost,
+    /// What its kernel asks of the device, if it knows better than [`Step::estimate`].
+    pub load: Option<Load>,
     /// Slices read.
     pub operands: Vec<Slice>,
     /// Slices written.

@@ -15,6 +15,7 @@ impl Step {
             workgroups,
             iterations: 0,
             cost: Cost::default(),
+            load: None,
             operands: Vec::new(),
             results: Vec::new(),
             choice: None,

@@ -65,14 +65,19 @@ impl fmt::Display for Plan {
         let (dispatches, steps) = (self.dispatches(), self.steps.len());
         writeln!(
             f,
-            "{dispatches} dispatches (+ {} that convert inputs and outputs), {:.3} GFLOP, {:.3} MB moved, {:.3} MB of buffers",
+            "{dispatches} dispatches (+ {} that convert inputs and outputs), {:.3} GFLOP, {:.3} MB moved, {:.3} MB of buffers{}",
             steps - dispatches,
             cost.flops as f64 / 1e9,
             cost.bytes as f64 / 1e6,
             self.bytes() as f64 / 1e6,
+            self.estimated_us().map_or_else(String::new, |us| format!(", ≈ {us:.1} µs")),
         )?;
         for (i, step) in self.steps.iter().enumerate() {
-            writeln!(f, "{i:>4}  {step}")?;
+            write!(f, "{i:>4}  ")?;
+            if let Some(estimate) = step.estimate(&self.profile) {
+                write!(f, "{:<12}  ", estimate.to_string())?;
+            }
+            writeln!(f, "{step}")?;
         }
         for (i, buffer) in self.buffers.iter().enumerate() {
             let role = match buffer.role {

@@ -84,8 +84,10 @@ pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
     for graph in graphs() {
         for class in [DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software] {
             for options in options() {
-                for (subgroup_size, int64) in [(None, false), (Some(4), false), (Some(8), false), (Some(8), true)] {
-                    let profile = DeviceProfile { subgroup_size, int64, ..DeviceProfile::portable(class) };
+                for (subgroups, int64) in
+                    [(None, false), (Some([4; 2]), false), (Some([8; 2]), false), (Some([8; 2]), true)]
+                {
+                    let profile = DeviceProfile { subgroups, int64, ..DeviceProfile::portable(class) };
                     add(&graph, &profile, &options);
                 }
             }

@@ -20,7 +20,7 @@ fn rows() -> [Row; 15] {
         ("spp", yolo(), 8, 1, 10),
         ("sppf", yolo(), 8, 1, 10),
         // So many channels that small maps have their sums split.
-        ("sppf", json!({ "c1": 256, "c2": 256 }), 256, 1, 15),
+        ("sppf", json!({ "c1": 256, "c2": 256 }), 256, 1, 17),
         ("simsppf", yolo(), 8, 1, 10),
         ("cspsppf", yolo(), 8, 1, 14),
         ("simcspsppf", yolo(), 8, 1, 14),
@@ -37,15 +37,15 @@ fn rows() -> [Row; 15] {
 }
 
 fn devices() -> [(&'static str, DeviceProfile); 4] {
-    let device = |class, subgroup_size| {
+    let device = |class, subgroups| {
         let int64 = class == DeviceClass::Software;
-        DeviceProfile { subgroup_size, int64, ..DeviceProfile::portable(class) }
+        DeviceProfile { subgroups, int64, ..DeviceProfile::portable(class) }
     };
     [
         ("discrete", device(DeviceClass::Discrete, None)),
-        ("integrated", device(DeviceClass::Integrated, Some(32))),
+        ("integrated", device(DeviceClass::Integrated, Some([32; 2]))),
         ("software", device(DeviceClass::Software, None)),
-        ("software with subgroups", device(DeviceClass::Software, Some(8))),
+        ("software with subgroups", device(DeviceClass::Software, Some([8; 2]))),
     ]
 }
 

@@ -22,13 +22,15 @@ fn published(name: &str, profile: &DeviceProfile) -> Plan {
 
 #[test]
 fn sppf_at_its_published_shape_is_split_without_an_extra_dispatch() {
-    let plan = published("sppf_v5l", &DeviceProfile::portable(DeviceClass::Discrete));
+    let plan = published("sppf_v5l", &DeviceProfile::named("navi31").unwrap());
     assert_eq!((plan.dispatches(), plan.steps.len()), (3, 5));
-    // 104 workgroups three times, and 208 twice.
-    assert_eq!(all_parts(&plan), [3, 2]);
+    // 56 workgroups for 96 cores, and 112.
+    assert_eq!(all_parts(&plan), [3, 3]);
     let [_, cv1, cascade, cv2, output] = &plan.steps[..] else { panic!("{plan}") };
-    assert_eq!([cv1.workgroups, cv2.workgroups], [3 * 104, 2 * 208]);
-    assert!(plan.to_string().contains("conv 32x64x32 in 4 by 3 (only 104 workgroups of conv 32x64x32 in 4)"), "{plan}");
+    assert_eq!([cv1.workgroups, cv2.workgroups], [3 * 56, 3 * 112]);
+    let why = &cv1.choice.as_ref().unwrap().why;
+    let said = [" µs to add up, 168 workgroups on 96 cores; ", "; conv 64x64x16 ≈ ", "; conv 32x64x32 in 4 ≈ "];
+    assert!(why.starts_with("≈ ") && said.iter().all(|text| why.contains(text)), "{why}");
     assert_eq!((cascade.shader.stem, output.shader.stem), ("max_pool_cascade", "layout"));
     assert_eq!((&cascade.operands, &output.operands), (&cv1.results, &cv2.results));
     assert_eq!(cascade.results.len(), 2, "the pools, and what they pool");
@@ -37,21 +39,22 @@ fn sppf_at_its_published_shape_is_split_without_an_extra_dispatch() {
     assert_eq!(cv1.cost.bytes, 4 * (1024 * 400 + 1024 * 512 + 512 + 3 * map));
     assert_eq!((cascade.cost.bytes, cascade.cost.flops), (4 * (3 + 3 + 1) * map, 2 * map));
     assert_eq!(cv1.cost.flops, 2 * 1024 * map);
-    assert_eq!((output.cost.bytes, output.cost.flops), (4 * 3 * 2 * map, 2 * map));
+    assert_eq!((output.cost.bytes, output.cost.flops), (4 * (3 + 1) * 2 * map, 4 * map));
 }
 
 #[test]
-fn other_devices_keep_sums_whole() {
+fn devices_with_few_cores_keep_sums_whole() {
     for class in [DeviceClass::Integrated, DeviceClass::Software] {
-        for subgroup_size in [None, Some(8)] {
-            let plan = published("sppf_v5l", &DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) });
+        for subgroups in [None, Some([8; 2])] {
+            let plan = published("sppf_v5l", &DeviceProfile { subgroups, ..DeviceProfile::portable(class) });
             assert_eq!(all_parts(&plan), [1, 1], "{plan}");
         }
     }
-    // But a tuning may find that parts pay off there, on even smaller maps.
+    // But not on even smaller maps, which leave cores idle.
     let offered = |class| {
         let plan = Plan::new(&sppf(SMALL, 64, true), &DeviceProfile::portable(class), &PlanOptions::default()).unwrap();
-        assert_eq!(all_parts(&plan), [1, 1], "{plan}");
+        let is_split = class == DeviceClass::Integrated;
+        assert_eq!(all_parts(&plan).iter().any(|&parts| parts > 1), is_split, "{plan}");
         let choice = plan.steps[1].choice.clone().unwrap();
         assert_eq!(
             choice.class.ends_with(", or parts of it"),
@@ -75,11 +78,14 @@ fn pyramid(in_c: u32, out_c: u32, more: impl FnOnce(&mut Graph, NodeId, NodeId) 
 
 #[test]
 fn a_sum_is_split_for_the_one_that_reads_it_first() {
-    assert_eq!(default_parts(&pyramid(256, 64, |_, _, cat| cat)), [2]);
+    let is_split = |graph: &Graph| matches!(default_parts(graph)[..], [parts] if parts > 1);
+    assert!(is_split(&pyramid(256, 64, |_, _, cat| cat)));
     let only_output = |conv: Conv| graph(SMALL, |graph, x| graph.conv("conv", x, conv).unwrap());
-    assert_eq!(default_parts(&only_output(same_conv(64, 256, 1))), [2]);
-    assert_eq!(default_parts(&only_output(same_conv(64, 256, 3))), [8]);
-    assert_eq!(default_parts(&only_output(same_conv(9, 256, 1))), [1], "four steps of 64 channels");
+    assert!(is_split(&only_output(same_conv(64, 256, 1))));
+    assert!(default_parts(&only_output(same_conv(64, 256, 3)))[0] >= 8);
+    let short = Shape { c: 64, ..SMALL };
+    let short = graph(short, |graph, x| graph.conv("conv", x, same_conv(9, 64, 1)).unwrap());
+    assert_eq!(default_parts(&short), [1], "four steps of 16 channels");
     let off = planned(&pyramid(256, 64, |_, _, cat| cat), |o| o.split_sums = false);
     assert_eq!(all_parts(&off), [1]);
     assert_eq!(all_parts(&plan(&only_output(same_conv(64, 256, 1)), &PlanOptions::unfused())), [1]);
@@ -98,7 +104,7 @@ fn nothing_is_split_that_others_read_or_nobody_adds_up() {
         let pools = graph.max_pool_cascade("pools", x, cascade).unwrap();
         graph.concat("cat", &[x, pools]).unwrap()
     };
-    assert_eq!(default_parts(&behind(SMALL, 64, |_, _, y| y)), [2], "the cases prove nothing");
+    assert!(default_parts(&behind(SMALL, 64, |_, _, y| y))[0] > 1, "the cases prove nothing");
     let cases = [
         ("a pool reads it, too", {
             pyramid(256, 64, |graph, x, cat| {
@@ -153,8 +159,8 @@ fn nothing_is_split_that_others_read_or_nobody_adds_up() {
                 beside(graph, x, MaxPoolCascade { kernel: 33, times: 2 })
             })
         }),
-        ("enough workgroups", behind(Shape { h: 64, w: 64, ..SMALL }, 128, |_, _, y| y)),
-        ("enough of the smaller tile", behind(Shape { h: 128, w: 32, ..SMALL }, 100, |_, _, y| y)),
+        ("enough workgroups", behind(Shape { h: 256, w: 256, ..SMALL }, 128, |_, _, y| y)),
+        ("enough of the smaller tile", behind(Shape { h: 256, w: 128, ..SMALL }, 100, |_, _, y| y)),
         ("few channels", graph(Shape { c: 64, ..SMALL }, |g, x| g.conv("conv", x, same_conv(64, 64, 1)).unwrap())),
     ];
     for (what, graph) in cases {
@@ -170,14 +176,18 @@ fn nothing_is_split_that_others_read_or_nobody_adds_up() {
 fn a_split_asks_for_no_more_than_there_is() {
     let graph = graph(Shape::new(1, 128, 24, 24), |graph, x| graph.conv("conv", x, same_conv(64, 128, 3)).unwrap());
     let map = 24 * 24 * 64 * 4;
-    for (room, count) in [(4, 4), (3, 3), (2, 2)] {
-        let profile = DeviceProfile { max_binding: room * map, ..DeviceProfile::portable(DeviceClass::Discrete) };
-        assert_eq!(all_parts(&Plan::new(&graph, &profile, &PlanOptions::default()).unwrap()), [count]);
+    let most = default_parts(&graph)[0];
+    assert!(most > 4);
+    for room in [4, 3, 2] {
+        let max_binding = u64::from(room) * map;
+        let profile = DeviceProfile { max_binding, ..DeviceProfile::portable(DeviceClass::Discrete) };
+        let parts = all_parts(&Plan::new(&graph, &profile, &PlanOptions::default()).unwrap());
+        assert!(parts[0] > 1 && parts[0] <= room, "{parts:?} of {room}");
     }
     let within = |max| planned_within(&graph, max);
     let [split, whole] = [true, false].map(|on| planned(&graph, |o| o.split_sums = on).bytes());
     assert!(split > whole);
-    assert_eq!(all_parts(&within(split).unwrap()), [4]);
+    assert_eq!(all_parts(&within(split).unwrap()), [most]);
     assert_eq!(all_parts(&within(split - 1).unwrap()), [1]);
     assert_eq!(all_parts(&within(whole).unwrap()), [1]);
     let error = within(whole - 1).unwrap_err();
@@ -190,7 +200,7 @@ fn planned_within(graph: &Graph, max: u64) -> spp_wgpu::Result<Plan> {
     Plan::new(graph, &DeviceProfile::portable(DeviceClass::Discrete), &options)
 }
 
-/// Parts make fewer than twice the tiles that fill a device, 512 of 32 by 64 values.
+/// Parts stay small beside what caches hold.
 #[test]
 fn published_blocks_need_few_extra_bytes() {
     let mut split = 0;
@@ -200,12 +210,12 @@ fn published_blocks_need_few_extra_bytes() {
         for step in apart.steps.iter().filter(|step| parts(step).is_some_and(|parts| parts > 1)) {
             split += 1;
             let [maps] = &step.results[..] else { panic!("{apart}") };
-            assert!(maps.shape.len() * 4 < 512 * 32 * 64 * 4, "{}:\n{apart}", row.name);
+            assert!(maps.bytes() < 8 << 20, "{}:\n{apart}", row.name);
         }
         let scratch = |plan: &Plan| -> u64 {
             plan.buffers.iter().filter(|buffer| buffer.role == Role::Scratch).map(|buffer| buffer.bytes()).sum()
         };
-        assert!(scratch(&apart) < scratch(&whole) + (4 << 20), "{}:\n{apart}\n{whole}", row.name);
+        assert!(scratch(&apart) < scratch(&whole) + (8 << 20), "{}:\n{apart}\n{whole}", row.name);
         assert_eq!(apart.steps.len(), whole.steps.len(), "{}:\n{apart}\n{whole}", row.name);
     }
     assert!(split > 10, "{split}");

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use spp_wgpu::plan::{
-    Binding, Buffer, Choice, Constant, ConvVariant, Cost, Element, Order, Port, Role, Slice, Step, Tile,
+    Binding, Buffer, Choice, Constant, ConvVariant, Cost, Element, Load, Order, Port, Role, Slice, Step, Tile, Vendor,
 };
 use spp_wgpu::{
     DeviceClass, DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, wgpu,
@@ -102,11 +102,12 @@ fn change_step(dice: &mut Dice, step: &mut Step, other: &Plan) {
         workgroups,
         iterations,
         cost,
+        load,
         operands,
         results,
         choice,
     } = step;
-    match dice.roll(14) {
+    match dice.roll(15) {
         0 => dice.text(node),
         1 => *shader = stranger.shader,
         2 if dice.roll(2) == 0 => constants.clone_from(&stranger.constants),
@@ -133,6 +134,14 @@ fn change_step(dice: &mut Dice, step: &mut Step, other: &Plan) {
         9 => {
             let Cost { flops, bytes } = cost;
             (*flops, *bytes) = (dice.large_number(*flops), dice.large_number(*bytes));
+        }
+        14 => {
+            *load = dice.of(&[
+                None,
+                stranger.load,
+                Some(Load::default()),
+                Some(Load { longest: u64::MAX, ..Load::default() }),
+            ])
         }
         10 | 11 => dice.list(operands, |dice, slice| change_slice(dice, slice, stranger)),
         12 => dice.list(results, |dice, slice| change_slice(dice, slice, stranger)),
@@ -180,6 +189,7 @@ fn change_port(dice: &mut Dice, Port { name, shape, buffer }: &mut Port, ids: &[
 fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
     let DeviceProfile {
         class,
+        vendor,
         max_binding,
         max_uniform,
         max_buffer,
@@ -187,21 +197,24 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
         max_invocations,
         workgroup_memory,
         max_storage_buffers,
-        subgroup_size,
+        subgroups,
         int64,
         max_iterations,
+        hardware,
     } = profile;
-    match dice.roll(12) {
+    match dice.roll(14) {
         0 => *class = dice.of(&[DeviceClass::Discrete, DeviceClass::Software]),
         1 => *max_binding = dice.large_number(*max_binding),
         2 => *max_buffer = dice.large_number(*max_buffer),
         3 => *max_invocations = dice.number(*max_invocations),
         4 => *workgroup_memory = dice.number(*workgroup_memory),
         5 => *max_storage_buffers = dice.number(*max_storage_buffers),
-        6 => *subgroup_size = dice.of(&[None, Some(0), Some(u32::MAX)]),
+        6 => *subgroups = dice.of(&[None, Some([0; 2]), Some([u32::MAX; 2])]),
         7 => *max_iterations = dice.large_number(*max_iterations),
         8 => *max_uniform = dice.large_number(*max_uniform),
-        9 => *int64 = !*int64,
+        9 => *vendor = dice.of(&[Vendor::Amd, Vendor::Intel]),
+        10 => *hardware = dice.of(&[None, DeviceProfile::named("m1").unwrap().hardware]),
+        11 => *int64 = !*int64,
         _ => *max_workgroups = dice.number(*max_workgroups),
     }
 }

@@ -19,9 +19,9 @@ fn subgroup() -> PlanOptions {
 
 #[test]
 fn software_adapters_with_small_subgroups_use_it() {
-    let stem = |class, subgroup_size, groups, options: &PlanOptions| {
+    let stem = |class, lanes: Option<u32>, groups, options: &PlanOptions| {
         let graph = conv(Shape::new(1, 16, 5, 4), Conv { groups, ..same_conv(8, 16 / groups, 3) });
-        let profile = DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) };
+        let profile = DeviceProfile { subgroups: lanes.map(|lanes| [lanes; 2]), ..DeviceProfile::portable(class) };
         stems(&Plan::new(&graph, &profile, options).unwrap())
     };
     let auto = PlanOptions::default();
@@ -75,7 +75,7 @@ fn eight_channels_are_read_at_once_where_they_always_lie_together() {
         let graph = conv_of_a_slice(channels);
         for int64 in [false, true] {
             let portable = DeviceProfile::portable(DeviceClass::Software);
-            let profile = DeviceProfile { subgroup_size: Some(8), int64, ..portable };
+            let profile = DeviceProfile { subgroups: Some([8; 2]), int64, ..portable };
             let plan = Plan::new(&graph, &profile, &PlanOptions::default()).unwrap();
             let step = plan.steps.iter().find(|step| step.node == "y").unwrap();
             assert_eq!(step.source().contains("u64"), int64 && together, "{channels:?}, {int64}");

@@ -1,6 +1,8 @@
 //! Sums split among workgroups: right in any number of parts, whoever adds them up, and the same bits each time. Plans
 //! are for a GPU with many cores, whatever the adapter is.
 
+use std::collections::BTreeSet;
+
 use spp_wgpu::ops::{Activation, Conv, ConvSum, MaxPoolCascade};
 use spp_wgpu::plan::Tuning;
 use spp_wgpu::{Graph, Plan, PlanOptions, Program, Shape, Tensor, reference};
@@ -29,40 +31,42 @@ fn conv(in_c: u32, out_c: u32, kernel: u32, data: Data, activation: Activation) 
     Conv { bias: Some(bias), activation, ..Conv { weight: weight.into(), ..same_conv(out_c, in_c, kernel) } }
 }
 
-/// In 9, 14 and 21 steps; in as many parts as steps, by nine taps; odd channels; several images; more pixels than a tile.
-fn shapes() -> Vec<(Shape, u32, u32, u32)> {
+/// Steps that parts do not divide; as many parts as steps, by nine taps; odd channels; several images; more pixels than a tile.
+fn shapes() -> Vec<(Shape, u32, u32)> {
     let shape = Shape::new;
     vec![
-        (shape(2, 277, 5, 7), 65, 1, 2),
-        (shape(1, 448, 4, 3), 33, 1, 3),
-        (shape(1, 670, 9, 5), 130, 1, 5),
-        (shape(3, 66, 6, 5), 47, 3, 3),
-        (shape(1, 150, 1, 1), 64, 3, 5),
-        (shape(1, 515, 4, 4), 7, 1, 2),
-        (shape(1, 260, 7, 3), 36, 3, 8),
+        (shape(2, 277, 5, 7), 65, 1),
+        (shape(1, 448, 4, 3), 33, 1),
+        (shape(1, 670, 9, 5), 130, 1),
+        (shape(3, 66, 6, 5), 47, 3),
+        (shape(1, 150, 1, 1), 64, 3),
+        (shape(1, 515, 4, 4), 7, 1),
+        (shape(1, 260, 7, 3), 36, 3),
     ]
 }
 
 #[test]
 fn outputs_are_right_in_any_number_of_parts() {
-    for (i, (x, out_c, kernel, count)) in shapes().into_iter().enumerate() {
+    let mut counts = BTreeSet::new();
+    for (i, (x, out_c, kernel)) in shapes().into_iter().enumerate() {
         let activation = Activation::ALL[i % Activation::ALL.len()];
         let graph =
             graph(x, |g, input| g.conv("conv", input, conv(x.c, out_c, kernel, Data::Uniform, activation)).unwrap());
         let input = [random(x, 11, Data::Uniform)];
         let want = reference::run_with_bounds(&graph, &input).unwrap();
         let plans = plans(&graph);
-        assert_eq!(all_parts(&plans[0].1), [count], "{x}");
+        counts.insert(all_parts(&plans[0].1)[0]);
         for (options, plan) in plans {
             let got = run_on(&CARD, &graph, &input, &options);
             assert_eq!(wrong(&graph, &got, &want), [""; 0], "{activation:?} of {x}:\n{plan}");
         }
     }
+    assert!(counts.len() > 3 && !counts.contains(&1), "{counts:?}");
 }
 
 #[test]
 fn integers_are_exact() {
-    for (x, out_c, kernel, _) in shapes() {
+    for (x, out_c, kernel) in shapes() {
         let conv = conv(x.c, out_c, kernel, Data::Integers, Activation::Relu);
         let graph = graph(x, |graph, input| graph.conv("conv", input, conv).unwrap());
         let input = [random(x, 11, Data::Integers)];
@@ -76,7 +80,7 @@ fn integers_are_exact() {
 /// Terms of different length: of the short ones, some parts have nothing.
 #[test]
 fn a_part_may_have_nothing_of_a_term() {
-    let shapes = [(Shape::new(2, 670, 6, 5), 1), (Shape::new(2, 3, 6, 5), 3), (Shape::new(2, 70, 6, 5), 3)];
+    let shapes = [(Shape::new(2, 2670, 6, 5), 1), (Shape::new(2, 3, 6, 5), 3), (Shape::new(2, 70, 6, 5), 3)];
     let mut graph = Graph::new();
     let inputs = [0, 1, 2].map(|i| graph.input(i.to_string(), shapes[i].0).unwrap());
     let terms = shapes.map(|(x, kernel)| conv(x.c, 37, kernel, Data::Uniform, Activation::None)).to_vec();

@@ -193,6 +193,7 @@ mod tests {
             wall: samples(),
             gpu: Some(samples()),
             floor: None,
+            estimated_ms: None,
             steps: None,
         }
     }

@@ -26,7 +26,8 @@ const NETS: [&str; 2] = ["sppnet", "rfbnet"];
 ///
 /// Times are in milliseconds: wall is host tensor in to host tensor out, gpu the first to the last timestamp on the
 /// device in the same runs. Rates are by device time, or by wall time where there are no timestamps. The roofline's floor is the least
-/// time that `spp peak` allows for the FLOPs, or for touching inputs, outputs and weights once.
+/// time that `spp peak` allows for the FLOPs, or for touching inputs, outputs and weights once. Estimated is what the planner
+/// reckons for all dispatches, to see where it errs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp bench sppf_v5l --batch 1,16
          spp bench --save before; (change something); spp bench --baseline before --fail-over 5%")]
@@ -228,7 +229,7 @@ fn print(args: &Args, rows: &[Row], compared: &[Comparison]) -> Result<()> {
 }
 
 /// Paths of numbers and strings in the JSON row.
-const CSV: [&str; 26] = [
+const CSV: [&str; 27] = [
     "case",
     "batch",
     "precision",
@@ -247,6 +248,7 @@ const CSV: [&str; 26] = [
     "gpu_ms.median",
     "gpu_ms.p90",
     "gpu_ms.p99",
+    "estimated_ms",
     "gflops",
     "gbps",
     "roofline_pct",

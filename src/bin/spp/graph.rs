@@ -12,7 +12,7 @@ use crate::subject::Subject;
 
 /// Show a graph, or with --planned the dispatches and buffers it becomes
 ///
-/// The plan is made for a class of devices with wgpu's default limits, or for the adapter that --device names.
+/// The plan is made for a discrete GPU with wgpu's default limits, unless --class, --profile or --device names another.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp graph sppf_v5s --planned\n         spp graph sppf_v5s --format dot | dot -Tsvg")]
 pub(crate) struct Args {
@@ -24,9 +24,12 @@ pub(crate) struct Args {
     /// Show the plan
     #[arg(long)]
     planned: bool,
-    /// Plan for a device of this class
-    #[arg(long, value_enum, default_value_t, requires = "planned")]
-    class: Class,
+    /// Plan for a device of this class, with wgpu's default limits
+    #[arg(long, value_enum, requires = "planned", conflicts_with = "profile")]
+    class: Option<Class>,
+    /// Plan for a chip by its code name: `spp devices --profiles` lists them
+    #[arg(long, value_name = "CHIP", requires = "planned")]
+    profile: Option<String>,
     #[command(flatten)]
     planning: Planning,
 }
@@ -40,9 +43,8 @@ enum Format {
     Mermaid,
 }
 
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Class {
-    #[default]
     Discrete,
     Integrated,
     Software,
@@ -50,6 +52,9 @@ enum Class {
 
 pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
     let graph = Subject::find(&args.subject)?.graph()?;
+    if device.is_some() && (args.class.is_some() || args.profile.is_some()) {
+        return Err(Failure::Usage("--device plans for an adapter: leave out --class and --profile".into()));
+    }
     if args.planned {
         let (profile, options) = match device.map(|device| Device::open(Some(device))).transpose()? {
             Some(Device::Gpu(gpu)) => (gpu.profile().clone(), args.planning.options(&gpu)),
@@ -59,7 +64,7 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
             None if args.planning.tuned => {
                 return Err(Failure::Usage("--tuned: name the adapter with --device".into()));
             }
-            None => (args.class.profile(), args.planning.untuned()),
+            None => (args.profile()?, args.planning.untuned()),
         };
         let plan = Plan::new(&graph, &profile, &options)?;
         return match args.format {
@@ -80,13 +85,17 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
     }
 }
 
-impl Class {
-    fn profile(self) -> DeviceProfile {
-        DeviceProfile::portable(match self {
-            Self::Discrete => DeviceClass::Discrete,
-            Self::Integrated => DeviceClass::Integrated,
-            Self::Software => DeviceClass::Software,
-        })
+impl Args {
+    /// What there is without an adapter.
+    fn profile(&self) -> Result<DeviceProfile> {
+        if let Some(name) = &self.profile {
+            return Ok(DeviceProfile::named(name)?);
+        }
+        Ok(DeviceProfile::portable(match self.class {
+            None | Some(Class::Discrete) => DeviceClass::Discrete,
+            Some(Class::Integrated) => DeviceClass::Integrated,
+            Some(Class::Software) => DeviceClass::Software,
+        }))
     }
 }
 
@@ -128,6 +137,7 @@ fn plan_json(plan: &Plan) -> Value {
             "results": texts(&step.results),
             "bytes": step.cost.bytes,
             "flops": step.cost.flops,
+            "estimated_us": step.estimate(&plan.profile).map(|estimate| estimate.us),
             "kernel": step.choice.as_ref().map(|choice| choice.taken.to_string()),
             "why": step.choice.as_ref().map(|choice| &choice.why),
         })
@@ -135,6 +145,7 @@ fn plan_json(plan: &Plan) -> Value {
     let buffers = plan.buffers.iter().map(|buffer| json!({ "label": buffer.label, "bytes": buffer.bytes() }));
     json!({
         "dispatches": plan.dispatches(),
+        "estimated_us": plan.estimated_us(),
         "steps": steps.collect::<Vec<_>>(),
         "buffers": buffers.collect::<Vec<_>>(),
     })

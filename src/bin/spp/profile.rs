@@ -60,6 +60,8 @@ struct Line {
     shape: String,
     constants: String,
     us: f64,
+    /// What the planner reckons.
+    estimated_us: Option<f64>,
     cost: Cost,
     dispatches: usize,
 }
@@ -79,9 +81,10 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
         let (op, what) = (gpu.info().name.clone(), "timing dispatches (timestamps)".into());
         return Err(Error::Unsupported { op, what, hint: "spp bench measures wall time".into() }.into());
     };
-    let mut lines: Vec<Line> = program.plan().steps.iter().zip(&times).map(|(step, &us)| Line::new(step, us)).collect();
+    let plan = program.plan();
+    let mut lines: Vec<Line> = plan.steps.iter().zip(&times).map(|(step, &us)| Line::new(plan, step, us)).collect();
     if let Some(path) = &args.trace {
-        write_file(path, trace(subject.name(), program.plan(), &times).to_string().as_bytes(), args.force)?;
+        write_file(path, trace(subject.name(), plan, &times).to_string().as_bytes(), args.force)?;
         note(format!("wrote {}; open it at https://ui.perfetto.dev", path.display()));
     }
     if args.by == By::Op {
@@ -91,17 +94,20 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
     if args.json {
         return Ok(say_json(&lines.iter().map(|line| line.json(total, peaks.as_ref())).collect())?);
     }
-    say(format_args!("{} on {}: {total:.1} µs in {} dispatches\n", subject.name(), gpu.info().name, times.len()))?;
+    let estimated = plan.estimated_us().map_or_else(String::new, |us| format!(", estimated ≈ {us:.1} µs"));
+    let (case, name, dispatches) = (subject.name(), &gpu.info().name, times.len());
+    say(format_args!("{case} on {name}: {total:.1} µs in {dispatches} dispatches{estimated}\n"))?;
     match args.by {
         By::Dispatch => {
-            let columns = ["kernel", "node", "shape", "µs", "%", "GFLOP/s", "GB/s", "floor %", "constants"];
+            let columns =
+                ["kernel", "node", "shape", "µs", "estimated µs", "%", "GFLOP/s", "GB/s", "floor %", "constants"];
             say_table(columns, &lines.iter().map(|line| line.cells(total, peaks.as_ref())).collect::<Vec<_>>())?;
         }
         By::Op => {
-            let columns = ["kernel", "dispatches", "µs", "%", "GFLOP/s", "GB/s", "floor %"];
+            let columns = ["kernel", "dispatches", "µs", "estimated µs", "%", "GFLOP/s", "GB/s", "floor %"];
             let cells = |line: &Line| {
-                let [kernel, _, _, us, share, gflops, gbps, floor, _] = line.cells(total, peaks.as_ref());
-                [kernel, line.dispatches.to_string(), us, share, gflops, gbps, floor]
+                let [kernel, _, _, us, estimated, share, gflops, gbps, floor, _] = line.cells(total, peaks.as_ref());
+                [kernel, line.dispatches.to_string(), us, estimated, share, gflops, gbps, floor]
             };
             say_table(columns, &lines.iter().map(cells).collect::<Vec<_>>())?;
         }
@@ -110,7 +116,7 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
 }
 
 impl Line {
-    fn new(step: &Step, us: f64) -> Self {
+    fn new(plan: &Plan, step: &Step, us: f64) -> Self {
         let constant = |(name, value): &(&str, Constant)| format!("{name}={value}");
         Self {
             kernel: step.shader.stem.into(),
@@ -118,6 +124,7 @@ impl Line {
             shape: step.results.last().map_or_else(String::new, |slice| slice.shape.to_string()),
             constants: step.constants.iter().map(constant).collect::<Vec<_>>().join(" "),
             us,
+            estimated_us: step.estimate(&plan.profile).map(|estimate| estimate.us),
             cost: step.cost,
             dispatches: 1,
         }
@@ -135,12 +142,13 @@ impl Line {
         peaks.map(|peaks| 100.0 * peaks.floor_of_step(&self.cost).0 * 1e3 / self.us)
     }
 
-    fn cells(&self, total: f64, peaks: Option<&Peaks>) -> [String; 9] {
+    fn cells(&self, total: f64, peaks: Option<&Peaks>) -> [String; 10] {
         [
             self.kernel.clone(),
             self.node.clone(),
             self.shape.clone(),
             format!("{:.1}", self.us),
+            self.estimated_us.map_or("-".into(), |us| format!("{us:.1}")),
             format!("{:.1}", 100.0 * self.us / total),
             format!("{:.2}", self.gflops()),
             format!("{:.2}", self.gbps()),
@@ -152,7 +160,7 @@ impl Line {
     fn json(&self, total: f64, peaks: Option<&Peaks>) -> Value {
         json!({
             "kernel": self.kernel, "node": self.node, "shape": self.shape, "constants": self.constants,
-            "dispatches": self.dispatches, "us": self.us, "percent": 100.0 * self.us / total,
+            "dispatches": self.dispatches, "us": self.us, "estimated_us": self.estimated_us, "percent": 100.0 * self.us / total,
             "flops": self.cost.flops, "bytes": self.cost.bytes, "gflops": self.gflops(), "gbps": self.gbps(),
             "floor_pct": self.floor_percent(peaks),
         })
@@ -163,8 +171,10 @@ impl Line {
 fn folded(lines: Vec<Line>) -> Vec<Line> {
     let mut kernels: BTreeMap<String, Line> = BTreeMap::new();
     for line in lines {
-        let sum = kernels.entry(line.kernel.clone()).or_default();
+        let sum =
+            kernels.entry(line.kernel.clone()).or_insert_with(|| Line { estimated_us: Some(0.0), ..Line::default() });
         sum.kernel = line.kernel;
+        sum.estimated_us = sum.estimated_us.zip(line.estimated_us).map(|(sum, us)| sum + us);
         sum.us += line.us;
         sum.cost.flops += line.cost.flops;
         sum.cost.bytes += line.cost.bytes;
@@ -179,10 +189,10 @@ fn folded(lines: Vec<Line>) -> Vec<Line> {
 fn trace(name: &str, plan: &Plan, times: &[f64]) -> Value {
     let mut start = 0.0;
     let event = |(step, &us): (&Step, &f64)| {
-        let line = Line::new(step, us);
+        let line = Line::new(plan, step, us);
         let args = json!({
             "shape": line.shape, "constants": line.constants, "workgroups": step.workgroups,
-            "gflops": line.gflops(), "gbps": line.gbps(),
+            "gflops": line.gflops(), "gbps": line.gbps(), "estimated_us": line.estimated_us,
         });
         let event = json!({
             "name": step.node, "cat": step.shader.stem, "ph": "X", "ts": start, "dur": us, "pid": 1, "tid": 1, "args": args,
@@ -215,6 +225,7 @@ mod tests {
         assert_eq!(events[2]["ts"], 1.0);
         assert_eq!(events[2]["dur"], 2.0);
         assert!(events[1..].iter().all(|event| event["ph"] == "X" && event["args"]["shape"].is_string()));
+        assert!(events[1..].iter().all(|event| event["args"]["estimated_us"].as_f64() > Some(0.0)));
         assert_eq!(serde_json::from_str::<Value>(&trace.to_string()).unwrap(), trace);
     }
 }

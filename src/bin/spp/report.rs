@@ -76,13 +76,14 @@ impl Report<'_> {
             }
         };
         let (gflops, gbps, build) = (rates(Row::gflops), rates(Row::gbps), rates(|row| row.compile_ms));
+        let estimated = |row: &Row| row.estimated_ms.map_or("–".into(), digits);
         let percent = |row: &Row| row.roofline_percent().map_or("–".into(), |percent| format!("{percent:.1}"));
         html! {
             h2 { "Times" }
             p {
                 "Wall is host tensor in to host tensor out, GPU the first to the last timestamp on the device. Rates and "
                 "the share of the roofline are by the median on the device, or by wall time if the device has no "
-                "timestamps."
+                "timestamps. Estimated is what the planner reckons the dispatches take, measuring nothing."
             }
             .scroll tabindex="0" {
                 table {
@@ -92,7 +93,7 @@ impl Report<'_> {
                             th.name scope="col" rowspan="2" { "Case" }
                             @for column in ["Batch", "Dispatches"] { th scope="col" rowspan="2" { (column) } }
                             @for clock in ["Wall, ms", "GPU, ms"] { th.group scope="colgroup" colspan="4" { (clock) } }
-                            @for column in ["GFLOP/s", "GB/s", "Roofline %"] { th scope="col" rowspan="2" { (column) } }
+                            @for column in ["Estimated, ms", "GFLOP/s", "GB/s", "Roofline %"] { th scope="col" rowspan="2" { (column) } }
                             th.name scope="col" rowspan="2" { "Bound" }
                             th scope="col" rowspan="2" { "Build ms" }
                         }
@@ -111,6 +112,7 @@ impl Report<'_> {
                                 td { (row.dispatches) }
                                 (four(Some(&row.wall)))
                                 (four(row.gpu.as_ref()))
+                                td { (estimated(row)) }
                                 td { (gflops(row)) }
                                 td { (gbps(row)) }
                                 td { (percent(row)) }
@@ -266,9 +268,12 @@ impl Report<'_> {
             let Some(steps) = &row.steps else { continue };
             let longest = steps.iter().map(|step| step.us).fold(0.0, f64::max);
             let total: f64 = steps.iter().map(|step| step.us).sum();
+            let estimated = |step: &StepTime| {
+                step.estimated_us.map_or_else(String::new, |us| format!(" (estimated {} µs)", digits(us)))
+            };
             let bar = |step: &StepTime| Bar {
                 label: format!("{} · {}", step.node, step.kernel),
-                value: format!("{} µs, {:.0} %", digits(step.us), 100.0 * step.us / total),
+                value: format!("{} µs, {:.0} %{}", digits(step.us), 100.0 * step.us / total, estimated(step)),
                 share: step.us / longest,
                 color: plot::ACCENT,
             };
@@ -332,7 +337,8 @@ mod tests {
         let row = |name: &str| {
             let cost = canonical_row(name).unwrap().graph(0).unwrap().cost();
             let times = |ms: f64| Samples::new((0..20).map(|run| ms + 0.001 * f64::from(run)).collect()).unwrap();
-            let step = |us: f64| StepTime { kernel: "conv", node: "cv<1>.conv".into(), us };
+            let step =
+                |us: f64| StepTime { kernel: "conv", node: "cv<1>.conv".into(), us, estimated_us: Some(us / 2.0) };
             Row {
                 case: name.into(),
                 batch: 1,
@@ -344,6 +350,7 @@ mod tests {
                 wall: times(4.321),
                 gpu: has_timestamps.then(|| times(1.234)),
                 floor: Some(peaks().floor_of_graph(&cost)),
+                estimated_ms: has_timestamps.then_some(0.5),
                 steps: has_timestamps.then(|| [300.0, 100.0].map(step).into()),
             }
         };
@@ -376,7 +383,8 @@ mod tests {
                 assert_eq!(page.contains("cv&lt;1&gt;.conv · conv"), has_timestamps);
                 assert!(page.contains("<td>4.33</td>"), "the median of wall times");
                 assert_eq!(page.contains(">no timestamps</td>"), !has_timestamps);
-                assert_eq!(page.contains("300 µs, 75 %"), has_timestamps);
+                assert_eq!(page.contains("300 µs, 75 % (estimated 150 µs)"), has_timestamps);
+                assert_eq!(page.contains("<td>0.500</td>"), has_timestamps);
                 assert_eq!(page.contains("f32 58000 GFLOP/s"), peaks.is_some());
                 assert_eq!(page.contains("<td class=\"slower\">+12.5</td>"), !compared.is_empty());
                 assert!(page.contains("without a place here: pyramid_sppnet"));

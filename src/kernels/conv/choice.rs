@@ -1,9 +1,13 @@
 //! Which kernel computes a dispatch's convolutions, with which sizes: as tuned for the adapter, else by a table of
-//! device classes.
+//! device classes, which for GPUs has the tile that would take least time.
+
+use std::fmt;
 
 use super::jobs::{Job, Term};
 use super::{shift_add, subgroup, tile};
-use crate::plan::{Builder, Choice, ConvKernel, ConvVariant, DeviceClass, DeviceProfile, Element, Tile};
+use crate::plan::{
+    Builder, Choice, ConvKernel, ConvVariant, DeviceClass, DeviceProfile, Element, Estimate, Hardware, Tile, Vendor,
+};
 use crate::tensor::MAX_ELEMENTS;
 
 /// For jobs of one group each.
@@ -15,7 +19,7 @@ pub(super) fn choose(builder: &Builder, jobs: &[Job]) -> Choice {
     if kernel == ConvKernel::Auto && shift_add::supports(profile, jobs) {
         candidates.push(ConvVariant::ShiftAdd);
     }
-    candidates.extend(in_parts.iter().copied().map(ConvVariant::Tiled));
+    candidates.extend(in_parts.iter().map(|candidate| ConvVariant::Tiled(candidate.tile)));
     candidates.retain(|variant| *variant != by_table);
     candidates.insert(0, by_table);
     let mut class = jobs.iter().map(class).collect::<Vec<_>>().join(" + ");
@@ -51,7 +55,7 @@ fn allowed(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<ConvVariant> {
 }
 
 /// The tiles that can split a sum among workgroups: one that keeps it whole, and one that also splits it itself.
-fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Vec<Tile> {
+fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Vec<Candidate> {
     if profile.class == DeviceClass::Software || !matches!(kernel, ConvKernel::Auto | ConvKernel::Tiled) {
         return Vec::new();
     }
@@ -60,29 +64,62 @@ fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Ve
     tiles.filter_map(|tile| in_parts(profile, tile, jobs)).collect()
 }
 
-/// `tile` in as many parts as make enough workgroups: at most eight, since all are read again, each of at least four
-/// steps. `None` if one will do, or the result's reader cannot add up parts.
-fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Tile> {
-    const MOST: u64 = 8;
+/// `tile` in the best number of parts, each of at least four steps. `None` if that is one, or the result's reader cannot
+/// add up parts.
+fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Candidate> {
     const SHORTEST: u64 = 4;
     let [job @ Job { terms, residual: None, y, reader_adds: true, .. }] = jobs else { return None };
     if !tile::fits_alone(tile, profile, job) {
         return None;
     }
     let room = profile.max_slice().min(Element::F32.bytes_of(MAX_ELEMENTS)) / y.physical_bytes();
-    let wanted = enough(profile).div_ceil(tile::workgroups(tile, y)).min(MOST).min(room) as u32;
     let steps = |parts: u32| -> u64 {
         let count = |term: &Term| term.conv.taps_len() * u64::from(term.x.physical_c().div_ceil(tile.k) / parts);
         terms.iter().map(count).sum()
     };
-    (2..=wanted).rev().find(|&parts| steps(parts) >= SHORTEST).map(|parts| tile.in_parts(parts))
+    let most = (steps(1) / SHORTEST).min(room).min(MAX_ELEMENTS) as u32;
+    let counts = (1..=most).take_while(|&parts| steps(parts) >= SHORTEST);
+    let candidates = counts.filter_map(|parts| Candidate::new(profile, tile.in_parts(parts), jobs));
+    best(candidates.collect()).filter(|best| best.tile.parts > 1)
 }
 
-/// Two workgroups per core of a large card, or of a small GPU.
-fn enough(profile: &DeviceProfile) -> u64 {
-    match profile.class {
-        DeviceClass::Discrete => 256,
-        DeviceClass::Integrated | DeviceClass::Software => 32,
+/// The first that takes hardly longer than the quickest: what comes later has less arithmetic for each value that it
+/// loads, or more to add up, of which estimates do not know everything.
+fn best(candidates: Vec<Candidate>) -> Option<Candidate> {
+    const HARDLY: f64 = 1.15;
+    let quickest = candidates.iter().map(Candidate::us).fold(f64::INFINITY, f64::min);
+    candidates.into_iter().find(|candidate| candidate.us() <= HARDLY * quickest)
+}
+
+/// A tile, and how long it would take.
+struct Candidate {
+    tile: Tile,
+    estimate: Estimate,
+    /// For the reader to read and add up the parts.
+    adding_us: f64,
+}
+
+impl Candidate {
+    /// `None` if the result in parts is too large.
+    fn new(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Self> {
+        // A software adapter that is asked for tiles has a small GPU's.
+        let any = || Hardware::typical(DeviceClass::Integrated, Vendor::Other);
+        let hardware = profile.hardware.or_else(any)?;
+        let estimate = tile::estimate(tile, jobs, &hardware)?;
+        let added: u64 = jobs.iter().map(|job| job.y.bytes()).fold(0, u64::saturating_add);
+        let adding_us = hardware.memory_us(added.saturating_mul(u64::from(tile.parts) - 1));
+        Some(Self { tile, estimate, adding_us })
+    }
+
+    fn us(&self) -> f64 {
+        self.estimate.us + self.adding_us
+    }
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.estimate.fmt(f)?;
+        if self.tile.parts == 1 { Ok(()) } else { write!(f, " and {:.1} µs to add up", self.adding_us) }
     }
 }
 
@@ -107,50 +144,36 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (ConvV
         let rows = subgroup::rows(profile, jobs, lanes);
         return (ConvVariant::Subgroup { rows }, format!("{} pixels per tile suit the maps", rows * lanes));
     }
-    let Some((tile, why)) = tile_by_table(profile, jobs) else {
+    let Some((Candidate { tile, estimate, .. }, why)) = tile_by_estimate(profile, kernel, jobs) else {
         return (ConvVariant::Direct, "no tile fits the device".into());
     };
     // A classifier has too few workgroups; this makes as many times more as there are taps.
-    if auto && tile == Tile::NARROW_SPLIT && shift_add::is_worthwhile(profile, jobs) {
-        return (ConvVariant::ShiftAdd, why);
+    let few = estimate.workgroups < 2 * u64::from(estimate.cores) || tile != Tile::NARROW;
+    if auto && few && narrow(jobs) && shift_add::is_worthwhile(profile, jobs) {
+        return (ConvVariant::ShiftAdd, format!("instead of {tile}: {why}"));
     }
-    // A guess, not measured on any GPU. A card has cores that a small map leaves idle; elsewhere, parts only add reads
-    // and writes.
-    let small = profile.class == DeviceClass::Discrete && [Tile::NARROW_SPLIT, Tile::SPLIT_4].contains(&tile);
-    match in_parts(profile, tile, jobs).filter(|_| small) {
-        Some(parts) => (ConvVariant::Tiled(parts), few(tile, jobs)),
-        None => (ConvVariant::Tiled(tile), why),
-    }
+    (ConvVariant::Tiled(tile), why)
 }
 
-/// The largest tile that makes enough workgroups to fill a device of the class; else the one that splits the sum. By
-/// their drivers' compilers, Intel's and Apple's GPUs have no registers for the largest.
-fn tile_by_table(profile: &DeviceProfile, jobs: &[Job]) -> Option<(Tile, String)> {
-    let enough = enough(profile);
-    let large = if profile.class == DeviceClass::Discrete { Tile::LARGE } else { Tile::LEAN };
-    let (whole, split) = if narrow(jobs) {
-        (&[(Tile::NARROW, enough / 2)][..], Tile::NARROW_SPLIT)
-    } else {
-        (&[(large, enough), (Tile::MEDIUM, enough / 2)][..], Tile::SPLIT_4)
+/// The best tile by estimate, and why. None that spills: only measuring can tell what that costs.
+fn tile_by_estimate(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Option<(Candidate, String)> {
+    let large = if tile::spills(Tile::LARGE, profile) { Tile::LEAN } else { Tile::LARGE };
+    let tiles: &[Tile] =
+        if narrow(jobs) { &[Tile::NARROW, Tile::NARROW_SPLIT] } else { &[large, Tile::MEDIUM, Tile::SPLIT_4] };
+    let tiles = tiles.iter().filter(|tile| tile::fits(**tile, profile));
+    let whole = tiles.filter_map(|tile| Candidate::new(profile, *tile, jobs));
+    let all: Vec<_> = whole.chain(all_in_parts(profile, kernel, jobs)).collect();
+    let texts: Vec<_> = all.iter().map(|candidate| (candidate.tile, candidate.to_string())).collect();
+    let best = best(all)?;
+    let Candidate { tile, estimate: Estimate { workgroups, cores, .. }, .. } = best;
+    let filled = match workgroups {
+        few if few < cores.into() => format!("{few} of {cores} cores busy"),
+        many => format!("{many} workgroups on {cores} cores"),
     };
-    let mut last = None;
-    for &(tile, enough) in whole.iter().filter(|(tile, _)| tile::fits(*tile, profile)) {
-        let workgroups = workgroups(tile, jobs);
-        if workgroups >= enough {
-            return Some((tile, format!("{workgroups} workgroups fill the device")));
-        }
-        last = Some(tile);
-    }
-    let tile = Some(split).filter(|tile| tile::fits(*tile, profile)).or(last)?;
-    Some((tile, last.map_or_else(String::new, |tile| few(tile, jobs))))
-}
-
-fn few(tile: Tile, jobs: &[Job]) -> String {
-    format!("only {} workgroups of {}", workgroups(tile, jobs), tile)
-}
-
-fn workgroups(tile: Tile, jobs: &[Job]) -> u64 {
-    jobs.iter().map(|job| tile::workgroups(tile, &job.y)).sum()
+    let (taken, others): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(other, _)| *other == tile);
+    let taken = taken.into_iter().map(|(_, text)| format!("{text}, {filled}"));
+    let others = others.into_iter().map(|(tile, text)| format!("{tile} {text}"));
+    Some((best, taken.chain(others).collect::<Vec<_>>().join("; ")))
 }
 
 /// A convolution's work: kernel and channels of each term, pixels and channels of the output.

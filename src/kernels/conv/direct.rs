@@ -42,6 +42,7 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {
         step_c: 1,
         read4: 1,
         loop_c: [4, 0],
+        compiled: None,
         constants: sizes.into_iter().chain([("PADDED", Constant::Bool(padded))]).collect(),
     };
     jobs::plan(builder, &kernel, jobs)

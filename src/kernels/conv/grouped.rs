@@ -39,6 +39,7 @@ pub(super) fn plan(builder: &mut Builder, job: Job) -> Result<()> {
         step_c: 1,
         read4: 1,
         loop_c: [1, 0],
+        compiled: None,
         constants: vec![("WG_SIZE", Constant::U32(WG_SIZE)), ("DEPTHWISE", Constant::Bool(depthwise))],
     };
     jobs::plan(builder, &kernel, vec![job])

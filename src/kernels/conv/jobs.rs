@@ -9,7 +9,8 @@ use crate::graph::NodeId;
 use crate::kernels::Call;
 use crate::ops::{Activation, Conv, Padding};
 use crate::plan::{
-    BufferId, Builder, Constant, DeviceClass, DeviceProfile, Element, Fields, Piece, Shader, Slice, Step, params, piece,
+    BufferId, Builder, Constant, DeviceClass, DeviceProfile, Element, Estimate, Fields, Hardware, Load, Piece, Shader,
+    Slice, Step, params, piece,
 };
 use crate::tensor::MAX_ELEMENTS;
 
@@ -111,6 +112,19 @@ pub(super) struct Kernel {
     /// Input channels of one iteration of the innermost loop over them, and iterations of loops inside it.
     pub(super) loop_c: [u32; 2],
     pub(super) constants: Vec<(&'static str, Constant)>,
+    /// Of a kernel with tiles in workgroup memory.
+    pub(super) compiled: Option<Compiled>,
+}
+
+/// What drivers' compilers make of a tile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compiled {
+    pub(super) invocations: u32,
+    pub(super) workgroup_memory: u32,
+    /// Of an invocation.
+    pub(super) registers: u32,
+    /// Multiply-adds of a hundred instructions of a step.
+    pub(super) multiply_adds: u32,
 }
 
 /// What a workgroup computes.
@@ -147,6 +161,52 @@ impl Kernel {
     fn all_packed_len(&self, jobs: &[Job]) -> u64 {
         let terms = jobs.iter().flat_map(|job| &job.terms);
         terms.map(|term| self.packed_len(term)).fold(0, u64::saturating_add)
+    }
+
+    /// What a dispatch of these jobs asks of the device, if it has tiles in workgroup memory.
+    pub(super) fn load(&self, jobs: &[Job]) -> Option<Load> {
+        // Of each value of a tile: bias, activation, place, and adding up shares.
+        const EPILOGUE: u64 = 12;
+        let (Tiling::Pixels(pixels), Some(compiled)) = (self.tiling, self.compiled) else { return None };
+        let Compiled { invocations, workgroup_memory, registers, multiply_adds } = compiled;
+        let [m, n, k] = [pixels, self.block_c, self.step_c].map(u64::from);
+        let parts = u64::from(self.parts);
+        let of_step = (m * n * k * 100) / u64::from(multiply_adds);
+        let mut load = Load { invocations, registers, workgroup_memory, ..Load::default() };
+        for job in jobs {
+            let steps = |term: &Term, of: u64| {
+                let chunks = u64::from(term.group_c().div_ceil(self.step_c));
+                term.conv.taps_len().saturating_mul(chunks.div_ceil(of))
+            };
+            let steps = |of: u64| job.terms.iter().map(|term| steps(term, of)).fold(0, u64::saturating_add);
+            let workgroups = self.workgroups(&job.y);
+            let in_all = (steps(1) / parts).max(1).saturating_mul(workgroups);
+            let ends = m * n * EPILOGUE;
+            load.workgroups = load.workgroups.saturating_add(workgroups);
+            load.instructions = load.instructions.saturating_add(in_all.saturating_mul(of_step));
+            load.instructions = load.instructions.saturating_add(workgroups.saturating_mul(ends));
+            load.longest = load.longest.max(steps(parts).saturating_mul(of_step).saturating_add(ends));
+            load.waits = load.waits.max(steps(parts).saturating_add(1));
+            load.reads = load.reads.saturating_add(Element::F32.bytes_of(in_all.saturating_mul((m + n) * k)));
+        }
+        Some(load)
+    }
+
+    /// How long a dispatch of these jobs would take, if it has tiles. Results in parts have their place for all of them.
+    pub(super) fn estimate(&self, jobs: &[Job], hardware: &Hardware) -> Option<Estimate> {
+        let load = self.load(jobs)?;
+        let mut read: Vec<&Slice> = Vec::new();
+        let mut bytes = Element::F32.bytes_of(self.all_packed_len(jobs));
+        for job in jobs {
+            for x in job.terms.iter().map(|term| &term.x).chain(&job.residual) {
+                if !read.contains(&x) {
+                    read.push(x);
+                    bytes = bytes.saturating_add(x.bytes());
+                }
+            }
+            bytes = bytes.saturating_add(job.y.bytes());
+        }
+        Some(Estimate::of(&Load { bytes, ..load }, hardware))
     }
 
     fn packing(&self) -> Packing {
@@ -345,6 +405,7 @@ fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()
         .constant("TERMS", Constant::U32(operands.len() as u32))
         .constants(kernel.constants.iter().copied());
     step.params = [bytemuck::cast_slice::<_, u8>(&entries), bytemuck::cast_slice(&operands)].concat();
+    step.load = kernel.load(&jobs);
     builder.push(bind(step, kernel, &jobs, &bound));
     Ok(())
 }

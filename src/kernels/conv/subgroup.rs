@@ -20,7 +20,7 @@ pub(super) const MAX_ROWS: u32 = 4;
 
 /// The lanes of a workgroup, if the shader is written for the device's subgroups.
 pub(super) fn lanes(profile: &DeviceProfile) -> Option<u32> {
-    profile.subgroup_size.filter(|lanes| [4, 8].contains(lanes))
+    profile.subgroup_size().filter(|lanes| [4, 8].contains(lanes))
 }
 
 /// The vec4s of a read: two, as 64-bit integers, if the device has those and two always lie together.
@@ -63,6 +63,7 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>, rows: u32) -> Result<(
         step_c: 1,
         read4,
         loop_c: [4 * read4, 0],
+        compiled: None,
         constants: [&sizes[..], &[("PADDED", Constant::Bool(padded))]].concat(),
     };
     jobs::plan(builder, &kernel, jobs)

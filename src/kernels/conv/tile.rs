@@ -1,9 +1,12 @@
 //! Convolution by tiles in workgroup memory. Attributes: [`crate::ops::Conv`]; shader: `conv`.
 
-use super::jobs::{self, Job, Kernel, Tiling};
+use super::jobs::{self, Compiled, Job, Kernel, Tiling};
 use super::parts::Parts;
 use crate::error::Result;
-use crate::plan::{Builder, Constant, DeviceProfile, Element, Shader, Slice, Tile, piece, shader};
+use crate::plan::{
+    Builder, Constant, DeviceClass, DeviceProfile, Estimate, Hardware, Shader, Slice, Tile, Vendor, piece, shader,
+};
+use crate::tensor::Shape;
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv",
@@ -28,8 +31,39 @@ pub(super) fn plan(builder: &mut Builder, tile: Tile, jobs: Vec<Job>) -> Result<
 
 /// Whether a workgroup of the device can hold it.
 pub(super) fn fits(tile: Tile, profile: &DeviceProfile) -> bool {
-    let bytes = Element::F32.bytes_of(u64::from((tile.m + tile.n) * tile.k));
-    bytes <= u64::from(profile.workgroup_memory) && invocations(&tile) <= profile.max_invocations
+    workgroup_memory(&tile) <= profile.workgroup_memory && invocations(&tile) <= profile.max_invocations
+}
+
+/// What compilers of real drivers make of a tile, on the whole: multiply-adds of a hundred instructions of a step, and
+/// registers of an invocation. Nothing was run.
+const fn compiled(tile: &Tile) -> Compiled {
+    let [multiply_adds, registers] = match *tile {
+        Tile { thread_n4: 2.., .. } => [80, 128],
+        Tile { split_k: 1, n: 33.., .. } => [72, 88],
+        Tile { split_k: 1, .. } => [68, 88],
+        Tile { n: 33.., .. } => [68, 88],
+        Tile { .. } => [63, 88],
+    };
+    let [invocations, workgroup_memory] = [invocations(tile), workgroup_memory(tile)];
+    Compiled { invocations, workgroup_memory, registers, multiply_adds }
+}
+
+/// Whether the tile would spill registers into memory there. Such a tile is only taken if it was measured to be fastest.
+pub(super) fn spills(tile: Tile, profile: &DeviceProfile) -> bool {
+    let few_registers = matches!(profile.vendor, Vendor::Apple | Vendor::Intel | Vendor::Qualcomm);
+    tile == Tile::LARGE && (few_registers || profile.class == DeviceClass::Integrated)
+}
+
+/// How long the jobs would take in one dispatch. A result in parts is a single job's.
+pub(super) fn estimate(tile: Tile, jobs: &[Job], hardware: &Hardware) -> Option<Estimate> {
+    if tile.parts == 1 {
+        return kernel(tile).estimate(jobs, hardware);
+    }
+    let split = |job: &Job| {
+        let shape = Shape { n: job.y.shape.n.saturating_mul(tile.parts), ..job.y.shape };
+        Job { y: Slice { shape, ..job.y.clone() }, ..job.clone() }
+    };
+    kernel(tile).estimate(&jobs.iter().map(split).collect::<Vec<_>>(), hardware)
 }
 
 /// Whether one dispatch can compute the job, as far as that depends on the number of its terms.
@@ -37,13 +71,12 @@ pub(super) fn fits_alone(tile: Tile, profile: &DeviceProfile, job: &Job) -> bool
     jobs::fits_alone(profile, &kernel(tile), job)
 }
 
-/// Workgroups of the dispatch that makes `y`.
-pub(super) fn workgroups(tile: Tile, y: &Slice) -> u64 {
-    kernel(tile).workgroups(y)
-}
-
 const fn invocations(tile: &Tile) -> u32 {
     tile.m / tile.thread_m * (tile.n / 4 / tile.thread_n4) * tile.split_k
+}
+
+const fn workgroup_memory(tile: &Tile) -> u32 {
+    (tile.m + tile.n) * tile.k * 4
 }
 
 fn kernel(tile: Tile) -> Kernel {
@@ -68,6 +101,7 @@ fn kernel(tile: Tile) -> Kernel {
         read4: 1,
         loop_c: [k, loads + multiply],
         constants: sizes.map(|(name, size)| (name, Constant::U32(size))).into(),
+        compiled: Some(compiled(&tile)),
     }
 }
 

@@ -1,0 +1,104 @@
+//! Profiles of some adapters, to plan for a GPU that is not there.
+
+use super::{DeviceClass, DeviceProfile, Hardware, Vendor};
+use crate::error::{Error, Result, unknown};
+
+/// What [`Gpu::new`](crate::Gpu::new) gets from one adapter, as its driver in Mesa 26.2 (llvmpipe: 22.3) reports it.
+#[derive(Clone, Debug)]
+pub struct NamedProfile {
+    /// The chip's code name, as compilers spell it.
+    pub name: &'static str,
+    /// A card or a processor that it is in.
+    pub card: &'static str,
+    /// What the planner must know.
+    pub profile: DeviceProfile,
+}
+
+/// Largest binding that the drivers of most GPUs report.
+const LARGE: u64 = (2 << 30) - 4;
+
+const fn profile(class: DeviceClass, vendor: Vendor, subgroups: [u32; 2], workgroup_memory: u32) -> DeviceProfile {
+    DeviceProfile {
+        vendor,
+        max_binding: LARGE,
+        max_buffer: (2 << 30) - 1,
+        max_invocations: 1024,
+        workgroup_memory,
+        subgroups: Some(subgroups),
+        ..DeviceProfile::portable(class)
+    }
+}
+
+const AMD: DeviceProfile = profile(DeviceClass::Discrete, Vendor::Amd, [32, 64], 64 << 10);
+const NVIDIA: DeviceProfile =
+    DeviceProfile { max_buffer: 2 << 30, ..profile(DeviceClass::Discrete, Vendor::Nvidia, [32, 32], 48 << 10) };
+const APPLE: DeviceProfile = profile(DeviceClass::Integrated, Vendor::Apple, [32, 32], 32 << 10);
+const ADRENO: DeviceProfile =
+    DeviceProfile { max_binding: 128 << 20, ..profile(DeviceClass::Integrated, Vendor::Qualcomm, [64, 128], 32 << 10) };
+const LLVMPIPE: DeviceProfile =
+    DeviceProfile { max_binding: 128 << 20, ..profile(DeviceClass::Software, Vendor::Other, [8, 8], 32 << 10) };
+
+const TGL: DeviceProfile = profile(DeviceClass::Integrated, Vendor::Intel, [8, 32], 48 << 10);
+const DG2: DeviceProfile = profile(DeviceClass::Discrete, Vendor::Intel, [8, 32], 48 << 10);
+const LNL: DeviceProfile = profile(DeviceClass::Integrated, Vendor::Intel, [16, 32], 48 << 10);
+
+/// The chip's cores, their lanes, MHz and 10⁹ bytes per second, and its cores.
+const fn with(chip: [u32; 4], core: Hardware, profile: DeviceProfile) -> DeviceProfile {
+    DeviceProfile { hardware: Some(Hardware::of(chip, core)), ..profile }
+}
+
+const fn named(name: &'static str, card: &'static str, profile: DeviceProfile) -> NamedProfile {
+    NamedProfile { name, card, profile }
+}
+
+// Cores, clocks under load and bandwidths are those of the cards' data sheets; Apple and Qualcomm publish none, so theirs
+// are what others have found out.
+static NAMED: [NamedProfile; 13] = [
+    named("navi21", "AMD Radeon RX 6800", with([60, 64, 2105, 512], Hardware::RDNA_2, AMD)),
+    named("navi31", "AMD Radeon RX 7900 XTX", with([96, 64, 2500, 960], Hardware::RDNA_3, AMD)),
+    named("gfx1201", "AMD Radeon RX 9070 XT", with([64, 64, 2970, 640], Hardware::RDNA_3, AMD)),
+    named("tu102", "NVIDIA GeForce RTX 2080 Ti", with([68, 64, 1545, 616], Hardware::TURING, NVIDIA)),
+    named("ga102", "NVIDIA GeForce RTX 3090", with([82, 128, 1695, 936], Hardware::AMPERE, NVIDIA)),
+    named("ad102", "NVIDIA GeForce RTX 4090", with([128, 128, 2520, 1008], Hardware::AMPERE, NVIDIA)),
+    named("gb202", "NVIDIA GeForce RTX 5090", with([170, 128, 2407, 1792], Hardware::AMPERE, NVIDIA)),
+    named("tgl", "Intel Iris Xe Graphics of Core i7-1185G7", with([6, 128, 1350, 68], Hardware::XE, TGL)),
+    named("dg2", "Intel Arc A770M", with([32, 128, 1650, 512], Hardware::XE, DG2)),
+    named("lnl", "Intel Arc 140V of Core Ultra 7 268V", with([8, 128, 2000, 137], Hardware::XE, LNL)),
+    named("m1", "Apple M1", with([8, 128, 1278, 68], Hardware::APPLE, APPLE)),
+    named("adreno740", "Qualcomm Adreno 740 of Snapdragon 8 Gen 2", with([6, 256, 680, 67], Hardware::ADRENO, ADRENO)),
+    named("llvmpipe", "Mesa's llvmpipe on a processor with AVX2", LLVMPIPE),
+];
+
+impl NamedProfile {
+    /// Every one of them.
+    pub fn all() -> &'static [Self] {
+        &NAMED
+    }
+}
+
+impl Hardware {
+    /// Of the adapter of this name, if it is one of the cards known by name; else what is typical.
+    pub(crate) fn of_adapter(name: &str, class: DeviceClass, vendor: Vendor) -> Option<Self> {
+        // Mesa adds the chip in brackets.
+        let card = name.split(" (").next().unwrap_or(name);
+        let known = NAMED.iter().find(|named| named.card == card && named.profile.class == class);
+        known.map_or_else(|| Self::typical(class, vendor), |named| named.profile.hardware)
+    }
+}
+
+impl DeviceProfile {
+    /// The profile of a chip by its code name, `navi31` for one: what [`Gpu::new`](crate::Gpu::new) would get on a card
+    /// with it, so that plans for it can be made anywhere. [`NamedProfile::all`] lists them. Errors: another name; the
+    /// text lists those there are.
+    pub fn named(name: &str) -> Result<Self> {
+        match NAMED.iter().find(|named| named.name == name) {
+            Some(named) => Ok(named.profile.clone()),
+            None => Err(Error::param("profile", "name", name, &unknown(name, &Self::names()))),
+        }
+    }
+
+    /// The names that [`DeviceProfile::named`] knows.
+    pub fn names() -> [&'static str; 13] {
+        NAMED.each_ref().map(|named| named.name)
+    }
+}
