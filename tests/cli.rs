@@ -135,6 +135,15 @@ fn graph_prints_every_format() {
     assert!(unfused["dispatches"].as_u64() > plan["dispatches"].as_u64());
     let pools = json(&[&planned[..], &["--without", "fuse-cascade"]].concat());
     assert_eq!((plan["dispatches"].as_u64(), pools["dispatches"].as_u64()), (Some(3), Some(7)));
+    let cheaper = json(&[&planned[..], &["--profile", "m1"]].concat());
+    assert_eq!(cheaper["steps"].as_array().unwrap().len(), 5);
+    fails(&["graph", "sppf_v5s", "--profile", "m1"], 2, &["--planned"]);
+    fails(&[&planned[..], &["--profile", "navi32"]].concat(), 2, &["navi32", "did you mean 'navi31'", "gb202"]);
+    fails(&[&planned[..], &["--profile", "m1", "--class", "discrete"]].concat(), 2, &["--class", "--profile"]);
+    fails(&[&planned[..], &["--profile", "m1", "--tuned"]].concat(), 2, &["--tuned", "--device"]);
+    for named in [["--profile", "m1"], ["--class", "discrete"]] {
+        fails(&[&planned[..], &["--device", "0"], &named].concat(), 2, &["--device", "--class", "--profile"]);
+    }
     for pass in ["--unfused", "--tuned", "--without=fuse-add"] {
         fails(&["graph", "sppf_v5s", pass], 2, &["--planned"]);
     }
@@ -287,6 +296,18 @@ fn adapters_are_listed_and_an_unknown_one_is_refused() {
     let count = devices.as_array().unwrap().len();
     let number = format!("there is no adapter number {count}; adapters found: 0: {name}");
     fails(&["verify", "pyramid_sppnet", "--device", &count.to_string()], 3, &[&number]);
+}
+
+#[test]
+fn chips_are_listed_without_an_adapter() {
+    let ran = spp_with(&["devices", "--profiles", "--json"], &no_adapter());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let profiles: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let names: Vec<&str> = profiles.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, spp_wgpu::DeviceProfile::names());
+    assert_eq!((&profiles[1]["class"], &profiles[1]["subgroup_min_size"]), (&"Discrete".into(), &32.into()));
+    let table = prints(&["devices", "--profiles"]);
+    assert!(table.contains("navi31     AMD Radeon RX 7900 XTX"), "{table}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use wgpu::{
 };
 
 use crate::error::{Error, Result};
-use crate::plan::{DeviceClass, DeviceProfile};
+use crate::plan::{DeviceClass, DeviceProfile, Vendor};
 
 mod adapters;
 mod kernel;
@@ -123,6 +123,9 @@ impl Gpu {
             required_limits: Limits {
                 max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
                 max_buffer_size: most.max_buffer_size,
+                max_compute_workgroup_storage_size: most.max_compute_workgroup_storage_size,
+                max_compute_invocations_per_workgroup: most.max_compute_invocations_per_workgroup,
+                max_compute_workgroup_size_x: most.max_compute_workgroup_size_x,
                 ..Limits::defaults()
             },
             ..Default::default()
@@ -157,7 +160,7 @@ impl Gpu {
     }
 
     /// What a device must offer: wgpu's defaults. A higher `max_storage_buffer_binding_size` and `max_buffer_size`
-    /// allow larger tensors.
+    /// allow larger tensors; more workgroup memory and invocations, larger workgroups where those are faster.
     pub fn required_limits() -> Limits {
         Limits::defaults()
     }
@@ -219,20 +222,20 @@ impl Gpu {
             _ => DeviceClass::Integrated,
         };
         // Not `info`, which an app may have made up: unchecked kernels rely on the number of lanes.
-        let lanes = device.adapter_info();
+        let adapter_info = device.adapter_info();
+        let lanes = [adapter_info.subgroup_min_size, adapter_info.subgroup_max_size];
         let profile = DeviceProfile {
             class,
+            vendor: Vendor::of(info.vendor, &info.name),
             // So that no index of a kernel exceeds 32 bits.
             max_binding: has.max_storage_buffer_binding_size.min(u32::MAX.into()),
             max_uniform: has.max_uniform_buffer_binding_size,
             max_buffer: has.max_buffer_size,
             max_workgroups: has.max_compute_workgroups_per_dimension,
-            max_invocations: has.max_compute_invocations_per_workgroup,
+            max_invocations: has.max_compute_invocations_per_workgroup.min(has.max_compute_workgroup_size_x),
             workgroup_memory: has.max_compute_workgroup_storage_size,
             max_storage_buffers: has.max_storage_buffers_per_shader_stage,
-            subgroup_size: (device.features().contains(Features::SUBGROUP)
-                && lanes.subgroup_min_size == lanes.subgroup_max_size)
-                .then_some(lanes.subgroup_min_size),
+            subgroups: device.features().contains(Features::SUBGROUP).then_some(lanes),
             max_iterations: class.max_iterations(),
         };
         let pipelines = match &options.pipeline_cache {

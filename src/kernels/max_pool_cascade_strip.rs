@@ -39,7 +39,7 @@ const BEHIND: u32 = 6;
 /// compile so much straight-line code.
 pub(super) fn supports(profile: &DeviceProfile, cascade: &MaxPoolCascade, x: &Slice) -> bool {
     let rows = u64::from(x.shape.h) + u64::from(BEHIND);
-    let suits = profile.class == DeviceClass::Software && profile.subgroup_size == Some(LANES);
+    let suits = profile.class == DeviceClass::Software && profile.subgroup_size() == Some(LANES);
     suits && *cascade == MaxPoolCascade { kernel: 5, times: 3 } && rows <= profile.max_iterations
 }
 

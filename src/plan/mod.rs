@@ -7,6 +7,7 @@ use crate::tensor::Shape;
 mod builder;
 mod check;
 mod choice;
+mod named;
 mod options;
 mod profile;
 mod shader;
@@ -16,8 +17,9 @@ mod text;
 
 pub(crate) use builder::{Builder, Draft, Table};
 pub use choice::{Choice, ConvVariant, Tile, Tuning};
+pub use named::NamedProfile;
 pub use options::{ConvKernel, PlanOptions};
-pub use profile::{DeviceClass, DeviceProfile};
+pub use profile::{DeviceClass, DeviceProfile, Vendor};
 pub use shader::{Constant, Extension, Fields, Piece, Shader};
 pub(crate) use shader::{params, piece, shader};
 pub use slice::{BufferId, Element, Order, Slice};

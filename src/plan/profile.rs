@@ -20,11 +20,44 @@ impl DeviceClass {
     }
 }
 
-/// Class and limits of a device.
+/// Who makes a GPU: where drivers' compilers differ, so does the choice of tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the variants are names")]
+pub enum Vendor {
+    Amd,
+    Apple,
+    Intel,
+    Nvidia,
+    Qualcomm,
+    /// Anyone else, and software adapters.
+    Other,
+}
+
+impl Vendor {
+    /// Of the adapter with this PCI vendor id and name: Metal gives no id, and Mesa's driver for Apple's GPUs its own.
+    pub fn of(id: u32, name: &str) -> Self {
+        match id {
+            0x1002 => Self::Amd,
+            0x106b => Self::Apple,
+            0x8086 => Self::Intel,
+            0x10de => Self::Nvidia,
+            // The second is Direct3D's.
+            0x5143 | 0x4d4f_4351 => Self::Qualcomm,
+            _ if name.starts_with("Apple") => Self::Apple,
+            _ if name.starts_with("AMD") => Self::Amd,
+            _ if name.starts_with("Intel") => Self::Intel,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Class, vendor and limits of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceProfile {
     /// What kind of processor it is.
     pub class: DeviceClass,
+    /// Who made it.
+    pub vendor: Vendor,
     /// Bytes of one storage binding: `max_storage_buffer_binding_size`.
     pub max_binding: u64,
     /// Bytes of one uniform binding: `max_uniform_buffer_binding_size`.
@@ -33,14 +66,15 @@ pub struct DeviceProfile {
     pub max_buffer: u64,
     /// Workgroups along one dimension: `max_compute_workgroups_per_dimension`.
     pub max_workgroups: u32,
-    /// Invocations of one workgroup: `max_compute_invocations_per_workgroup`.
+    /// Invocations of one workgroup, side by side: `max_compute_invocations_per_workgroup`, and no more than
+    /// `max_compute_workgroup_size_x`.
     pub max_invocations: u32,
     /// Bytes of workgroup memory: `max_compute_workgroup_storage_size`.
     pub workgroup_memory: u32,
     /// Storage buffers one shader may bind: `max_storage_buffers_per_shader_stage`.
     pub max_storage_buffers: u32,
-    /// Lanes of a subgroup, if all have the same number and shaders may use subgroup operations.
-    pub subgroup_size: Option<u32>,
+    /// Fewest and most lanes of a subgroup, if shaders may use subgroup operations.
+    pub subgroups: Option<[u32; 2]>,
     /// Loop iterations of one invocation, all loops together. Mesa's llvmpipe silently ends loops after 65 535
     /// (`LP_MAX_TGSI_LOOP_ITERATIONS`), so longer sums are refused on software adapters.
     pub max_iterations: u64,
@@ -51,6 +85,7 @@ impl DeviceProfile {
     pub const fn portable(class: DeviceClass) -> Self {
         Self {
             class,
+            vendor: Vendor::Other,
             max_binding: 128 << 20,
             max_uniform: 64 << 10,
             max_buffer: 256 << 20,
@@ -58,9 +93,14 @@ impl DeviceProfile {
             max_invocations: 256,
             workgroup_memory: 16_384,
             max_storage_buffers: 8,
-            subgroup_size: None,
+            subgroups: None,
             max_iterations: class.max_iterations(),
         }
+    }
+
+    /// Lanes of a subgroup, if all have the same number and shaders may use subgroup operations.
+    pub fn subgroup_size(&self) -> Option<u32> {
+        self.subgroups.and_then(|[fewest, most]| (fewest == most).then_some(most))
     }
 
     /// Bytes that one buffer, bound whole, may have: no more than 32-bit indices reach, whatever the device says.

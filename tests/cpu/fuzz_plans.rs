@@ -10,9 +10,12 @@ const LARGE: Size = Size { operations: 24, extent: 70, channels: &[1, 3, 4, 7, 8
 
 /// A device with any limits.
 fn device(dice: &mut Dice) -> DeviceProfile {
+    if dice.once_in(4) {
+        return DeviceProfile::named(dice.pick(&DeviceProfile::names())).unwrap();
+    }
     let class = dice.pick(&[DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software]);
     let usual = DeviceProfile {
-        subgroup_size: dice.pick(&[None, Some(4), Some(8), Some(32)]),
+        subgroups: dice.pick(&[None, Some([4; 2]), Some([8; 2]), Some([32; 2]), Some([4, 8])]),
         ..DeviceProfile::portable(class)
     };
     if dice.once_in(3) {
@@ -43,7 +46,7 @@ fn end(slice: &Slice) -> u64 {
 }
 
 /// What is wrong with a plan.
-fn faults(plan: &Plan, options: &PlanOptions) -> Vec<String> {
+pub(crate) fn faults(plan: &Plan, options: &PlanOptions) -> Vec<String> {
     let mut faults = Vec::new();
     let mut unless = |fine: bool, fault: &dyn Fn() -> String| {
         if !fine {

@@ -17,6 +17,7 @@ mod layers;
 mod memory;
 mod plans;
 mod priors;
+mod profiles;
 mod shader_files;
 mod shaders;
 mod shapes;

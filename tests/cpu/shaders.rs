@@ -84,8 +84,8 @@ pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
     for graph in graphs() {
         for class in [DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software] {
             for options in options() {
-                for subgroup_size in [None, Some(4), Some(8)] {
-                    add(&graph, &DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) }, &options);
+                for subgroups in [None, Some([4; 2]), Some([8; 2])] {
+                    add(&graph, &DeviceProfile { subgroups, ..DeviceProfile::portable(class) }, &options);
                 }
             }
         }

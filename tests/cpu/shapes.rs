@@ -156,7 +156,7 @@ fn device() -> impl Strategy<Value = DeviceProfile> {
     const BYTES: &[u64] = &[0, 1 << 27, u32::MAX as u64, 1 << 33, u64::MAX];
     let bytes = || prop::sample::select(BYTES);
     let count = || prop::sample::select(&[0, 1, 8, 256, 16_384, 65_535, u32::MAX][..]);
-    let lanes = prop::sample::select(&[None, Some(4), Some(8), Some(32), Some(u32::MAX)][..]);
+    let lanes = prop::sample::select(&[None, Some([4; 2]), Some([8; 2]), Some([32; 2]), Some([0, u32::MAX])][..]);
     (class, bytes(), bytes(), prop::array::uniform4(count()), lanes).prop_map(
         |(class, binding, buffer, counts, lanes)| DeviceProfile {
             max_binding: binding,
@@ -165,7 +165,7 @@ fn device() -> impl Strategy<Value = DeviceProfile> {
             max_invocations: counts[1],
             workgroup_memory: counts[2],
             max_storage_buffers: counts[3],
-            subgroup_size: lanes,
+            subgroups: lanes,
             ..DeviceProfile::portable(class)
         },
     )

@@ -37,12 +37,12 @@ fn rows() -> [Row; 15] {
 }
 
 fn devices() -> [(&'static str, DeviceProfile); 4] {
-    let device = |class, subgroup_size| DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) };
+    let device = |class, subgroups| DeviceProfile { subgroups, ..DeviceProfile::portable(class) };
     [
         ("discrete", device(DeviceClass::Discrete, None)),
-        ("integrated", device(DeviceClass::Integrated, Some(32))),
+        ("integrated", device(DeviceClass::Integrated, Some([32; 2]))),
         ("software", device(DeviceClass::Software, None)),
-        ("software with subgroups", device(DeviceClass::Software, Some(8))),
+        ("software with subgroups", device(DeviceClass::Software, Some([8; 2]))),
     ]
 }
 

@@ -43,8 +43,8 @@ fn sppf_at_its_published_shape_is_split_without_an_extra_dispatch() {
 #[test]
 fn other_devices_keep_sums_whole() {
     for class in [DeviceClass::Integrated, DeviceClass::Software] {
-        for subgroup_size in [None, Some(8)] {
-            let plan = published("sppf_v5l", &DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) });
+        for subgroups in [None, Some([8; 2])] {
+            let plan = published("sppf_v5l", &DeviceProfile { subgroups, ..DeviceProfile::portable(class) });
             assert_eq!(all_parts(&plan), [1, 1], "{plan}");
         }
     }

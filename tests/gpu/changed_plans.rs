@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use spp_wgpu::plan::{
-    Binding, Buffer, Choice, Constant, ConvVariant, Cost, Element, Order, Port, Role, Slice, Step, Tile,
+    Binding, Buffer, Choice, Constant, ConvVariant, Cost, Element, Order, Port, Role, Slice, Step, Tile, Vendor,
 };
 use spp_wgpu::{
     DeviceClass, DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, wgpu,
@@ -180,6 +180,7 @@ fn change_port(dice: &mut Dice, Port { name, shape, buffer }: &mut Port, ids: &[
 fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
     let DeviceProfile {
         class,
+        vendor,
         max_binding,
         max_uniform,
         max_buffer,
@@ -187,19 +188,20 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
         max_invocations,
         workgroup_memory,
         max_storage_buffers,
-        subgroup_size,
+        subgroups,
         max_iterations,
     } = profile;
-    match dice.roll(11) {
+    match dice.roll(12) {
         0 => *class = dice.of(&[DeviceClass::Discrete, DeviceClass::Software]),
         1 => *max_binding = dice.large_number(*max_binding),
         2 => *max_buffer = dice.large_number(*max_buffer),
         3 => *max_invocations = dice.number(*max_invocations),
         4 => *workgroup_memory = dice.number(*workgroup_memory),
         5 => *max_storage_buffers = dice.number(*max_storage_buffers),
-        6 => *subgroup_size = dice.of(&[None, Some(0), Some(u32::MAX)]),
+        6 => *subgroups = dice.of(&[None, Some([0; 2]), Some([u32::MAX; 2])]),
         7 => *max_iterations = dice.large_number(*max_iterations),
         8 => *max_uniform = dice.large_number(*max_uniform),
+        9 => *vendor = dice.of(&[Vendor::Amd, Vendor::Intel]),
         _ => *max_workgroups = dice.number(*max_workgroups),
     }
 }

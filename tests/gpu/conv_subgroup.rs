@@ -19,9 +19,9 @@ fn subgroup() -> PlanOptions {
 
 #[test]
 fn software_adapters_with_small_subgroups_use_it() {
-    let stem = |class, subgroup_size, groups, options: &PlanOptions| {
+    let stem = |class, lanes: Option<u32>, groups, options: &PlanOptions| {
         let graph = conv(Shape::new(1, 16, 5, 4), Conv { groups, ..same_conv(8, 16 / groups, 3) });
-        let profile = DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) };
+        let profile = DeviceProfile { subgroups: lanes.map(|lanes| [lanes; 2]), ..DeviceProfile::portable(class) };
         stems(&Plan::new(&graph, &profile, options).unwrap())
     };
     let auto = PlanOptions::default();

@@ -11,9 +11,9 @@ fn cascade(shape: Shape, kernel: u32, times: u32) -> Graph {
 
 #[test]
 fn software_adapters_with_eight_lanes_use_it_for_three_pools_of_5() {
-    let with = |class, subgroup_size, kernel, times, h| {
+    let with = |class, lanes: Option<u32>, kernel, times, h| {
         let graph = cascade(Shape::new(1, 8, h, 2), kernel, times);
-        let profile = DeviceProfile { subgroup_size, ..DeviceProfile::portable(class) };
+        let profile = DeviceProfile { subgroups: lanes.map(|lanes| [lanes; 2]), ..DeviceProfile::portable(class) };
         stems(&Plan::new(&graph, &profile, &PlanOptions::default()).unwrap())
     };
     let stem = |class, kernel, times, h| with(class, Some(8), kernel, times, h);
@@ -37,9 +37,9 @@ fn bits_equal_the_reference_at_the_edges_of_its_strips() {
     // Any adapter runs it, but SwiftShader does not compile it in reasonable time.
     let profile = match GPU.profile().class {
         DeviceClass::Software => GPU.profile().clone(),
-        _ => DeviceProfile { class: DeviceClass::Software, subgroup_size: Some(8), ..GPU.profile().clone() },
+        _ => DeviceProfile { class: DeviceClass::Software, subgroups: Some([8; 2]), ..GPU.profile().clone() },
     };
-    let taken = if profile.subgroup_size == Some(8) { "max_pool_cascade_strip" } else { "max_pool_cascade" };
+    let taken = if profile.subgroup_size() == Some(8) { "max_pool_cascade_strip" } else { "max_pool_cascade" };
     for width in [1, 2, 6, 7, 8, 9, 13, 16, 17, 33] {
         for [n, c, h] in [[1, 1, 1], [2, 5, 3], [1, 40, 7], [3, 4, 14]] {
             let shape = Shape::new(n, c, h, width);

@@ -1,12 +1,13 @@
-//! `spp devices`: every adapter, and what matters about it.
+//! `spp devices`: every adapter, and what matters about it; or the chips that plans can be made for without one.
 
 use serde_json::{Value, json};
-use spp_wgpu::Error;
 use spp_wgpu::gpu::{INSTALL_HINT, adapters};
+use spp_wgpu::plan::NamedProfile;
 use spp_wgpu::wgpu::{Adapter, Features};
+use spp_wgpu::{DeviceProfile, Error};
 
 use crate::failure::Result;
-use crate::output::{say, say_json};
+use crate::output::{say, say_json, say_table};
 
 /// List the adapters with their limits and features
 #[derive(Debug, clap::Args)]
@@ -15,9 +16,15 @@ pub(crate) struct Args {
     /// Print a JSON array
     #[arg(long)]
     json: bool,
+    /// List the chips that `spp graph --planned --profile` knows, present or not
+    #[arg(long)]
+    profiles: bool,
 }
 
 pub(crate) fn devices(args: &Args) -> Result<()> {
+    if args.profiles {
+        return profiles(args.json);
+    }
     let adapters = adapters();
     if adapters.is_empty() {
         let reason = format!("no Vulkan, Metal or DX12 adapter is present; {INSTALL_HINT}");
@@ -35,6 +42,39 @@ pub(crate) fn devices(args: &Args) -> Result<()> {
         say(format_args!("{key:<38} {}", text(&value)))?;
     }
     Ok(())
+}
+
+fn profiles(as_json: bool) -> Result<()> {
+    let named = NamedProfile::all().iter();
+    let lanes = |profile: &DeviceProfile| profile.subgroups.map_or_else(Vec::new, |range| range.to_vec());
+    if as_json {
+        let object = |NamedProfile { name, card, profile }: &NamedProfile| {
+            json!({
+                "name": name, "card": card,
+                "class": format!("{:?}", profile.class), "vendor": format!("{:?}", profile.vendor),
+                "subgroup_min_size": lanes(profile).first(), "subgroup_max_size": lanes(profile).last(),
+                "max_compute_workgroup_storage_size": profile.workgroup_memory,
+                "max_compute_invocations_per_workgroup": profile.max_invocations,
+                "max_storage_buffer_binding_size": profile.max_binding, "max_buffer_size": profile.max_buffer,
+            })
+        };
+        return Ok(say_json(&named.map(object).collect())?);
+    }
+    let row = |NamedProfile { name, card, profile }: &NamedProfile| {
+        let mut lanes: Vec<String> = lanes(profile).iter().map(u32::to_string).collect();
+        lanes.dedup();
+        [
+            name.to_string(),
+            card.to_string(),
+            format!("{:?}", profile.class),
+            format!("{:?}", profile.vendor),
+            lanes.join("-"),
+            profile.workgroup_memory.to_string(),
+            profile.max_invocations.to_string(),
+        ]
+    };
+    let columns = ["name", "card", "class", "vendor", "subgroups", "workgroup bytes", "invocations"];
+    Ok(say_table(columns, &named.map(row).collect::<Vec<_>>())?)
 }
 
 type Properties = [(&'static str, Value); 17];

@@ -15,7 +15,7 @@ use crate::subject::Subject;
 
 /// Show a graph, or with --planned the dispatches and buffers it becomes
 ///
-/// The plan is made for a class of devices with wgpu's default limits, or for the adapter that --device names.
+/// The plan is made for a discrete GPU with wgpu's default limits, unless --class, --profile or --device names another.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp graph sppf_v5s --planned\n         spp graph sppf_v5s --format dot | dot -Tsvg")]
 pub(crate) struct Args {
@@ -27,9 +27,12 @@ pub(crate) struct Args {
     /// Show the plan
     #[arg(long)]
     planned: bool,
-    /// Plan for a device of this class
-    #[arg(long, value_enum, default_value_t, requires = "planned")]
-    class: Class,
+    /// Plan for a device of this class, with wgpu's default limits
+    #[arg(long, value_enum, requires = "planned", conflicts_with = "profile")]
+    class: Option<Class>,
+    /// Plan for a chip by its code name: `spp devices --profiles` lists them
+    #[arg(long, value_name = "CHIP", requires = "planned")]
+    profile: Option<String>,
     /// Write the WGSL of each kernel of the plan into this folder, as it is compiled
     #[arg(long, value_name = "FOLDER", requires = "planned")]
     wgsl: Option<PathBuf>,
@@ -46,9 +49,8 @@ enum Format {
     Mermaid,
 }
 
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Class {
-    #[default]
     Discrete,
     Integrated,
     Software,
@@ -56,6 +58,9 @@ enum Class {
 
 pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
     let graph = Subject::find(&args.subject)?.graph()?;
+    if device.is_some() && (args.class.is_some() || args.profile.is_some()) {
+        return Err(Failure::Usage("--device plans for an adapter: leave out --class and --profile".into()));
+    }
     if args.planned {
         let (profile, options) = match device.map(|device| Device::open(Some(device))).transpose()? {
             Some(Device::Gpu(gpu)) => (gpu.profile().clone(), args.planning.options(&gpu)),
@@ -65,7 +70,7 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
             None if args.planning.tuned => {
                 return Err(Failure::Usage("--tuned: name the adapter with --device".into()));
             }
-            None => (args.class.profile(), args.planning.untuned()),
+            None => (args.profile()?, args.planning.untuned()),
         };
         let plan = Plan::new(&graph, &profile, &options)?;
         if let Some(folder) = &args.wgsl {
@@ -100,13 +105,17 @@ fn write_kernels(plan: &Plan, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-impl Class {
-    fn profile(self) -> DeviceProfile {
-        DeviceProfile::portable(match self {
-            Self::Discrete => DeviceClass::Discrete,
-            Self::Integrated => DeviceClass::Integrated,
-            Self::Software => DeviceClass::Software,
-        })
+impl Args {
+    /// What there is without an adapter.
+    fn profile(&self) -> Result<DeviceProfile> {
+        if let Some(name) = &self.profile {
+            return Ok(DeviceProfile::named(name)?);
+        }
+        Ok(DeviceProfile::portable(match self.class {
+            None | Some(Class::Discrete) => DeviceClass::Discrete,
+            Some(Class::Integrated) => DeviceClass::Integrated,
+            Some(Class::Software) => DeviceClass::Software,
+        }))
     }
 }
 

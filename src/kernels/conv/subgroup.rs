@@ -20,7 +20,7 @@ pub(super) const MAX_ROWS: u32 = 4;
 
 /// The lanes of a workgroup, if the shader is written for the device's subgroups.
 pub(super) fn lanes(profile: &DeviceProfile) -> Option<u32> {
-    profile.subgroup_size.filter(|lanes| [4, 8].contains(lanes))
+    profile.subgroup_size().filter(|lanes| [4, 8].contains(lanes))
 }
 
 /// The rows of `lanes` pixels per invocation that finish the jobs soonest. An invocation also reads weights, which
