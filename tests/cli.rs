@@ -118,6 +118,26 @@ fn bad_files_are_named_and_exit_2() {
 }
 
 #[test]
+fn graph_writes_each_kernel_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (to, file) = (folder.path().join("new/kernels"), folder.path().join("file"));
+    let planned = ["graph", "rfb_300", "--planned", "--profile", "dg2"];
+    let plan = json(&[&planned[..], &["--format", "json", "--wgsl", text(&to)]].concat());
+    let constants = |step: &serde_json::Value| (step["shader"].to_string(), step["constants"].to_string());
+    let kernels: BTreeSet<_> = plan["steps"].as_array().unwrap().iter().map(constants).collect();
+    let written: Vec<_> = fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(written.len() >= kernels.len() && written.len() < plan["steps"].as_array().unwrap().len(), "{written:?}");
+    for path in written {
+        let (stem, source) = (path.file_stem().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap());
+        let entry_point = stem.split('-').next().unwrap();
+        assert!(source.starts_with("const ") && source.contains(&format!("fn {entry_point}(")), "{stem}");
+    }
+    fs::write(&file, "").unwrap();
+    fails(&[&planned[..], &["--wgsl", text(&file)]].concat(), 2, &["file"]);
+    fails(&["graph", "rfb_300", "--wgsl", text(&to)], 2, &["--planned"]);
+}
+
+#[test]
 fn graph_prints_every_format() {
     assert!(prints(&["graph", "sppf_v5s"]).contains("cv1.conv  conv 1x1                   [1, 256, 20, 20]   input"));
     assert!(prints(&["graph", "sppf_v5s", "--format", "dot"]).starts_with("digraph"));

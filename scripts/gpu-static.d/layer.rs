@@ -1,7 +1,7 @@
 //! A Vulkan layer that writes down what the driver's compiler makes of compute pipelines. For each that is made while
 //! `$GPU_STATIC_OUT/name` holds a name, that folder gets
 //!
-//! - `NAME.stats`: lines of statistic, tab, value, as the driver calls them
+//! - `NAME.stats`: lines of statistic, tab, value, as the driver calls them; and `Lanes`, of a subgroup
 //! - `NAME.KIND.txt`: each of the driver's representations of it, the last of which is the assembly
 //!
 //! The driver must have `VK_KHR_pipeline_executable_properties`; the device is made with it, and each pipeline with the
@@ -153,8 +153,7 @@ unsafe extern "system" fn create_instance(
             return vk::Result::ERROR_INITIALIZATION_FAILED;
         };
         let get = link.get_instance;
-        let create =
-            function!(get(vk::Instance::null(), c"vkCreateInstance".as_ptr()), vk::PFN_vkCreateInstance);
+        let create = function!(get(vk::Instance::null(), c"vkCreateInstance".as_ptr()), vk::PFN_vkCreateInstance);
         let result = create(info, allocator, instance);
         if result == vk::Result::SUCCESS {
             state().instances.insert(key((*instance).as_raw()), (get, *instance));
@@ -214,10 +213,8 @@ unsafe extern "system" fn create_compute_pipelines(
     pipelines: *mut vk::Pipeline,
 ) -> vk::Result {
     unsafe {
-        let create = function!(
-            next_device_function(device, c"vkCreateComputePipelines"),
-            vk::PFN_vkCreateComputePipelines
-        );
+        let create =
+            function!(next_device_function(device, c"vkCreateComputePipelines"), vk::PFN_vkCreateComputePipelines);
         let mut infos = slice::from_raw_parts(infos, count as usize).to_vec();
         for info in &mut infos {
             info.flags |= vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR
@@ -251,6 +248,8 @@ unsafe fn write_down(device: vk::Device, pipeline: vk::Pipeline) -> vk::Result {
     let Some(out) = env::var_os("GPU_STATIC_OUT").map(PathBuf::from) else { return vk::Result::SUCCESS };
     // Before the first name, wgpu makes pipelines of its own.
     let Ok(name) = fs::read_to_string(out.join("name")) else { return vk::Result::SUCCESS };
+    let properties: vk::PFN_vkGetPipelineExecutablePropertiesKHR =
+        unsafe { function!(next_device_function(device, c"vkGetPipelineExecutablePropertiesKHR"), _) };
     let statistics: vk::PFN_vkGetPipelineExecutableStatisticsKHR =
         unsafe { function!(next_device_function(device, c"vkGetPipelineExecutableStatisticsKHR"), _) };
     let name_of_representations = c"vkGetPipelineExecutableInternalRepresentationsKHR";
@@ -258,7 +257,13 @@ unsafe fn write_down(device: vk::Device, pipeline: vk::Pipeline) -> vk::Result {
         unsafe { function!(next_device_function(device, name_of_representations), _) };
     // A compute pipeline is one executable.
     let of = vk::PipelineExecutableInfoKHR { pipeline, executable_index: 0, ..Default::default() };
+    let of_pipeline = vk::PipelineInfoKHR { pipeline, ..Default::default() };
     let mut lines = String::new();
+    for vk::PipelineExecutablePropertiesKHR { subgroup_size, .. } in
+        filled(|count, list| unsafe { properties(device, &of_pipeline, count, list) })
+    {
+        let _ = writeln!(lines, "Lanes\t{subgroup_size}");
+    }
     for statistic in filled(|count, list| unsafe { statistics(device, &of, count, list) }) {
         let vk::PipelineExecutableStatisticKHR { format, value, .. } = statistic;
         let value = match format {

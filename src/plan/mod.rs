@@ -124,7 +124,8 @@ impl Step {
         let mut before = "";
         for (constant, value) in &self.constants {
             // TILE_M and TILE_N are one size.
-            let group = constant.rsplit_once('_').filter(|(_, end)| EXTENTS.contains(end)).map_or("", |(group, _)| group);
+            let group =
+                constant.rsplit_once('_').filter(|(_, end)| EXTENTS.contains(end)).map_or("", |(group, _)| group);
             match group {
                 "" if matches!(value, Constant::Bool(_)) => name += &format!("-{}_{value}", constant.to_lowercase()),
                 "" => name += &format!("-{}{value}", constant.to_lowercase()),
