@@ -1,6 +1,7 @@
 //! The command line as a user meets it: exit codes, messages, files. Needs an adapter; a software one will do.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -6,6 +6,7 @@
 //!
 //! The driver must have `VK_KHR_pipeline_executable_properties`; the device is made with it, and each pipeline with the
 //! flags to keep these. Everything else goes to the driver as it comes.
+#![expect(clippy::missing_safety_doc, reason = "Vulkan says what its functions are given")]
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
@@ -248,13 +249,17 @@ unsafe fn write_down(device: vk::Device, pipeline: vk::Pipeline) -> vk::Result {
     let Some(out) = env::var_os("GPU_STATIC_OUT").map(PathBuf::from) else { return vk::Result::SUCCESS };
     // Before the first name, wgpu makes pipelines of its own.
     let Ok(name) = fs::read_to_string(out.join("name")) else { return vk::Result::SUCCESS };
-    let properties: vk::PFN_vkGetPipelineExecutablePropertiesKHR =
-        unsafe { function!(next_device_function(device, c"vkGetPipelineExecutablePropertiesKHR"), _) };
-    let statistics: vk::PFN_vkGetPipelineExecutableStatisticsKHR =
-        unsafe { function!(next_device_function(device, c"vkGetPipelineExecutableStatisticsKHR"), _) };
-    let name_of_representations = c"vkGetPipelineExecutableInternalRepresentationsKHR";
-    let representations: vk::PFN_vkGetPipelineExecutableInternalRepresentationsKHR =
-        unsafe { function!(next_device_function(device, name_of_representations), _) };
+    let next = |name| unsafe { next_device_function(device, name) };
+    let (properties, statistics, representations) = unsafe {
+        (
+            function!(next(c"vkGetPipelineExecutablePropertiesKHR"), vk::PFN_vkGetPipelineExecutablePropertiesKHR),
+            function!(next(c"vkGetPipelineExecutableStatisticsKHR"), vk::PFN_vkGetPipelineExecutableStatisticsKHR),
+            function!(
+                next(c"vkGetPipelineExecutableInternalRepresentationsKHR"),
+                vk::PFN_vkGetPipelineExecutableInternalRepresentationsKHR
+            ),
+        )
+    };
     // A compute pipeline is one executable.
     let of = vk::PipelineExecutableInfoKHR { pipeline, executable_index: 0, ..Default::default() };
     let of_pipeline = vk::PipelineInfoKHR { pipeline, ..Default::default() };

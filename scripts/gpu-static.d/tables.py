@@ -358,8 +358,8 @@ def page(chip: str, work: Path, profiles: str) -> str:
     card = next(profile["card"] for profile in json.loads(profiles) if profile["name"] == chip)
     version = driver.removeprefix(prefix).strip()
     head = (
-        f"**Nothing was executed.** This is what the compiler of {name}, {whose}, in {version} makes of the kernels that "
-        f"all published shapes are planned with for this chip. {units} [README](README.md) says how to read it. "
+        f"**Nothing was executed.** This is what the compiler of {name}, {whose}, in {version} makes of the kernels "
+        f"that all published shapes are planned with for this chip. {units} [README](README.md) says how to read it. "
         "Written by `scripts/gpu-static tables`."
     )
     head = textwrap.fill(head, 128, break_on_hyphens=False)
