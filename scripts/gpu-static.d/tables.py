@@ -375,11 +375,12 @@ def rows_of(page: str) -> list[dict[str, str]]:
 
 def summary() -> str:
     """A line for each page: how many kernels spill, and the least share of multiply-adds with each tile."""
-    lines = []
+    lines, versions = [], set()
     for path in sorted(TABLES.glob("*.md")):
         text = path.read_text()
         if not text.startswith(f"# {path.stem}: "):
             continue
+        versions |= set(re.findall(r"in (Mesa \S+)", " ".join(text.split())))
         rows = rows_of(text)
         tiles: dict[str, list[int]] = {}
         for cells in rows:
@@ -400,7 +401,8 @@ def summary() -> str:
                 "multiply-adds": ", ".join(least),
             }
         )
-    return markdown(list(lines[0]), sorted(lines, key=lambda line: line["card"]))
+    table = markdown(list(lines[0]), sorted(lines, key=lambda line: line["card"]))
+    return f"With {', '.join(sorted(versions))}:\n\n{table}"
 
 
 def write_summary() -> None:
