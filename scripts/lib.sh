@@ -39,3 +39,40 @@ prepare() {
     fi
     note "please install a C linker and a Vulkan driver with its loader; on Debian and Ubuntu: ${packages[*]}"
 }
+
+# apt over one suite of Debian as if nothing were installed, touching nothing outside FOLDER: the packages' signatures are
+# checked as apt always does. KIND is `deb` or, for sources, `deb-src`.
+private_apt() { # FOLDER KIND SUITE COMMAND [ARGUMENT]...
+    local folder=$1 kind=$2 suite=$3 mirror arch key=/usr/share/keyrings/debian-archive-keyring.gpg
+    shift 3
+    [[ -f $key ]] || { note "please install debian-archive-keyring: there is no $key" && return 2; }
+    arch=$(dpkg --print-architecture)
+    local -a options=(-qq -oDir::Etc::SourceList="$folder/sources.list" -oDir::Etc::SourceParts=- -oDir::State="$folder"
+        -oDir::State::Lists="$folder/lists" -oDir::State::Status=/dev/null -oDir::Cache="$folder/cache"
+        -oAPT::Architecture="$arch" -oAPT::Architectures="$arch" -oAcquire::Check-Valid-Until=false
+        -oAPT::Install-Recommends=false -oDebug::NoLocking=true -oAPT::Sandbox::User=root)
+    if [[ ! -f $folder/sources.list ]]; then
+        mkdir -p "$folder"/{lists,cache/archives}/partial
+        # The mirror that this machine already uses, if it is one of Debian's.
+        # shellcheck disable=SC2016 # apt expands it
+        mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/\?$' | sort -u | head -n 1) ||
+            mirror=https://deb.debian.org/debian
+        echo "$kind [signed-by=$key arch=$arch] $mirror $suite main" >"$folder/sources.list"
+        apt-get "${options[@]}" update || { rm "$folder/sources.list" && return 1; }
+    fi
+    apt-get "${options[@]}" "$@"
+}
+
+# Unpacks packages of a suite, with what installing them on an empty machine would need, into ROOT. Nothing is installed.
+unpack_packages() { # ROOT SUITE PACKAGE...
+    local root=$1 suite=$2 deb
+    shift 2
+    rm -rf "$root.new" "$root.apt"
+    mkdir -p "$root.new" "$root.apt"
+    private_apt "$root.apt" deb "$suite" install --download-only -y "$@"
+    for deb in "$root.apt"/cache/archives/*.deb; do dpkg -x "$deb" "$root.new"; done
+    # Suites up to bookworm have the C library elsewhere.
+    [[ ! -d $root.new/lib ]] || cp -a "$root.new/lib/." "$root.new/usr/lib/"
+    rm -rf "$root.apt" "$root"
+    mv "$root.new" "$root"
+}

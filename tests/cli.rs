@@ -1,6 +1,7 @@
 //! The command line as a user meets it: exit codes, messages, files. Needs an adapter; a software one will do.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -115,6 +116,26 @@ fn bad_files_are_named_and_exit_2() {
         fails(&["run", text(path), "--output", text(&output)], 2, &[name, reason]);
     }
     assert!(!output.exists());
+}
+
+#[test]
+fn graph_writes_each_kernel_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (to, file) = (folder.path().join("new/kernels"), folder.path().join("file"));
+    let planned = ["graph", "rfbnet300", "--planned", "--profile", "dg2"];
+    let plan = json(&[&planned[..], &["--format", "json", "--wgsl", text(&to)]].concat());
+    let steps = plan["steps"].as_array().unwrap();
+    let constants: BTreeSet<_> =
+        steps.iter().map(|step| (step["shader"].to_string(), step["constants"].to_string())).collect();
+    let written: Vec<_> = fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!((constants.len()..steps.len()).contains(&written.len()), "{written:?}");
+    for path in written {
+        let source = fs::read_to_string(&path).unwrap();
+        assert!(source.starts_with("const ") && source.contains("@compute"), "{}", path.display());
+    }
+    fs::write(&file, "").unwrap();
+    fails(&[&planned[..], &["--wgsl", text(&file)]].concat(), 2, &["file"]);
+    fails(&["graph", "rfb_300", "--wgsl", text(&to)], 2, &["--planned"]);
 }
 
 #[test]

@@ -83,6 +83,9 @@ pub struct Cost {
     pub bytes: u64,
 }
 
+/// How the names of constants end that are extents of one thing.
+const EXTENTS: [&str; 8] = ["M", "N", "K", "N4", "H", "W", "TOP", "LEFT"];
+
 /// One dispatch.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -118,6 +121,27 @@ impl Step {
     /// The whole WGSL of this step.
     pub fn source(&self) -> String {
         self.shader.source(&self.constants, &self.pieces)
+    }
+
+    /// What the kernel is called among all of its shader, by its constants and the pieces that this step chose: steps have
+    /// the same name if they have the same source. `conv-jobs1-terms2-tile64x64x16-thread8x1-…-sources_2`
+    pub fn kernel_name(&self) -> String {
+        let mut name = self.shader.stem.to_string();
+        let mut before = "";
+        for (constant, value) in &self.constants {
+            // TILE_M and TILE_N are one size.
+            let group =
+                constant.rsplit_once('_').filter(|(_, end)| EXTENTS.contains(end)).map_or("", |(group, _)| group);
+            match group {
+                "" if matches!(value, Constant::Bool(_)) => name += &format!("-{}_{value}", constant.to_lowercase()),
+                "" => name += &format!("-{}{value}", constant.to_lowercase()),
+                _ if group == before => name += &format!("x{value}"),
+                _ => name += &format!("-{}{value}", group.to_lowercase()),
+            }
+            before = group;
+        }
+        self.pieces.iter().for_each(|piece| name += &format!("-{}", piece.stem));
+        name
     }
 }
 

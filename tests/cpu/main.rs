@@ -24,4 +24,5 @@ mod shaders;
 mod shapes;
 mod sizes;
 mod split_sums;
+mod static_tables;
 mod weights;

@@ -22,7 +22,7 @@ pub(crate) fn assert_none(faults: impl IntoIterator<Item = String>) {
 }
 
 /// Among the faults is this.
-fn assert_found(faults: &[String], fault: &str) {
+pub(crate) fn assert_found(faults: &[String], fault: &str) {
     assert!(faults.iter().any(|found| found.contains(fault)), "found {faults:?}, not {fault:?}");
 }
 

@@ -197,6 +197,14 @@ fn becomes_hlsl(source: &str, _: &Step) -> Result<(), String> {
 const BACKENDS: [Check; 3] = [becomes_spirv, becomes_msl, becomes_hlsl];
 
 #[test]
+fn kernels_have_the_same_name_if_they_have_the_same_source() {
+    let names: BTreeSet<String> = STEPS.values().map(Step::kernel_name).collect();
+    assert_eq!(names.len(), STEPS.len());
+    let fits_a_file = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    assert!(names.iter().all(|name| name.len() < 200 && name.chars().all(fits_a_file)), "{names:?}");
+}
+
+#[test]
 fn every_source_becomes_spirv_msl_and_hlsl() {
     assert!(STEPS.len() > 70, "{} sources", STEPS.len());
     BACKENDS.into_iter().for_each(assert_no_fault);

@@ -1,8 +1,11 @@
 //! `spp graph`: a graph, or the plan made of it, as text, JSON or a drawing.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 use spp_wgpu::plan::Slice;
-use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan};
+use spp_wgpu::{DeviceClass, DeviceProfile, Error, Graph, Plan};
 
 use crate::device::Device;
 use crate::failure::{Failure, Result};
@@ -30,6 +33,9 @@ pub(crate) struct Args {
     /// Plan for a chip by its code name: `spp devices --profiles` lists them
     #[arg(long, value_name = "CHIP", requires = "planned")]
     profile: Option<String>,
+    /// Write the WGSL of each kernel of the plan into this folder, as it is compiled
+    #[arg(long, value_name = "FOLDER", requires = "planned")]
+    wgsl: Option<PathBuf>,
     #[command(flatten)]
     planning: Planning,
 }
@@ -67,6 +73,9 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
             None => (args.profile()?, args.planning.untuned()),
         };
         let plan = Plan::new(&graph, &profile, &options)?;
+        if let Some(folder) = &args.wgsl {
+            write_kernels(&plan, folder)?;
+        }
         return match args.format {
             Format::Text => Ok(say(plan.to_string().trim_end())?),
             Format::Json => Ok(say_json(&plan_json(&plan))?),
@@ -83,6 +92,17 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
         Format::Dot => Ok(say(graph.to_dot().trim_end())?),
         Format::Mermaid => Ok(say(graph.to_mermaid().trim_end())?),
     }
+}
+
+/// One file a kernel, by its name.
+fn write_kernels(plan: &Plan, folder: &Path) -> Result<()> {
+    let file = |path: &Path, e: std::io::Error| Error::File { path: path.into(), reason: e.to_string() };
+    fs::create_dir_all(folder).map_err(|e| file(folder, e))?;
+    for step in &plan.steps {
+        let path = folder.join(format!("{}.wgsl", step.kernel_name()));
+        fs::write(&path, step.source()).map_err(|e| file(&path, e))?;
+    }
+    Ok(())
 }
 
 impl Args {

@@ -1,0 +1,70 @@
+//! `gpu-static-compile [--profile=CHIP] FILE.wgsl...`: makes a compute pipeline of each file on the first adapter, as the
+//! library does of its kernels: on a device of the library's, without wgpu's checks. It is run under the layer (`layer.rs`),
+//! which it tells what the pipelines are called, the files' stems; and it writes down what the adapter is called. With a chip
+//! named, its device must be what plans for that chip are made for.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+
+use spp_wgpu::wgpu::{
+    ComputePipelineDescriptor, Device, ErrorFilter, PipelineCompilationOptions, ShaderModuleDescriptor,
+    ShaderRuntimeChecks, ShaderSource,
+};
+use spp_wgpu::{DeviceProfile, Gpu, GpuOptions};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gpu-static-compile: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let out = PathBuf::from(env::var_os("GPU_STATIC_OUT").ok_or("GPU_STATIC_OUT names no folder")?);
+    let gpu = Gpu::new(&GpuOptions::device("0"))?;
+    let info = gpu.info();
+    fs::write(out.join("adapter"), format!("{}\n{} {}\n", info.name.trim(), info.driver, info.driver_info))?;
+    let mut refused = false;
+    for argument in env::args_os().skip(1) {
+        if let Some(chip) = argument.to_str().and_then(|argument| argument.strip_prefix("--profile=")) {
+            let (found, named) = (gpu.profile(), DeviceProfile::named(chip)?);
+            if *found != named {
+                return Err(format!("plans for {chip} are made for {named:?}, but wgpu says {found:?}").into());
+            }
+            continue;
+        }
+        let path = PathBuf::from(argument);
+        let stem = path.file_stem().ok_or("no file name")?.to_string_lossy();
+        fs::write(out.join("name"), stem.as_bytes())?;
+        if let Err(error) = compile(gpu.device(), &path) {
+            eprintln!("{}: {error}", path.display());
+            refused = true;
+        }
+    }
+    if refused { Err("not all were compiled".into()) } else { Ok(()) }
+}
+
+fn compile(device: &Device, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    // As in src/gpu/trusted.rs: the override makes wgpu translate the module where it leaves the checks out.
+    let source = fs::read_to_string(path)? + "override TRANSLATE_LATE: u32 = 0u;\n";
+    let scope = device.push_error_scope(ErrorFilter::Validation);
+    let descriptor = ShaderModuleDescriptor { label: None, source: ShaderSource::Wgsl(source.into()) };
+    // SAFETY: nothing of it ever runs.
+    let module = unsafe { device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) };
+    let _ = device.create_compute_pipeline(&ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: None,
+        compilation_options: PipelineCompilationOptions {
+            zero_initialize_workgroup_memory: false,
+            ..Default::default()
+        },
+        cache: None,
+    });
+    pollster::block_on(scope.pop()).map_or(Ok(()), |error| Err(error.into()))
+}
