@@ -76,7 +76,7 @@ impl Report<'_> {
             }
         };
         let (gflops, gbps, build) = (rates(Row::gflops), rates(Row::gbps), rates(|row| row.compile_ms));
-        let estimated = |row: &Row| row.estimated_ms.map_or("–".into(), |ms| digits(ms));
+        let estimated = |row: &Row| row.estimated_ms.map_or("–".into(), digits);
         let percent = |row: &Row| row.roofline_percent().map_or("–".into(), |percent| format!("{percent:.1}"));
         html! {
             h2 { "Times" }
