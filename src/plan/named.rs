@@ -25,6 +25,7 @@ const fn profile(class: DeviceClass, vendor: Vendor, subgroups: [u32; 2], workgr
         max_invocations: 1024,
         workgroup_memory,
         subgroups: Some(subgroups),
+        int64: true,
         ..DeviceProfile::portable(class)
     }
 }

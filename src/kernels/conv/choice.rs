@@ -77,7 +77,9 @@ fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Candida
         let count = |term: &Term| term.conv.taps_len() * u64::from(term.x.physical_c().div_ceil(tile.k) / parts);
         terms.iter().map(count).sum()
     };
-    let most = (steps(1) / SHORTEST).min(room).min(MAX_ELEMENTS) as u32;
+    // So many keep every core busy.
+    let cores = Candidate::new(profile, tile, jobs)?.estimate.cores;
+    let most = (steps(1) / SHORTEST).min(room).min(cores.into()) as u32;
     let counts = (1..=most).take_while(|&parts| steps(parts) >= SHORTEST);
     let candidates = counts.filter_map(|parts| Candidate::new(profile, tile.in_parts(parts), jobs));
     best(candidates.collect()).filter(|best| best.tile.parts > 1)
