@@ -26,9 +26,14 @@ as_root() {
     if ((EUID == 0)); then "$@"; else sudo "$@"; fi
 }
 
-# Installs what the machine lacks to build and to run; if that fails, says what is missing and goes on.
-prepare() {
+# Installs what the machine lacks to build and to run, and of these programs; if that fails, says what is missing and goes
+# on.
+prepare() { # [PROGRAM]...
+    local program
     local -a packages=()
+    for program in "$@"; do
+        command -v "$program" >/dev/null || packages+=("$program")
+    done
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     has_vulkan || packages+=(mesa-vulkan-drivers libvulkan1)
     ((${#packages[@]})) || return 0

@@ -288,7 +288,7 @@ class Assembly:
 
 def assembly_of(out: Path, name: str) -> Assembly | None:
     """Honeykrisp gives none."""
-    for path in out.iterdir():
+    for path in sorted(out.iterdir()):
         if path.name.startswith(f"{name}.") and re.search("assembly", path.name, re.I):
             return Assembly.read(path.read_text(errors="replace"))
     return None
@@ -373,6 +373,16 @@ def rows_of(page: str) -> list[dict[str, str]]:
     return [dict(zip(lines[0], cells, strict=True)) for cells in lines[1:] if not cells[0].startswith("---")]
 
 
+def kernels_with(rows: list[dict[str, str]], column: str) -> str:
+    """How many have some.
+
+    >>> kernels_with([{"spills": "0"}, {"spills": "3/4"}], "spills"), kernels_with([{"spills": NONE}], "spills") == NONE
+    ('1', True)
+    """
+    told = [cells[column] for cells in rows if cells[column] != NONE]
+    return str(sum(cell != "0" for cell in told)) if told else NONE
+
+
 def summary() -> str:
     """A line for each page: how many kernels spill, and the least share of multiply-adds with each tile."""
     lines, versions = [], set()
@@ -396,8 +406,8 @@ def summary() -> str:
                 "chip": f"[`{path.stem}`](benches/static/{path.name})",
                 "card": text.splitlines()[0].split(": ")[1],
                 "kernels": str(len(rows)),
-                "spill": str(sum(cells["spills"] not in ("0", NONE) for cells in rows)),
-                "scratch": str(sum(cells["scratch"] not in ("0", NONE) for cells in rows)),
+                "spill": kernels_with(rows, "spills"),
+                "scratch": kernels_with(rows, "scratch"),
                 "multiply-adds": ", ".join(least),
             }
         )

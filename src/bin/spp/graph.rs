@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Plan for a chip by its code name: `spp devices --profiles` lists them
     #[arg(long, value_name = "CHIP", requires = "planned")]
     profile: Option<String>,
-    /// Write the WGSL of each kernel of the plan into this folder, as it is compiled
+    /// Write the WGSL of each kernel of the plan into this folder, as it is compiled; files of their names are replaced
     #[arg(long, value_name = "FOLDER", requires = "planned")]
     wgsl: Option<PathBuf>,
     #[command(flatten)]
