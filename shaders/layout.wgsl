@@ -3,9 +3,9 @@
 // One invocation makes four values of a at each of four b, and moves four values at once. Invocations lie side by side
 // along a, as their writes do; if TURN, their reads of 16 bytes are far apart, and caches bring them together.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index; one of x4_aligned, x4_shifted, x4_scalar, x4_parts; one of y4_aligned, y4_scalar;
-//   with x4_parts: parts, activation.
-// Constants from Rust: WG_SIZE, TURN; with x4_parts: ACTIVATION, SLOPE.
+// Pieces from shared/: index; one of x4_aligned, x4_shifted, x4_scalar with x4_lines, or x4_parts with parts, activation;
+//   one of y4_aligned, y4_scalar.
+// Constants from Rust: WG_SIZE, TURN, LINES; with x4_parts: ACTIVATION, SLOPE.
 
 struct Params {
     len: u32, // blocks_a * ceil(extent_b / 4) * images
@@ -42,9 +42,10 @@ fn relayout(
     let x_first = params.x_offset + a * params.x_a + b * params.x_b + n * params.x_n;
     let y_first = params.y_offset + a + b * params.y_b + n * params.y_n;
     // Four values side by side in each of four lines: along b if TURN, along a if not. A line beyond the extent is
-    // zero, which is what padding holds; the first is read in its place, so that no load waits for a branch.
+    // zero, which is what padding holds; the first is read in its place, so that no load waits for a branch. Where no
+    // invocation has more than LINES, compilers leave out the others' loads.
     let lines = vec4u(0u, 1u, 2u, 3u);
-    let there = lines < vec4u(select(params.extent_b - b, params.valid_a - a, TURN));
+    let there = lines < vec4u(min(LINES, select(params.extent_b - b, params.valid_a - a, TURN)));
     let v = load_lines(x_first + select(vec4u(0u), lines, there) * select(params.x_b, params.x_a, TURN));
     let v0 = v[0];
     let v1 = select(vec4u(0u), v[1], there.y);

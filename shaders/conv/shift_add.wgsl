@@ -19,7 +19,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> z: array<vec4f>;
-@group(0) @binding(1) var<storage, read> shifts: array<vec4i>; // dy, dx, vec4s from channels of a pixel, 0
+@group(0) @binding(1) var<storage, read> shifts: array<vec4i>; // dy, dx, vec4s from channels of a pixel, unused
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(4) var<uniform> params: Params;

@@ -5,7 +5,3 @@
 fn load_x(i: u32) -> vec4f {
     return x[i];
 }
-
-fn load_four(i: vec4u) -> array<vec4f, 4> {
-    return array<vec4f, 4>(load_x(i.x), load_x(i.y), load_x(i.z), load_x(i.w));
-}

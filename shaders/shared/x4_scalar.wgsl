@@ -7,7 +7,3 @@ fn load_x4(i: u32) -> vec4u {
     let at = min(vec4u(i) + vec4u(0u, 1u, 2u, 3u), vec4u(arrayLength(&x) - 1u));
     return vec4u(x[at.x], x[at.y], x[at.z], x[at.w]);
 }
-
-fn load_lines(i: vec4u) -> array<vec4u, 4> {
-    return array<vec4u, 4>(load_x4(i.x), load_x4(i.y), load_x4(i.z), load_x4(i.w));
-}

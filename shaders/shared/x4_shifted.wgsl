@@ -10,7 +10,3 @@ fn load_x4(i: u32) -> vec4u {
     let then = select(w.xy, w.yz, (i & 1u) != 0u);
     return select(by_1, vec4u(by_1.zw, then), (i & 2u) != 0u);
 }
-
-fn load_lines(i: vec4u) -> array<vec4u, 4> {
-    return array<vec4u, 4>(load_x4(i.x), load_x4(i.y), load_x4(i.z), load_x4(i.w));
-}

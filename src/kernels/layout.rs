@@ -131,8 +131,9 @@ fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Opt
     let step = Step::new(node, &SHADER, &params, workgroups(len));
     let step = match parts {
         Some(parts) => parts.read_by(step, 0).piece(piece!("x4_parts")).loops([count]),
-        None => step.reads(0, x).piece(from),
+        None => step.reads(0, x).piece(from).piece(piece!("x4_lines")),
     };
+    let lines = if turn { valid_a } else { extent_b };
     let step = step.writes(1, y).constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));
-    builder.push(step.piece(to));
+    builder.push(step.constant("LINES", Constant::U32(lines.min(4))).piece(to));
 }

@@ -215,7 +215,7 @@ fn plan_tiles(
             let step = parts.read_by(step, 2).piece(piece!("source_parts")).piece(piece!("lanes"));
             step.writes(0, y).result(x)
         }
-        None => bind(step, x, y),
+        None => bind(step, x, y).piece(piece!("source_four")),
     };
     let invocations = Tile::invocations([down, across]);
     // The window of nearly every block is compiled in, so that its taps are no loop; others share a kernel.

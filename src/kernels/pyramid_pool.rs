@@ -3,7 +3,7 @@
 use super::WG_SIZE;
 use crate::error::{Error, Result};
 use crate::ops::{PyramidMode, PyramidPool};
-use crate::plan::{Builder, Constant, DeviceClass, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
 params! {
@@ -68,15 +68,6 @@ impl PyramidPool {
     }
 }
 
-/// Invocations that share a bin; a power of two. One bin of a level may be the whole map, and would keep one invocation
-/// of a GPU busy long after all others are done. Software adapters have few threads, which barriers would only delay.
-const fn shares(class: DeviceClass) -> u32 {
-    match class {
-        DeviceClass::Discrete | DeviceClass::Integrated => 8,
-        DeviceClass::Software => 1,
-    }
-}
-
 /// One dispatch for all bins of all levels: reads slice `x`, writes the vectors `y`.
 pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &PyramidPool, x: &Slice, y: &Slice) -> Result<()> {
     let bins = pool.bins();
@@ -100,7 +91,8 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &PyramidPool, x: &Sl
         y_len: y.shape.c,
         y_padded: y.physical_c(),
     };
-    let shares = shares(builder.profile.class);
+    // One bin of a level may be the whole map, and would keep one invocation of a GPU busy long after all others are done.
+    let shares = builder.profile.class.sharing();
     let pixels = pool.largest(x.shape.h).saturating_mul(pool.largest(x.shape.w));
     let (of_table, shape) = (pool.clone(), x.shape);
     let table = builder.table(format!("bins of '{node}'"), bins * 6, move || of_table.table(shape))?;

@@ -66,11 +66,12 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, softmax: &Softmax, x: &Sli
     builder.push(step.constants(sizes.map(|(name, size)| (name, Constant::U32(size)))));
 }
 
-/// Invocations that share a row; a power of two. On a GPU they read side by side, and no one has a long row to itself.
+/// Invocations that share a row; a power of two. On a GPU they read side by side, and few do not have a long row to
+/// themselves.
 const fn shares(class: DeviceClass, width: u32) -> u32 {
-    match class {
-        DeviceClass::Discrete | DeviceClass::Integrated if width > 128 => WG_SIZE,
-        DeviceClass::Discrete | DeviceClass::Integrated => 8,
-        DeviceClass::Software => 1,
+    match class.sharing() {
+        1 => 1,
+        _ if width > 128 => WG_SIZE,
+        few => few,
     }
 }

@@ -20,6 +20,15 @@ impl DeviceClass {
             Self::Discrete | Self::Integrated => u64::MAX,
         }
     }
+
+    /// Invocations to share what one could do alone; a power of two. GPUs have lanes to fill; software adapters have few
+    /// threads, which barriers would only delay.
+    pub(crate) const fn sharing(self) -> u32 {
+        match self {
+            Self::Software => 1,
+            Self::Discrete | Self::Integrated => 8,
+        }
+    }
 }
 
 /// Who makes a GPU: where drivers' compilers differ, so does the choice of tiles.

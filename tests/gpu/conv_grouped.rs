@@ -4,7 +4,7 @@ use spp_wgpu::ops::Conv;
 use spp_wgpu::{Graph, Plan, PlanOptions, Shape};
 
 use crate::graphs::same_conv;
-use crate::harness::{Data, GPU, check, check_bits, graph, random, stems};
+use crate::harness::{Data, GPU, check_bits_on_both, check_on_both, graph, random, stems};
 
 fn conv(shape: Shape, out_c: u32, groups: u32) -> Graph {
     let conv = Conv { groups, stride: [1, 2], ..same_conv(out_c, shape.c / groups, 3) };
@@ -31,7 +31,7 @@ fn agrees_with_the_reference_for_groups_of_every_alignment() {
             let plan = Plan::new(&graph, GPU.profile(), &PlanOptions::default()).unwrap();
             let case = format!("{groups} groups of {shape} to {out_c}");
             assert_eq!(stems(&plan), ["conv_grouped"], "{case}");
-            check(&case, &graph, &[random(shape, 1, Data::Uniform)]);
+            check_on_both(&case, &graph, &[random(shape, 1, Data::Uniform)]);
         }
     }
 }
@@ -44,7 +44,7 @@ fn adds_a_residual() {
         let conv = Conv { groups: 2, scale: -3.0, bias: None, ..same_conv(6, 3, 3) };
         graph.conv_add("y", x, x, Conv { weight: weight().into(), ..conv }).unwrap()
     });
-    check_bits("residual", &graph, &[random(shape, 1, Data::Integers)]);
+    check_bits_on_both("residual", &graph, &[random(shape, 1, Data::Integers)]);
 }
 
 /// A depthwise lane reads its own channel only: infinity in one channel leaves the others alone.

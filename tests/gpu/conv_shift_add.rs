@@ -2,20 +2,20 @@
 
 use spp_wgpu::ops::{Activation, Conv, ConvSum, Padding};
 use spp_wgpu::plan::{ConvVariant, Tuning};
-use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
+use spp_wgpu::{DeviceClass, DeviceProfile, Gpu, Graph, Plan, PlanOptions, Shape, reference};
 
 use crate::graphs::same_conv;
-use crate::harness::{Data, GPU, graph, random, run_plan, stems, wrong};
+use crate::harness::{CARD, Data, GPU, graph, random, run_plan, stems, wrong};
 
 /// Made tap by tap wherever that can be.
-fn planned(graph: &Graph) -> Plan {
+fn planned(gpu: &Gpu, graph: &Graph) -> Plan {
     let mut tuning = Tuning::default();
-    for step in Plan::new(graph, GPU.profile(), &PlanOptions::default()).unwrap().steps {
+    for step in Plan::new(graph, gpu.profile(), &PlanOptions::default()).unwrap().steps {
         if let Some(choice) = step.choice {
             tuning.set(choice.class, ConvVariant::ShiftAdd);
         }
     }
-    Plan::new(graph, GPU.profile(), &PlanOptions::default().tuned(tuning)).unwrap()
+    Plan::new(graph, gpu.profile(), &PlanOptions::default().tuned(tuning)).unwrap()
 }
 
 fn dilated(out_c: u32, in_c: u32, dilation: u32) -> Conv {
@@ -33,15 +33,17 @@ fn sum(shape: Shape, terms: Vec<Conv>) -> Graph {
 fn check(case: &str, graph: &Graph) {
     let x = [random(graph.nodes()[0].shape, 9, Data::Uniform)];
     let want = reference::run_with_bounds(graph, &x).unwrap();
-    let plan = planned(graph);
-    assert!(stems(&plan).contains(&"conv_shift_add"), "{case}: {plan}");
-    assert_eq!(wrong(graph, &run_plan(plan, &x), &want), [""; 0], "{case}");
+    for gpu in [&*GPU, &*CARD] {
+        let plan = planned(gpu, graph);
+        assert!(stems(&plan).contains(&"conv_shift_add"), "{case}: {plan}");
+        assert_eq!(wrong(graph, &run_plan(plan, &x), &want), [""; 0], "{case}");
+    }
 }
 
 #[test]
 fn few_channels_of_many_taps_are_its_own() {
     let shape = Shape::new(1, 8, 9, 9);
-    let shifts = |graph: &Graph| stems(&planned(graph)).contains(&"conv_shift_add");
+    let shifts = |graph: &Graph| stems(&planned(&GPU, graph)).contains(&"conv_shift_add");
     let takes = |conv: Conv| shifts(&graph(shape, |graph, x| graph.conv("conv", x, conv).unwrap()));
     assert!(shifts(&sum(shape, vec![dilated(21, 8, 6), dilated(21, 8, 12)])));
     assert!(takes(same_conv(32, 8, 3)));

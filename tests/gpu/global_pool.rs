@@ -1,9 +1,9 @@
 //! The mean of a map within its bound, the maximum bit for bit.
 
 use spp_wgpu::ops::{GlobalPool, GlobalPoolKind};
-use spp_wgpu::{Graph, Shape};
+use spp_wgpu::{DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
 
-use crate::harness::{Data, SHAPES, check, check_bits, graph, random, with_specials};
+use crate::harness::{Data, GPU, SHAPES, check, check_bits, graph, random, run_plan, with_specials, wrong};
 
 fn pool(shape: Shape, kind: GlobalPoolKind) -> Graph {
     graph(shape, |graph, x| graph.global_pool("pool", x, GlobalPool { kind }).unwrap())
@@ -37,5 +37,19 @@ fn maximum_is_exact() {
         let mut lowest = random(shape, 3, Data::Uniform);
         lowest.data_mut().fill(f32::NEG_INFINITY);
         check_bits("nothing but -inf", &pool(shape, GlobalPoolKind::Max), &[lowest]);
+    }
+}
+
+#[test]
+fn devices_of_small_workgroups_agree() {
+    let profile = DeviceProfile { max_invocations: 64, ..GPU.profile().clone() };
+    for (shape, kind) in
+        shapes().flat_map(|shape| [GlobalPoolKind::Average, GlobalPoolKind::Max].map(|kind| (shape, kind)))
+    {
+        let graph = pool(shape, kind);
+        let x = [random(shape, 3, Data::Uniform)];
+        let want = reference::run_with_bounds(&graph, &x).unwrap();
+        let plan = Plan::new(&graph, &profile, &PlanOptions::default()).unwrap();
+        assert_eq!(wrong(&graph, &run_plan(plan, &x), &want), [""; 0], "{kind:?} of {shape}");
     }
 }

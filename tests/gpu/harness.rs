@@ -88,20 +88,53 @@ pub(crate) fn wrong(graph: &Graph, got: &[Tensor], want: &[Values]) -> Vec<Strin
     compared.filter(|(_, difference)| !difference.passes()).map(|(name, d)| format!("output '{name}': {d}")).collect()
 }
 
+/// A device and options to plan with; the first says which.
+type Way = (&'static str, &'static Gpu, PlanOptions);
+
+/// All [`options`] on the device under test.
+fn ways() -> Vec<Way> {
+    options().into_iter().map(|(plan, options)| (plan, &*GPU, options)).collect()
+}
+
+/// These, and a plan for a card, which has other forms of some kernels.
+fn ways_on_both() -> Vec<Way> {
+    let mut ways = ways();
+    ways.push(("for a card", &CARD, PlanOptions::default()));
+    ways
+}
+
 /// The GPU agrees with the reference within the bound, however the graph is planned.
 pub(crate) fn check(case: &str, graph: &Graph, inputs: &[Tensor]) {
+    check_ways(case, graph, inputs, ways());
+}
+
+/// As [`check`], planned for a card, too.
+pub(crate) fn check_on_both(case: &str, graph: &Graph, inputs: &[Tensor]) {
+    check_ways(case, graph, inputs, ways_on_both());
+}
+
+fn check_ways(case: &str, graph: &Graph, inputs: &[Tensor], ways: Vec<Way>) {
     let want = reference::run_with_bounds(graph, inputs).unwrap();
-    for (plan, options) in options() {
-        let wrong = wrong(graph, &run(graph, inputs, &options), &want);
+    for (plan, gpu, options) in ways {
+        let wrong = wrong(graph, &run_on(gpu, graph, inputs, &options), &want);
         assert!(wrong.is_empty(), "{case}, planned {plan}: {wrong:#?}");
     }
 }
 
 /// The GPU's bits are the reference's, except for the sign of zero and the payload of NaN.
 pub(crate) fn check_bits(case: &str, graph: &Graph, inputs: &[Tensor]) {
+    check_bits_of_ways(case, graph, inputs, ways());
+}
+
+/// As [`check_bits`], planned for a card, too.
+pub(crate) fn check_bits_on_both(case: &str, graph: &Graph, inputs: &[Tensor]) {
+    check_bits_of_ways(case, graph, inputs, ways_on_both());
+}
+
+fn check_bits_of_ways(case: &str, graph: &Graph, inputs: &[Tensor], ways: Vec<Way>) {
     let want = reference::run(graph, inputs).unwrap();
-    for (plan, options) in options() {
-        for (got, want) in run(graph, inputs, &options).iter().zip(&want) {
+    for (plan, gpu, options) in ways {
+        for (got, want) in run_on(gpu, graph, inputs, &options).iter().zip(&want) {
             assert_same_bits(&format!("{case}, planned {plan}"), got, want);
         }
     }

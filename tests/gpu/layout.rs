@@ -3,13 +3,13 @@
 use spp_wgpu::Shape;
 use spp_wgpu::ops::{Layout, MaxPool, Softmax, SoftmaxAxis};
 
-use crate::harness::{Data, SHAPES, check, check_bits, graph, random, with_specials};
+use crate::harness::{Data, SHAPES, check_bits_on_both, check_on_both, graph, random, with_specials};
 
 #[test]
 fn an_input_that_is_an_output_comes_back() {
     for shape in SHAPES {
         let graph = graph(shape, |_, x| x);
-        check_bits(&shape.to_string(), &graph, &[with_specials(random(shape, 1, Data::WideRange))]);
+        check_bits_on_both(&shape.to_string(), &graph, &[with_specials(random(shape, 1, Data::WideRange))]);
     }
 }
 
@@ -17,7 +17,7 @@ fn an_input_that_is_an_output_comes_back() {
 fn to_nhwc_and_back() {
     for shape in SHAPES {
         let graph = graph(shape, |graph, x| graph.max_pool("same", x, MaxPool::new([1, 1])).unwrap());
-        check_bits(&shape.to_string(), &graph, &[with_specials(random(shape, 1, Data::WideRange))]);
+        check_bits_on_both(&shape.to_string(), &graph, &[with_specials(random(shape, 1, Data::WideRange))]);
     }
 }
 
@@ -27,7 +27,7 @@ fn rows_of_every_width() {
         for (channels, width) in [(1, 1), (6, 1), (6, 2), (6, 3), (6, 6), (84, 21), (24, 4), (5, 5)] {
             let shape = Shape::new(n, channels, h, w);
             let graph = graph(shape, |graph, x| graph.layout("rows", x, Layout { width }).unwrap());
-            check_bits(&format!("{shape} in rows of {width}"), &graph, &[random(shape, 2, Data::WideRange)]);
+            check_bits_on_both(&format!("{shape} in rows of {width}"), &graph, &[random(shape, 2, Data::WideRange)]);
         }
     }
 }
@@ -47,7 +47,7 @@ fn rows_of_several_maps_follow_each_other() {
         graph.output("rows", rows).unwrap();
         graph.softmax("softmax", rows, Softmax { axis: SoftmaxAxis::Columns }).unwrap()
     });
-    check("heads", &graph, &[random(shape, 3, Data::Uniform)]);
+    check_on_both("heads", &graph, &[random(shape, 3, Data::Uniform)]);
 }
 
 #[test]
@@ -58,5 +58,5 @@ fn rows_may_become_a_map_again() {
         let pooled = graph.max_pool("pool", rows, MaxPool::new([1, 2])).unwrap();
         graph.layout("again", pooled, Layout { width: 3 }).unwrap()
     });
-    check_bits("rows of rows", &graph, &[with_specials(random(shape, 4, Data::WideRange))]);
+    check_bits_on_both("rows of rows", &graph, &[with_specials(random(shape, 4, Data::WideRange))]);
 }

@@ -4,7 +4,7 @@ use spp_wgpu::ops::{Activation, Linear, PyramidMode, PyramidPool};
 use spp_wgpu::{Graph, Shape};
 
 use crate::graphs::vector;
-use crate::harness::{Data, check, check_bits, graph, random, with_specials};
+use crate::harness::{Data, check_bits_on_both, check_on_both, graph, random, with_specials};
 
 fn pyramid(x: Shape, levels: &[u32], mode: PyramidMode) -> Graph {
     graph(x, |graph, x| graph.pyramid_pool("pool", x, PyramidPool { levels: levels.to_vec(), mode }).unwrap())
@@ -27,7 +27,7 @@ fn bits_equal_the_reference() {
     ];
     for (shape, levels, mode) in cases {
         for x in [random(shape, 1, Data::WideRange), with_specials(random(shape, 2, Data::Uniform))] {
-            check_bits(&format!("{mode:?} {levels:?} of {shape}"), &pyramid(shape, levels, mode), &[x]);
+            check_bits_on_both(&format!("{mode:?} {levels:?} of {shape}"), &pyramid(shape, levels, mode), &[x]);
         }
     }
 }
@@ -42,5 +42,5 @@ fn a_layer_after_it_sees_no_padding() {
         let linear = Linear { weight, bias: Some(vector(5, 1)), activation: Activation::None };
         graph.linear("fc", vectors, linear).unwrap()
     });
-    check("fc of 210", &graph, &[random(shape, 1, Data::Uniform)]);
+    check_on_both("fc of 210", &graph, &[random(shape, 1, Data::Uniform)]);
 }

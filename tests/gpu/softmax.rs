@@ -4,7 +4,7 @@ use spp_wgpu::ops::{Layout, Softmax, SoftmaxAxis};
 use spp_wgpu::{Graph, PlanOptions, Shape, Tensor};
 
 use crate::graphs::same_conv;
-use crate::harness::{Data, SHAPES, check, graph, random, run};
+use crate::harness::{Data, SHAPES, check_on_both, graph, random, run};
 
 fn over_channels(x: Shape) -> Graph {
     graph(x, |graph, x| graph.softmax("softmax", x, Softmax { axis: SoftmaxAxis::Channels }).unwrap())
@@ -29,12 +29,12 @@ fn agrees_with_the_reference_within_its_bound() {
     for shape in SHAPES {
         for most in [1.0, 30.0, 1e4, 3e38] {
             let case = format!("{shape} up to {most}");
-            check(&case, &over_channels(shape), &[scores(shape, most)]);
-            check(&case, &over_rows(shape, shape.c), &[scores(shape, most)]);
+            check_on_both(&case, &over_channels(shape), &[scores(shape, most)]);
+            check_on_both(&case, &over_rows(shape, shape.c), &[scores(shape, most)]);
         }
     }
     let shape = Shape::new(2, 84, 3, 5);
-    check("rows of 21", &over_rows(shape, 21), &[scores(shape, 5.0)]);
+    check_on_both("rows of 21", &over_rows(shape, 21), &[scores(shape, 5.0)]);
 }
 
 #[test]
@@ -47,8 +47,26 @@ fn minus_infinity_gets_nothing_and_nan_or_infinity_spoils_only_its_row() {
     // All of a row, and of an image's last channel.
     x.data_mut()[30..].iter_mut().step_by(6).for_each(|v| *v = f32::NEG_INFINITY);
     x.data_mut()[54..].fill(f32::NEG_INFINITY);
-    check("channels", &over_channels(shape), std::slice::from_ref(&x));
-    check("rows", &over_rows(shape, 5), &[x]);
+    check_on_both("channels", &over_channels(shape), std::slice::from_ref(&x));
+    check_on_both("rows", &over_rows(shape, 5), &[x]);
+}
+
+/// On a GPU, a workgroup shares a row of more than 128 values, and NaN or infinity may be in anyone's share.
+#[test]
+fn long_rows_keep_to_themselves() {
+    let shape = Shape::new(1, 131, 2, 3);
+    let mut x = scores(shape, 3.0);
+    // Of six pixels: infinity, NaN, and minus infinity, in one channel each; minus infinity in all; two without any.
+    x.data_mut()[6 * 130] = f32::INFINITY;
+    x.data_mut()[6 * 77 + 1] = f32::NAN;
+    x.data_mut()[6 * 40 + 2] = f32::NEG_INFINITY;
+    x.data_mut()[3..].iter_mut().step_by(6).for_each(|v| *v = f32::NEG_INFINITY);
+    check_on_both("131 channels", &over_channels(shape), &[x]);
+    let shape = Shape::new(2, 393, 1, 2);
+    let mut x = scores(shape, 3.0);
+    x.data_mut()[100] = f32::INFINITY;
+    x.data_mut()[900] = f32::NAN;
+    check_on_both("rows of 131", &over_rows(shape, 131), &[x]);
 }
 
 /// One invocation sums at most 21 values here: some 21 roundings of 6e-8, and as many in `exp` and division.
@@ -73,5 +91,5 @@ fn padding_lanes_stay_zero() {
         let both = graph.concat("both", &[softmax, x]).unwrap();
         graph.conv("y", both, same_conv(5, 18, 3)).unwrap()
     });
-    check("softmax in a concatenation", &graph, &[scores(shape, 2.0)]);
+    check_on_both("softmax in a concatenation", &graph, &[scores(shape, 2.0)]);
 }

@@ -3,7 +3,7 @@
 
 use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
-use crate::plan::{Builder, Constant, DeviceClass, Shader, piece, shader};
+use crate::plan::{Builder, Constant, Shader, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv_direct",
@@ -21,17 +21,10 @@ const PIXELS: u32 = 8;
 /// Invocations side by side along output channels: one SIMD register of a software adapter.
 const LANES: u32 = 8;
 
-/// How many of these there are in a workgroup. GPUs would leave most lanes of a subgroup idle with one.
-const fn places(class: DeviceClass) -> u32 {
-    match class {
-        DeviceClass::Discrete | DeviceClass::Integrated => 8,
-        DeviceClass::Software => 1,
-    }
-}
-
 pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {
     let padded = jobs.iter().flat_map(|job| &job.terms).any(|term| term.pads());
-    let places = places(builder.profile.class);
+    // As many in a workgroup: GPUs would leave most lanes of a subgroup idle with one.
+    let places = builder.profile.class.sharing();
     let sizes = [("LANES", LANES), ("PLACES", places)].map(|(name, size)| (name, Constant::U32(size)));
     let kernel = Kernel {
         shader: &SHADER,

@@ -39,7 +39,8 @@ const MAX_OUT_C: u32 = 32;
 /// Taps that one iteration of the sum's loop adds.
 const TAPS: u32 = 4;
 
-/// A shift that leads outside any image: no row is half as long as a tensor may be.
+/// A shift that leads outside any image: in memory a pixel has four values at least, so that no side of an image is longer
+/// than a quarter of what a tensor may hold, half of this.
 const OUTSIDE: u32 = 1 << 30;
 
 /// Whether it can compute these jobs: a single one, few output channels, several taps of one input at stride 1, no
