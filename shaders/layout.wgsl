@@ -3,8 +3,8 @@
 // One invocation makes four values of a at each of four b, and moves four values at once. Invocations lie side by side
 // along a, as their writes do; if TURN, their reads of 16 bytes are far apart, and caches bring them together.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index; one of x4_aligned, x4_shifted, x4_scalar with x4_lines, or x4_parts with parts, activation;
-//   one of y4_aligned, y4_scalar.
+// Pieces from shared/: index; one of x4_aligned, x4_shifted, x4_scalar, x4_parts; one of y4_aligned, y4_scalar;
+//   one of x4_lines, parts; with parts: activation.
 // Constants from Rust: WG_SIZE, TURN, LINES; with x4_parts: ACTIVATION, SLOPE.
 
 struct Params {

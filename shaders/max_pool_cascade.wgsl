@@ -6,8 +6,8 @@
 // Sizes are parameters, so that maps of all sizes share a few kernels: of WG_SIZE invocations, for tiles of up to four
 // times as many pixels.
 // Dispatch: n * ceil(height / inner_h) * ceil(width / inner_w) * channels4 workgroups, channels fastest.
-// Pieces from shared/: index, ordered; one of source_apart, source_within with source_four, or source_parts with parts,
-//   activation, lanes.
+// Pieces from shared/: index, ordered; one of source_apart, source_within, source_parts; one of source_four, parts;
+//   with parts: activation, lanes.
 // Constants from Rust: WG_SIZE, TILE_LEN, RADIUS, KEEPS_X; with source_parts: ACTIVATION, SLOPE.
 
 struct Params {
