@@ -99,7 +99,7 @@ fn words(name: &str) -> Vec<String> {
 
 impl DeviceProfile {
     /// The profile of a chip by its code name, `navi31` for one: what [`Gpu::new`](crate::Gpu::new) would get on a card
-    /// with it, so that plans for it can be made anywhere. [`NamedProfile::all`] lists them. Errors: another name; the
+    /// with it whose driver tells the card's name, so that plans for it can be made anywhere. [`NamedProfile::all`] lists them. Errors: another name; the
     /// text lists those there are.
     pub fn named(name: &str) -> Result<Self> {
         match NAMED.iter().find(|named| named.name == name) {

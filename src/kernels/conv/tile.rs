@@ -34,7 +34,7 @@ pub(super) fn fits(tile: Tile, profile: &DeviceProfile) -> bool {
 }
 
 /// What compilers of real drivers make of a tile: multiply-adds of a hundred instructions of a step, and registers of an
-/// invocation. Roughly the middle of benches/static, rather below than above it: a makers' chips differ as much as makers do.
+/// invocation. Roughly the middle of benches/static, rather below than above it: one maker's chips differ as much as makers do.
 /// That has 78 to 86 multiply-adds of the largest tile, 64 to 82 of those 64 channels wide that invocations do not share,
 /// 58 to 77 of those they share. Nothing was run.
 const fn compiled(tile: &Tile) -> Compiled {
