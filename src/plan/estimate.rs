@@ -44,9 +44,9 @@ impl Estimate {
     pub const DISPATCH_US: f64 = 2.0;
     /// Clocks from a read to its value, where most come from a cache: a guess.
     const WAIT: f64 = 400.0;
-    /// Bytes that a core reads from caches in a clock: of most GPUs.
+    /// Bytes that a core reads from caches in a clock: a guess.
     const CACHE: f64 = 64.0;
-    /// Lanes that run together, idle or not: of most GPUs.
+    /// Lanes that run together, idle or not: a guess, as some GPUs have 64 and some 16.
     const LANES: f64 = 32.0;
 
     /// By the model: workgroups are dealt out evenly, and each core does its own in rounds, of as many as fit it. A round
@@ -89,7 +89,12 @@ impl Step {
     /// How long it may take on a device. `None` if nothing is known of its hardware, as of software adapters.
     pub fn estimate(&self, profile: &DeviceProfile) -> Option<Estimate> {
         let hardware = profile.hardware.as_ref()?;
-        Some(Estimate::of(&self.load.map_or_else(|| self.plain_load(), |load| self.with_cost(load)), hardware))
+        Some(Estimate::of(&self.load(), hardware))
+    }
+
+    /// What it asks of a device.
+    pub fn load(&self) -> Load {
+        self.load.map_or_else(|| self.plain_load(), |load| self.with_cost(load))
     }
 
     fn with_cost(&self, load: Load) -> Load {
@@ -101,11 +106,13 @@ impl Step {
     fn plain_load(&self) -> Load {
         const BEFORE: u64 = 32;
         const EACH: u64 = 8;
-        let size = |name: &str| self.constants.iter().find_map(|(other, value)| (*other == name).then_some(*value));
-        let invocations = match size("WG_SIZE").or_else(|| size("LANES")) {
-            Some(Constant::U32(invocations)) => invocations,
-            _ => 1,
+        // That workgroups are as large as their product, a test sees to.
+        const SIZES: [&str; 3] = ["WG_SIZE", "LANES", "PLACES"];
+        let size = |(name, value): &(&str, Constant)| match value {
+            Constant::U32(size) if SIZES.contains(name) => Some(*size),
+            _ => None,
         };
+        let invocations: u32 = self.constants.iter().filter_map(size).product();
         let of_one = BEFORE.saturating_add(self.iterations.saturating_mul(EACH));
         let of_all = of_one.saturating_mul(invocations.into()).saturating_mul(self.workgroups);
         let instructions = of_all.saturating_add(self.cost.flops / 2);

@@ -2,8 +2,8 @@
 
 use super::{DeviceClass, Vendor};
 
-/// Cores, clock and memory of a GPU: of a named chip as its maker's data sheet, or what is known of it in public, has
-/// them; else typical ones. None of it was measured.
+/// Cores, clock and memory of a GPU: of an adapter that goes by the name of one of the [`NamedProfile`](super::NamedProfile)s
+/// as its maker's data sheet, or what is known of it in public, has them; else a guess. None of it was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hardware {
     /// What a workgroup runs on: compute units (AMD), streaming multiprocessors (NVIDIA), Xe-cores (Intel).
@@ -36,19 +36,19 @@ impl Hardware {
         Self { cores: 0, lanes: 0, mhz: 0, memory_gbps: 0, invocations, registers, workgroup_memory }
     }
 
-    /// A guess for an adapter of which no more is known: a card, or a laptop's GPU. `None` for software
-    /// adapters, which are as fast as the processor that they run on.
+    /// A guess for an adapter of which no more is known: a card of the middle, or a laptop's or a telephone's GPU. `None`
+    /// for software adapters, which are as fast as the processor that they run on.
     pub(crate) const fn typical(class: DeviceClass, vendor: Vendor) -> Option<Self> {
         Some(match (class, vendor) {
             (DeviceClass::Software, _) => return None,
             (DeviceClass::Discrete, Vendor::Amd) => Self::of([60, 64, 2400, 500], Self::RDNA_3),
             (DeviceClass::Discrete, Vendor::Intel) => Self::of([28, 128, 2100, 500], Self::XE),
-            (DeviceClass::Discrete, Vendor::Nvidia) => Self::of([48, 128, 2000, 500], Self::AMPERE),
-            (DeviceClass::Discrete, _) => Self::of([96, 128, 2000, 900], Self::AMPERE),
+            // Most cards are NVIDIA's.
+            (DeviceClass::Discrete, _) => Self::of([48, 128, 2000, 500], Self::AMPERE),
             (DeviceClass::Integrated, Vendor::Amd) => Self::of([12, 64, 2400, 100], Self::RDNA_3),
             (DeviceClass::Integrated, Vendor::Apple) => Self::of([10, 128, 1400, 100], Self::APPLE),
             (DeviceClass::Integrated, Vendor::Qualcomm) => Self::of([6, 256, 700, 67], Self::ADRENO),
-            (DeviceClass::Integrated, _) => Self::of([8, 128, 1500, 70], Self::XE),
+            (DeviceClass::Integrated, _) => Self::LAPTOP,
         })
     }
 
@@ -56,6 +56,9 @@ impl Hardware {
     pub(crate) fn memory_us(&self, bytes: u64) -> f64 {
         bytes as f64 / f64::from(self.memory_gbps.max(1)) / 1e3
     }
+
+    /// A laptop's, of whatever make.
+    pub(crate) const LAPTOP: Self = Self::of([8, 128, 1500, 70], Self::XE);
 
     pub(super) const RDNA_2: Self = Self::core(2048, 256, 64);
     pub(super) const RDNA_3: Self = Self::core(2048, 384, 64);

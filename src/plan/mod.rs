@@ -107,7 +107,7 @@ pub struct Step {
     pub iterations: u64,
     /// Arithmetic and traffic.
     pub cost: Cost,
-    /// What its kernel asks of the device, if it knows better than [`Step::estimate`].
+    /// What its kernel asks of the device, if it knows better than [`Step::load`].
     pub load: Option<Load>,
     /// Slices read.
     pub operands: Vec<Slice>,

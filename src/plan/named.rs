@@ -80,16 +80,26 @@ impl NamedProfile {
 impl Hardware {
     /// Of the adapter of this name, if it is one of the cards known by name; else what is typical.
     pub(crate) fn of_adapter(name: &str, class: DeviceClass, vendor: Vendor) -> Option<Self> {
-        // Mesa adds the chip in brackets.
-        let card = name.split(" (").next().unwrap_or(name);
-        let known = NAMED.iter().find(|named| named.card == card && named.profile.class == class);
+        let card = words(name);
+        let is_it = |named: &&NamedProfile| named.profile.class == class && words(named.card) == card;
+        let known = NAMED.iter().find(is_it);
         known.map_or_else(|| Self::typical(class, vendor), |named| named.profile.hardware)
     }
 }
 
+/// What tells a card from others in its name. Drivers say `Intel(R) Arc(TM) A770M Graphics (DG2)` or
+/// `Turnip Adreno (TM) 740`; a word more, as in `RTX 3090 Ti`, may be another card.
+fn words(name: &str) -> Vec<String> {
+    const SAY_NOTHING: [&str; 5] = ["turnip", "mesa", "qualcomm", "graphics", "gpu"];
+    let name = name.to_lowercase().replace("(r)", "").replace("(tm)", "");
+    // Mesa adds the chip in brackets, OpenGL the bus behind a slash; our cards' names, what they are part of.
+    let card = ["(", "/", " of "].iter().fold(&*name, |name, end| name.split(end).next().unwrap_or(name));
+    card.split_whitespace().filter(|word| !SAY_NOTHING.contains(word)).map(str::to_string).collect()
+}
+
 impl DeviceProfile {
     /// The profile of a chip by its code name, `navi31` for one: what [`Gpu::new`](crate::Gpu::new) would get on a card
-    /// with it, so that plans for it can be made anywhere. [`NamedProfile::all`] lists them. Errors: another name; the
+    /// with it whose driver tells the card's name, so that plans for it can be made anywhere. [`NamedProfile::all`] lists them. Errors: another name; the
     /// text lists those there are.
     pub fn named(name: &str) -> Result<Self> {
         match NAMED.iter().find(|named| named.name == name) {
@@ -101,5 +111,63 @@ impl DeviceProfile {
     /// The names that [`DeviceProfile::named`] knows.
     pub fn names() -> [&'static str; 13] {
         NAMED.each_ref().map(|named| named.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cards_are_known_by_the_names_that_drivers_report() {
+        use DeviceClass::{Discrete, Integrated};
+        let rows = [
+            ("navi21", Discrete, "AMD Radeon RX 6800 (RADV NAVI21)"),
+            ("navi31", Discrete, "AMD Radeon RX 7900 XTX (RADV NAVI31)"),
+            ("navi31", Discrete, "AMD Radeon RX 7900 XTX"),
+            ("tu102", Discrete, "NVIDIA GeForce RTX 2080 Ti (NVK TU102)"),
+            ("ga102", Discrete, "NVIDIA GeForce RTX 3090"),
+            ("ga102", Discrete, "NVIDIA GeForce RTX 3090/PCIe/SSE2"),
+            ("tgl", Integrated, "Intel(R) Iris(R) Xe Graphics (TGL GT2)"),
+            ("dg2", Discrete, "Intel(R) Arc(tm) A770M Graphics (DG2)"),
+            ("dg2", Discrete, "Intel(R) Arc(TM) A770M Graphics"),
+            ("lnl", Integrated, "Intel(R) Arc(tm) Graphics 140V (LNL)"),
+            ("lnl", Integrated, "Intel(R) Arc(TM) 140V GPU (16GB)"),
+            ("m1", Integrated, "Apple M1"),
+            ("m1", Integrated, "Apple M1 (G13G B1)"),
+            ("adreno740", Integrated, "Turnip Adreno (TM) 740"),
+            ("adreno740", Integrated, "Adreno (TM) 740"),
+        ];
+        for (chip, class, reported) in rows {
+            let want = DeviceProfile::named(chip).unwrap().hardware;
+            assert_eq!(Hardware::of_adapter(reported, class, Vendor::Other), want, "{chip}: {reported}");
+        }
+        for named in NAMED.iter().filter(|named| named.profile.hardware.is_some()) {
+            let found = Hardware::of_adapter(named.card, named.profile.class, Vendor::Other);
+            assert_eq!(found, named.profile.hardware, "{}", named.card);
+        }
+    }
+
+    #[test]
+    fn other_cards_get_what_is_typical() {
+        let rows = [
+            (DeviceClass::Discrete, Vendor::Nvidia, "NVIDIA GeForce RTX 3090 Ti"),
+            (DeviceClass::Discrete, Vendor::Nvidia, "NVIDIA GeForce RTX 4090 Laptop GPU"),
+            (DeviceClass::Discrete, Vendor::Amd, "AMD Radeon RX 6800 XT (RADV NAVI21)"),
+            (DeviceClass::Discrete, Vendor::Intel, "Intel(R) Arc(tm) A770 Graphics (DG2)"),
+            (DeviceClass::Integrated, Vendor::Apple, "Apple M1 Pro"),
+            (DeviceClass::Integrated, Vendor::Qualcomm, "Adreno (TM) 730"),
+            (DeviceClass::Integrated, Vendor::Intel, "Intel(R) Arc(tm) A770M Graphics (DG2)"),
+            (DeviceClass::Discrete, Vendor::Other, ""),
+            (DeviceClass::Software, Vendor::Other, "llvmpipe (LLVM 15.0.6, 256 bits)"),
+        ];
+        for (class, vendor, reported) in rows {
+            let known = NAMED.iter().find(|named| {
+                named.profile.hardware.is_some()
+                    && Hardware::of_adapter(reported, class, vendor) == named.profile.hardware
+            });
+            assert!(known.is_none(), "{reported} is {known:?}");
+            assert_eq!(Hardware::of_adapter(reported, class, vendor), Hardware::typical(class, vendor), "{reported}");
+        }
     }
 }

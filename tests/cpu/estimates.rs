@@ -94,23 +94,25 @@ fn idle_cores_and_waiting_cost_time() {
         let us = |load: &Load| Estimate::of(load, &hardware).us - Estimate::DISPATCH_US;
         let (cores, steps) = (u64::from(hardware.cores), 64);
         assert_eq!(us(&load(1, steps)), us(&load(cores, steps)), "the others have nothing to do");
+        assert!(us(&load(2 * cores, steps)) < 2.0 * us(&load(cores, steps)), "one works while the other waits");
         assert!(
-            us(&load(cores + 1, steps)) > us(&load(cores, steps))
-                || us(&load(2 * cores, steps)) < 2.0 * us(&load(cores, steps))
+            us(&load(16 * cores + 1, steps)) > us(&load(16 * cores, steps)),
+            "all wait for the core that has one more"
         );
-        let halves = load(2 * cores / 2 * 2, steps / 2);
-        assert!(us(&load(cores / 2, steps)) > us(&load(cores, steps / 2)), "twice as many of half the length");
-        assert!(us(&Load { waits: 0, ..halves }) <= us(&halves));
-        let spread = Load { registers: 8 * 88, ..load(16 * cores, steps) };
-        assert!(us(&spread) >= us(&load(16 * cores, steps)), "registers leave room for fewer at once");
+        let halves = load(cores, steps / 2);
+        assert!(us(&load(cores / 2, steps)) > us(&halves), "twice as many of half the length");
+        assert!(us(&Load { waits: 0, ..halves }) < us(&halves), "nothing else goes on in the core meanwhile");
+        let many = load(16 * cores, steps);
+        assert!(us(&Load { registers: 8 * many.registers, ..many }) > us(&many), "fewer at once");
     }
 }
 
-/// Choices are within a seventh of the quickest, so times are as far from growing evenly. Whether DeepLab v2's ASPP adds up
-/// taps apart is not chosen by estimates.
+/// But for what is chosen: a kernel that may take 15 % longer than the quickest, and a core's last workgroup may be alone.
+/// Whether DeepLab v2's ASPP adds up taps apart is not chosen by estimates; whole networks take long to plan, and have the
+/// blocks' dispatches.
 #[test]
 fn twice_the_batch_takes_no_less_and_at_most_twice_as_long() {
-    const CHOICE: f64 = 1.16;
+    const CHOICE: f64 = 1.01 * 1.15;
     for row in canonical().unwrap().into_iter().filter(|row| !["rfbnet", "aspp"].contains(&row.block.as_str())) {
         let [one, two] = [1, 2].map(|n| {
             let row = spp_wgpu::case::Canonical { shape: Shape { n, ..row.shape }, ..row.clone() };
@@ -141,7 +143,8 @@ fn any_figures_give_a_number() {
         Hardware { cores: 0, lanes: 0, mhz: 0, memory_gbps: 0, invocations: 0, registers: 0, workgroup_memory: 0 };
     for hardware in [none, hardware()[0]] {
         for load in [most, Load::default(), Load { workgroups: 1, ..Load::default() }] {
-            assert!(Estimate::of(&load, &hardware).us >= Estimate::DISPATCH_US, "{load:?} {hardware:?}");
+            let us = Estimate::of(&load, &hardware).us;
+            assert!(us.is_finite() && us >= Estimate::DISPATCH_US, "{us}: {load:?} {hardware:?}");
         }
     }
 }

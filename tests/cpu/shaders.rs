@@ -465,6 +465,33 @@ fn loops_that_are_not_counted_are_found() {
     assert_finds_in_step(loops_are_counted, "count", |step| step.iterations = 1, "but there is no loop");
 }
 
+/// Estimates are of workgroups as large as they are.
+fn estimates_know_the_workgroup(source: &str, step: &Step) -> Result<(), String> {
+    let (module, _) = parsed(source)?;
+    let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
+    let estimated = step.load().invocations;
+    if estimated == invocations { Ok(()) } else { Err(format!("{invocations} invocations, estimated as {estimated}")) }
+}
+
+#[test]
+fn every_workgroup_is_as_large_as_estimated() {
+    assert_no_fault(estimates_know_the_workgroup);
+    // The reason why sizes are multiplied.
+    let wide = |step: &Step| step.shader.stem == "conv_direct" && step.load().invocations == 64;
+    assert!(STEPS.values().any(wide));
+}
+
+#[test]
+fn workgroups_unlike_their_estimates_are_found() {
+    let mistakes: &[Mistake] = &[
+        ("conv_direct", &[["@workgroup_size(LANES * PLACES)", "@workgroup_size(LANES, PLACES, 2)"]], "estimated as"),
+        ("conv", &[["@workgroup_size(WG_SIZE)", "@workgroup_size(THREADS, 3)"]], "estimated as"),
+    ];
+    assert_finds(estimates_know_the_workgroup, mistakes);
+    let without_sizes = |step: &mut Step| step.constants.clear();
+    assert_finds_in_step(estimates_know_the_workgroup, "max_pool", without_sizes, "64 invocations, estimated as 1");
+}
+
 /// No variable index into a vector of floats, but in storage, which is addressed: the older of Microsoft's compilers,
 /// FXC, makes it a dot product with 1 at that lane and 0 at the others, and NaN of what is infinite or NaN there.
 /// Vectors of integers may be indexed: their bits may be those of floats.

@@ -43,14 +43,15 @@ fn sppf_at_its_published_shape_is_split_without_an_extra_dispatch() {
 }
 
 #[test]
-fn devices_with_few_cores_keep_sums_whole() {
+fn sums_are_split_only_where_cores_would_be_idle() {
+    // An unknown integrated GPU has few cores, which these maps fill. Software adapters split nothing.
     for class in [DeviceClass::Integrated, DeviceClass::Software] {
         for subgroups in [None, Some([8; 2])] {
             let plan = published("sppf_v5l", &DeviceProfile { subgroups, ..DeviceProfile::portable(class) });
             assert_eq!(all_parts(&plan), [1, 1], "{plan}");
         }
     }
-    // But not on even smaller maps, which leave cores idle.
+    // Smaller maps leave even those few cores idle.
     let offered = |class| {
         let plan = Plan::new(&sppf(SMALL, 64, true), &DeviceProfile::portable(class), &PlanOptions::default()).unwrap();
         let is_split = class == DeviceClass::Integrated;
@@ -82,7 +83,13 @@ fn a_sum_is_split_for_the_one_that_reads_it_first() {
     assert!(is_split(&pyramid(256, 64, |_, _, cat| cat)));
     let only_output = |conv: Conv| graph(SMALL, |graph, x| graph.conv("conv", x, conv).unwrap());
     assert!(is_split(&only_output(same_conv(64, 256, 1))));
-    assert!(default_parts(&only_output(same_conv(64, 256, 3)))[0] >= 8);
+    // The more steps, the more parts.
+    let parts_on = |chip| {
+        let profile = DeviceProfile::named(chip).unwrap();
+        let plan = |kernel| Plan::new(&only_output(same_conv(64, 256, kernel)), &profile, &PlanOptions::default());
+        [1, 3].map(|kernel| all_parts(&plan(kernel).unwrap())[0])
+    };
+    assert_eq!(["navi31", "m1", "dg2"].map(parts_on), [[4, 16], [4, 8], [4, 16]]);
     let short = Shape { c: 64, ..SMALL };
     let short = graph(short, |graph, x| graph.conv("conv", x, same_conv(9, 64, 1)).unwrap());
     assert_eq!(default_parts(&short), [1], "four steps of 16 channels");
@@ -200,9 +207,10 @@ fn planned_within(graph: &Graph, max: u64) -> spp_wgpu::Result<Plan> {
     Plan::new(graph, &DeviceProfile::portable(DeviceClass::Discrete), &options)
 }
 
-/// Parts stay small beside what caches hold.
+/// Parts stay small beside what caches hold: the largest on an unknown card are of 1.6 MiB, and two are alive at once.
 #[test]
 fn published_blocks_need_few_extra_bytes() {
+    const MOST: u64 = 2 << 20;
     let mut split = 0;
     for row in canonical().unwrap() {
         let graph = row.graph(0).unwrap();
@@ -210,12 +218,12 @@ fn published_blocks_need_few_extra_bytes() {
         for step in apart.steps.iter().filter(|step| parts(step).is_some_and(|parts| parts > 1)) {
             split += 1;
             let [maps] = &step.results[..] else { panic!("{apart}") };
-            assert!(maps.bytes() < 8 << 20, "{}:\n{apart}", row.name);
+            assert!(maps.bytes() < MOST, "{}:\n{apart}", row.name);
         }
         let scratch = |plan: &Plan| -> u64 {
             plan.buffers.iter().filter(|buffer| buffer.role == Role::Scratch).map(|buffer| buffer.bytes()).sum()
         };
-        assert!(scratch(&apart) < scratch(&whole) + (8 << 20), "{}:\n{apart}\n{whole}", row.name);
+        assert!(scratch(&apart) < scratch(&whole) + 2 * MOST, "{}:\n{apart}\n{whole}", row.name);
         assert_eq!(apart.steps.len(), whole.steps.len(), "{}:\n{apart}\n{whole}", row.name);
     }
     assert!(split > 10, "{split}");

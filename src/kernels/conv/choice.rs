@@ -1,20 +1,20 @@
 //! Which kernel computes a dispatch's convolutions, with which sizes: as tuned for the adapter, else by a table of
 //! device classes, which for GPUs has the tile that would take least time.
 
-use std::fmt;
+use std::{fmt, slice};
 
 use super::jobs::{Job, Term};
 use super::{shift_add, subgroup, tile};
 use crate::plan::{
-    Builder, Choice, ConvKernel, ConvVariant, DeviceClass, DeviceProfile, Element, Estimate, Hardware, Tile, Vendor,
+    Builder, Choice, ConvKernel, ConvVariant, DeviceClass, DeviceProfile, Element, Estimate, Hardware, Tile,
 };
 use crate::tensor::MAX_ELEMENTS;
 
 /// For jobs of one group each.
 pub(super) fn choose(builder: &Builder, jobs: &[Job]) -> Choice {
     let (profile, kernel) = (builder.profile, builder.options.conv_kernel);
-    let (by_table, why) = by_table(profile, kernel, jobs);
     let in_parts = all_in_parts(profile, kernel, jobs);
+    let (by_table, why) = by_table(profile, kernel, jobs, &in_parts);
     let mut candidates = allowed(profile, kernel);
     if kernel == ConvKernel::Auto && shift_add::supports(profile, jobs) {
         candidates.push(ConvVariant::ShiftAdd);
@@ -35,7 +35,8 @@ pub(super) fn choose(builder: &Builder, jobs: &[Job]) -> Choice {
 
 /// What the table says for jobs that are one step of a variant.
 pub(super) fn untuned(builder: &Builder, jobs: &[Job]) -> ConvVariant {
-    by_table(builder.profile, builder.options.conv_kernel, jobs).0
+    let (profile, kernel) = (builder.profile, builder.options.conv_kernel);
+    by_table(profile, kernel, jobs, &all_in_parts(profile, kernel, jobs)).0
 }
 
 /// Every variant that the device and the options allow, besides what the table says: ten at most.
@@ -68,6 +69,8 @@ fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Ve
 /// add up parts.
 fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Candidate> {
     const SHORTEST: u64 = 4;
+    /// However many cores there are: nobody reads so many parts in less time than they save.
+    const MOST: u64 = 64;
     let [job @ Job { terms, residual: None, y, reader_adds: true, .. }] = jobs else { return None };
     if !tile::fits_alone(tile, profile, job) {
         return None;
@@ -77,11 +80,15 @@ fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Candida
         let count = |term: &Term| term.conv.taps_len() * u64::from(term.x.physical_c().div_ceil(tile.k) / parts);
         terms.iter().map(count).sum()
     };
-    // So many keep every core busy.
-    let cores = Candidate::new(profile, tile, jobs)?.estimate.cores;
-    let most = (steps(1) / SHORTEST).min(room).min(cores.into()) as u32;
+    let hardware = hardware(profile);
+    // As many as there are cores keep every one busy.
+    let most = (steps(1) / SHORTEST).min(room).min(hardware.cores.into()).min(MOST) as u32;
     let counts = (1..=most).take_while(|&parts| steps(parts) >= SHORTEST);
-    let candidates = counts.filter_map(|parts| Candidate::new(profile, tile.in_parts(parts), jobs));
+    let mut split = job.clone();
+    let candidates = counts.filter_map(|parts| {
+        split.y.shape.n = y.shape.n * parts;
+        Candidate::new(&hardware, tile.in_parts(parts), slice::from_ref(&split))
+    });
     best(candidates.collect()).filter(|best| best.tile.parts > 1)
 }
 
@@ -93,7 +100,13 @@ fn best(candidates: Vec<Candidate>) -> Option<Candidate> {
     candidates.into_iter().find(|candidate| candidate.us() <= HARDLY * quickest)
 }
 
+/// What estimates are of: a small GPU's where nothing is known, as of a software adapter that is asked for tiles.
+fn hardware(profile: &DeviceProfile) -> Hardware {
+    profile.hardware.unwrap_or(Hardware::LAPTOP)
+}
+
 /// A tile, and how long it would take.
+#[derive(Clone, Copy)]
 struct Candidate {
     tile: Tile,
     estimate: Estimate,
@@ -102,14 +115,12 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// `None` if the result in parts is too large.
-    fn new(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Self> {
-        // A software adapter that is asked for tiles has a small GPU's.
-        let any = || Hardware::typical(DeviceClass::Integrated, Vendor::Other);
-        let hardware = profile.hardware.or_else(any)?;
-        let estimate = tile::estimate(tile, jobs, &hardware)?;
-        let added: u64 = jobs.iter().map(|job| job.y.bytes()).fold(0, u64::saturating_add);
-        let adding_us = hardware.memory_us(added.saturating_mul(u64::from(tile.parts) - 1));
+    /// With a tile in parts, results have their place for all of them. `None` only of kernels without tiles, which have
+    /// no estimate.
+    fn new(hardware: &Hardware, tile: Tile, jobs: &[Job]) -> Option<Self> {
+        let estimate = tile::estimate(tile, jobs, hardware)?;
+        let written = jobs.iter().map(|job| job.y.bytes()).fold(0, u64::saturating_add);
+        let adding_us = hardware.memory_us(written - written / u64::from(tile.parts));
         Some(Self { tile, estimate, adding_us })
     }
 
@@ -130,7 +141,12 @@ fn narrow(jobs: &[Job]) -> bool {
 }
 
 /// What is chosen without tuning, and why.
-fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (ConvVariant, String) {
+fn by_table(
+    profile: &DeviceProfile,
+    kernel: ConvKernel,
+    jobs: &[Job],
+    in_parts: &[Candidate],
+) -> (ConvVariant, String) {
     let auto = kernel == ConvKernel::Auto;
     let software = profile.class == DeviceClass::Software;
     if kernel == ConvKernel::Direct {
@@ -146,7 +162,7 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (ConvV
         let rows = subgroup::rows(profile, jobs, lanes);
         return (ConvVariant::Subgroup { rows }, format!("{} pixels per tile suit the maps", rows * lanes));
     }
-    let Some((Candidate { tile, estimate, .. }, why)) = tile_by_estimate(profile, kernel, jobs) else {
+    let Some((Candidate { tile, estimate, .. }, why)) = tile_by_estimate(profile, jobs, in_parts) else {
         return (ConvVariant::Direct, "no tile fits the device".into());
     };
     // A classifier has too few workgroups; this makes as many times more as there are taps.
@@ -158,15 +174,19 @@ fn by_table(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> (ConvV
 }
 
 /// The best tile by estimate, and why. None that spills: only measuring can tell what that costs.
-fn tile_by_estimate(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Option<(Candidate, String)> {
+fn tile_by_estimate(profile: &DeviceProfile, jobs: &[Job], in_parts: &[Candidate]) -> Option<(Candidate, String)> {
     let large = if tile::spills(Tile::LARGE, profile) { Tile::LEAN } else { Tile::LARGE };
     let tiles: &[Tile] =
         if narrow(jobs) { &[Tile::NARROW, Tile::NARROW_SPLIT] } else { &[large, Tile::MEDIUM, Tile::SPLIT_4] };
     let tiles = tiles.iter().filter(|tile| tile::fits(**tile, profile));
-    let whole = tiles.filter_map(|tile| Candidate::new(profile, *tile, jobs));
-    let all: Vec<_> = whole.chain(all_in_parts(profile, kernel, jobs)).collect();
+    let hardware = hardware(profile);
+    let whole = tiles.filter_map(|tile| Candidate::new(&hardware, *tile, jobs));
+    let all: Vec<_> = whole.chain(in_parts.iter().copied()).collect();
     let texts: Vec<_> = all.iter().map(|candidate| (candidate.tile, candidate.to_string())).collect();
     let best = best(all)?;
+    if profile.hardware.is_none() {
+        return Some((best, "as on a laptop's GPU, since nothing is known of this device's speed".into()));
+    }
     let Candidate { tile, estimate: Estimate { workgroups, cores, .. }, .. } = best;
     let filled = match workgroups {
         few if few < cores.into() => format!("{few} of {cores} cores busy"),
