@@ -132,6 +132,7 @@ impl Plan {
     /// How long all dispatches may take one after the other, conversions included, in microseconds. `None` if nothing is
     /// known of the device's hardware.
     pub fn estimated_us(&self) -> Option<f64> {
-        self.steps.iter().map(|step| Some(step.estimate(&self.profile)?.us)).sum()
+        // Not `sum`: of nothing, that is -0.
+        self.steps.iter().try_fold(0.0, |sum, step| Some(sum + step.estimate(&self.profile)?.us))
     }
 }

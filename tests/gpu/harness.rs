@@ -20,7 +20,9 @@ pub(crate) static GPU: LazyLock<Gpu> = LazyLock::new(|| {
 
 /// The same device, planned for as if it were a discrete card.
 pub(crate) static CARD: LazyLock<Gpu> = LazyLock::new(|| {
-    let info = AdapterInfo { device_type: DeviceType::DiscreteGpu, ..GPU.info().clone() };
+    // Of no maker that has tiles of its own, whoever's the adapter is.
+    let info =
+        AdapterInfo { device_type: DeviceType::DiscreteGpu, vendor: 0, name: "card".into(), ..GPU.info().clone() };
     Gpu::from_device_with_options(info, GPU.device().clone(), GPU.queue().clone(), &gpu_options()).unwrap()
 });
 

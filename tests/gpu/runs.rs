@@ -8,8 +8,8 @@ use spp_wgpu::ops::{Activation, Add, MaxPool};
 use spp_wgpu::plan::Role;
 use spp_wgpu::wgpu::{Buffer, BufferBinding, BufferUsages, MapMode, PollType, util::DeviceExt};
 use spp_wgpu::{
-    Bindings, DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, gpu, reference,
-    wgpu,
+    Bindings, DeviceClass, DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor,
+    gpu, reference, wgpu,
 };
 
 use crate::graphs::{CONSUMERS, behind_gaps, same_conv, sppf};
@@ -582,14 +582,15 @@ fn a_dispatch_over_the_limit_of_one_dimension_is_right() {
 fn every_operation_folds_over_small_limits() {
     let shape = Shape::new(2, 9, 6, 5);
     let x = [random(shape, 1, Data::Uniform)];
-    // Rows of four hold sixteen workgroups, which is too few for some.
-    for max_workgroups in [4, 5] {
+    // Rows of four hold sixteen workgroups, which is too few for some; on GPUs several invocations share what one could do.
+    let enough = if GPU.profile().class == DeviceClass::Software { 5 } else { 7 };
+    for max_workgroups in [4, enough] {
         let profile = DeviceProfile { max_workgroups, ..GPU.profile().clone() };
         let mut folded = 0;
         for consumer in CONSUMERS {
             let graph = behind_gaps(shape, consumer);
             let plan = match Plan::new(&graph, &profile, &PlanOptions::default()) {
-                Err(Error::LimitExceeded { .. }) if max_workgroups < 5 => continue,
+                Err(Error::LimitExceeded { .. }) if max_workgroups < enough => continue,
                 plan => plan.unwrap(),
             };
             folded += plan.steps.iter().filter(|step| step.workgroups > u64::from(max_workgroups)).count();

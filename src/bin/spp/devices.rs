@@ -56,6 +56,11 @@ fn profiles(as_json: bool) -> Result<()> {
                 "max_compute_workgroup_storage_size": profile.workgroup_memory,
                 "max_compute_invocations_per_workgroup": profile.max_invocations,
                 "max_storage_buffer_binding_size": profile.max_binding, "max_buffer_size": profile.max_buffer,
+                "int64": profile.int64,
+                "cores": profile.hardware.map(|hardware| hardware.cores),
+                "lanes_per_core": profile.hardware.map(|hardware| hardware.lanes),
+                "mhz": profile.hardware.map(|hardware| hardware.mhz),
+                "memory_gbps": profile.hardware.map(|hardware| hardware.memory_gbps),
             })
         };
         return Ok(say_json(&named.map(object).collect())?);
@@ -71,13 +76,17 @@ fn profiles(as_json: bool) -> Result<()> {
             lanes.join("-"),
             profile.workgroup_memory.to_string(),
             profile.max_invocations.to_string(),
+            profile.hardware.map_or("-".into(), |hardware| format!("{} of {} lanes", hardware.cores, hardware.lanes)),
+            profile.hardware.map_or("-".into(), |hardware| hardware.mhz.to_string()),
+            profile.hardware.map_or("-".into(), |hardware| hardware.memory_gbps.to_string()),
         ]
     };
-    let columns = ["name", "card", "class", "vendor", "subgroups", "workgroup bytes", "invocations"];
+    let columns =
+        ["name", "card", "class", "vendor", "subgroups", "workgroup bytes", "invocations", "cores", "MHz", "GB/s"];
     Ok(say_table(columns, &named.map(row).collect::<Vec<_>>())?)
 }
 
-type Properties = [(&'static str, Value); 17];
+type Properties = [(&'static str, Value); 18];
 
 fn properties(index: usize, adapter: &Adapter) -> Properties {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
@@ -103,6 +112,7 @@ fn properties(index: usize, adapter: &Adapter) -> Properties {
         ("subgroup_max_size", json!(info.subgroup_max_size)),
         ("f16", json!(features.contains(Features::SHADER_F16))),
         ("subgroups", json!(features.contains(Features::SUBGROUP))),
+        ("int64", json!(features.contains(Features::SHADER_INT64))),
         ("timestamps", json!(features.contains(Features::TIMESTAMP_QUERY))),
         ("cooperative_matrices", json!(shapes)),
     ]
