@@ -1,7 +1,7 @@
 //! The model of a dispatch's time: not that it is right, which takes a GPU, but that it makes sense.
 
 use spp_wgpu::case::canonical;
-use spp_wgpu::plan::{Estimate, Hardware, Load, NamedProfile};
+use spp_wgpu::plan::{ConvKernel, Estimate, Hardware, Load, NamedProfile};
 use spp_wgpu::{DeviceClass, DeviceProfile, Plan, PlanOptions, Shape};
 
 use crate::graphs::sppf;
@@ -37,10 +37,14 @@ fn every_dispatch_of_every_published_case_has_an_estimate_on_every_gpu() {
 #[test]
 fn software_adapters_have_none() {
     let graph = sppf(Shape::new(1, 16, 5, 5), 8, true);
+    let mut tiled = PlanOptions::default();
+    tiled.conv_kernel = ConvKernel::Tiled;
     for profile in [DeviceProfile::named("llvmpipe").unwrap(), DeviceProfile::portable(DeviceClass::Software)] {
-        let plan = Plan::new(&graph, &profile, &PlanOptions::default()).unwrap();
-        assert_eq!((plan.estimated_us(), plan.steps[1].estimate(&profile)), (None, None));
-        assert!(!plan.to_string().contains('≈'), "{plan}");
+        for options in [&PlanOptions::default(), &tiled] {
+            let plan = Plan::new(&graph, &profile, options).unwrap();
+            assert_eq!((plan.estimated_us(), plan.steps[1].estimate(&profile)), (None, None));
+            assert!(!plan.to_string().contains('≈'), "{plan}");
+        }
     }
 }
 
