@@ -43,7 +43,7 @@ const TGL: DeviceProfile = profile(DeviceClass::Integrated, Vendor::Intel, [8, 3
 const DG2: DeviceProfile = profile(DeviceClass::Discrete, Vendor::Intel, [8, 32], 48 << 10);
 const LNL: DeviceProfile = profile(DeviceClass::Integrated, Vendor::Intel, [16, 32], 48 << 10);
 
-/// The chip's cores, their lanes, MHz and 10⁹ bytes per second, and its cores.
+/// The chip's number of cores, their lanes, MHz and 10⁹ bytes per second; and what a core holds.
 const fn with(chip: [u32; 4], core: Hardware, profile: DeviceProfile) -> DeviceProfile {
     DeviceProfile { hardware: Some(Hardware::of(chip, core)), ..profile }
 }
@@ -99,8 +99,8 @@ fn words(name: &str) -> Vec<String> {
 
 impl DeviceProfile {
     /// The profile of a chip by its code name, `navi31` for one: what [`Gpu::new`](crate::Gpu::new) would get on a card
-    /// with it whose driver tells the card's name, so that plans for it can be made anywhere. [`NamedProfile::all`] lists them. Errors: another name; the
-    /// text lists those there are.
+    /// with it whose driver tells the card's name, so that plans for it can be made anywhere. [`NamedProfile::all`]
+    /// lists them. Errors: another name; the text lists those there are.
     pub fn named(name: &str) -> Result<Self> {
         match NAMED.iter().find(|named| named.name == name) {
             Some(named) => Ok(named.profile.clone()),
