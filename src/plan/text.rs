@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::{Order, Plan, Role, Slice, Step, image_len};
+use super::{Hardware, Order, Plan, Role, Slice, Step, image_len};
 use crate::graph::draw::Drawing;
 
 impl Plan {
@@ -72,6 +72,9 @@ impl fmt::Display for Plan {
             self.bytes() as f64 / 1e6,
             self.estimated_us().map_or_else(String::new, |us| format!(", ≈ {us:.1} µs")),
         )?;
+        if let Some(Hardware { cores, lanes, mhz, memory_gbps, .. }) = self.profile.hardware {
+            writeln!(f, "times (≈) are estimated for {cores} cores of {lanes} lanes, {mhz} MHz, {memory_gbps} GB/s")?;
+        }
         for (i, step) in self.steps.iter().enumerate() {
             write!(f, "{i:>4}  ")?;
             if let Some(estimate) = step.estimate(&self.profile) {

@@ -76,13 +76,23 @@ fn profiles(as_json: bool) -> Result<()> {
             lanes.join("-"),
             profile.workgroup_memory.to_string(),
             profile.max_invocations.to_string(),
-            profile.hardware.map_or("-".into(), |hardware| format!("{} of {} lanes", hardware.cores, hardware.lanes)),
+            profile.hardware.map_or("-".into(), |hardware| format!("{} x {}", hardware.cores, hardware.lanes)),
             profile.hardware.map_or("-".into(), |hardware| hardware.mhz.to_string()),
             profile.hardware.map_or("-".into(), |hardware| hardware.memory_gbps.to_string()),
         ]
     };
-    let columns =
-        ["name", "card", "class", "vendor", "subgroups", "workgroup bytes", "invocations", "cores", "MHz", "GB/s"];
+    let columns = [
+        "name",
+        "card",
+        "class",
+        "vendor",
+        "subgroups",
+        "workgroup bytes",
+        "invocations",
+        "cores x lanes",
+        "MHz",
+        "GB/s",
+    ];
     Ok(say_table(columns, &named.map(row).collect::<Vec<_>>())?)
 }
 

@@ -1,7 +1,7 @@
 //! Which kernel computes a dispatch's convolutions, with which sizes: as tuned for the adapter, else by a table of
 //! device classes, which for GPUs has the tile that would take least time.
 
-use std::{fmt, slice};
+use std::slice;
 
 use super::jobs::{Job, Term};
 use super::{shift_add, subgroup, tile};
@@ -89,15 +89,15 @@ fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Candida
         split.y.shape.n = y.shape.n * parts;
         Candidate::new(&hardware, tile.in_parts(parts), slice::from_ref(&split))
     });
-    best(candidates.collect()).filter(|best| best.tile.parts > 1)
+    best(&candidates.collect::<Vec<_>>()).filter(|best| best.tile.parts > 1)
 }
 
 /// The first that takes hardly longer than the quickest: what comes later has less arithmetic for each value that it
 /// loads, or more to add up, of which estimates do not know everything.
-fn best(candidates: Vec<Candidate>) -> Option<Candidate> {
+fn best(candidates: &[Candidate]) -> Option<Candidate> {
     const HARDLY: f64 = 1.15;
     let quickest = candidates.iter().map(Candidate::us).fold(f64::INFINITY, f64::min);
-    candidates.into_iter().find(|candidate| candidate.us() <= HARDLY * quickest)
+    candidates.iter().copied().find(|candidate| candidate.us() <= HARDLY * quickest)
 }
 
 /// What estimates are of: a small GPU's where nothing is known, as of a software adapter that is asked for tiles.
@@ -126,13 +126,6 @@ impl Candidate {
 
     fn us(&self) -> f64 {
         self.estimate.us + self.adding_us
-    }
-}
-
-impl fmt::Display for Candidate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.estimate.fmt(f)?;
-        if self.tile.parts == 1 { Ok(()) } else { write!(f, " and {:.1} µs to add up", self.adding_us) }
     }
 }
 
@@ -182,20 +175,24 @@ fn tile_by_estimate(profile: &DeviceProfile, jobs: &[Job], in_parts: &[Candidate
     let hardware = hardware(profile);
     let whole = tiles.filter_map(|tile| Candidate::new(&hardware, *tile, jobs));
     let all: Vec<_> = whole.chain(in_parts.iter().copied()).collect();
-    let texts: Vec<_> = all.iter().map(|candidate| (candidate.tile, candidate.to_string())).collect();
-    let best = best(all)?;
+    let best = best(&all)?;
     if profile.hardware.is_none() {
         return Some((best, "as on a laptop's GPU, since nothing is known of this device's speed".into()));
     }
-    let Candidate { tile, estimate: Estimate { workgroups, cores, .. }, .. } = best;
-    let filled = match workgroups {
+    let Estimate { workgroups, cores, .. } = best.estimate;
+    let mut why = match workgroups {
         few if few < cores.into() => format!("{few} of {cores} cores busy"),
-        many => format!("{many} workgroups on {cores} cores"),
+        many => format!("{:.1} workgroups a core", many as f64 / f64::from(cores.max(1))),
     };
-    let (taken, others): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(other, _)| *other == tile);
-    let taken = taken.into_iter().map(|(_, text)| format!("{text}, {filled}"));
-    let others = others.into_iter().map(|(tile, text)| format!("{tile} {text}"));
-    Some((best, taken.chain(others).collect::<Vec<_>>().join("; ")))
+    if best.tile.parts > 1 {
+        why += &format!(", {:.1} µs to add up", best.adding_us);
+    }
+    let others = all.iter().filter(|other| other.tile != best.tile);
+    if let Some(other) = others.min_by(|a, b| a.us().total_cmp(&b.us())) {
+        let than = if other.us() < best.us() { "hardly quicker" } else { "next best" };
+        why += &format!("; {than}: {} ≈ {:.1} µs", other.tile, other.us());
+    }
+    Some((best, why))
 }
 
 /// A convolution's work: kernel and channels of each term, pixels and channels of the output.
