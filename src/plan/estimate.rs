@@ -1,4 +1,4 @@
-//! How long a dispatch may take, reckoned from what the device is made of. A model of five lines, to compare kernels by;
+//! How long a dispatch may take, reckoned from what the device is made of: a small model, to compare kernels by;
 //! its figures are guesses until somebody measures them on a GPU.
 
 use std::fmt;
