@@ -68,6 +68,13 @@ private_apt() { # FOLDER KIND SUITE COMMAND [ARGUMENT]...
     apt-get "${options[@]}" "$@"
 }
 
+# Writes a driver's manifest that names its library by where it lies: in LIBRARIES, not where its own names it.
+place_driver() { # MANIFEST LIBRARIES NEW_MANIFEST
+    local new=$3.$BASHPID # others may write it at the same time
+    sed -E "s#\"library_path\": *\"[^\"]*/?(lib[^/\"]+)\"#\"library_path\": \"$2/\1\"#" "$1" >"$new"
+    mv "$new" "$3"
+}
+
 # Unpacks packages of a suite, with what installing them on an empty machine would need, into ROOT. Nothing is installed.
 unpack_packages() { # ROOT SUITE PACKAGE...
     local root=$1 suite=$2 deb
