@@ -1,5 +1,6 @@
 //! Mean or maximum of each channel. Attributes: [`crate::ops::GlobalPool`]; shader: `global_pool`.
 
+use super::sizes;
 use crate::ops::{GlobalPool, GlobalPoolKind};
 use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
 
@@ -48,7 +49,6 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &GlobalPool, x: &Sli
     let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y);
     let step = step.loops([params.pixels.div_ceil(shares)]);
     let step = step.flops(if average { x.shape.len() } else { 0 });
-    let sizes = [("WG_SIZE", wg_size), ("SHARES", shares)];
-    let step = step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))));
+    let step = step.constants(sizes([("WG_SIZE", wg_size), ("SHARES", shares)]));
     builder.push(step.constant("AVERAGE", Constant::Bool(average)));
 }

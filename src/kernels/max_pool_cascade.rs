@@ -2,7 +2,7 @@
 //! [`crate::ops::MaxPoolCascade`]; shader: `max_pool_cascade`.
 
 use super::conv::Parts;
-use super::{bind, concat, max_pool, max_pool_cascade_strip};
+use super::{bind, concat, max_pool, max_pool_cascade_strip, sizes};
 use crate::error::{Error, Result};
 use crate::ops::{MaxPool, MaxPoolCascade};
 use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, Step, joined, padded, params, piece, shader};
@@ -220,8 +220,8 @@ fn plan_tiles(
     let invocations = Tile::invocations([down, across]);
     // The window of nearly every block is compiled in, so that its taps are no loop; others share a kernel.
     let radius = if params.radius == COMMON_RADIUS { COMMON_RADIUS } else { 0 };
-    let sizes = [("WG_SIZE", invocations), ("TILE_LEN", Tile::len(invocations)), ("RADIUS", radius)];
-    let step = step.constants(sizes.map(|(name, size)| (name, Constant::U32(size))));
+    let all = [("WG_SIZE", invocations), ("TILE_LEN", Tile::len(invocations)), ("RADIUS", radius)];
+    let step = step.constants(sizes(all));
     let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some()));
     // Taps that four neighbours share, of a row and of a column.
     let inside = 2 * (2 * params.radius - 2);

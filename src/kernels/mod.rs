@@ -189,6 +189,11 @@ pub(crate) fn workgroups(len: u32) -> u64 {
     u64::from(len.div_ceil(WG_SIZE))
 }
 
+/// Numbers, compiled into a kernel.
+pub(crate) fn sizes<const N: usize>(sizes: [(&'static str, u32); N]) -> [(&'static str, Constant); N] {
+    sizes.map(|(name, size)| (name, Constant::U32(size)))
+}
+
 /// An activation, compiled into a kernel.
 pub(crate) fn activation(activation: Activation) -> [(&'static str, Constant); 2] {
     [("ACTIVATION", Constant::U32(activation.number())), ("SLOPE", Constant::F32(activation.slope()))]

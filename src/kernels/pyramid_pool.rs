@@ -1,9 +1,9 @@
 //! Spatial pyramid pooling. Attributes: [`crate::ops::PyramidPool`]; shader: `pyramid_pool`.
 
-use super::WG_SIZE;
+use super::{WG_SIZE, sizes};
 use crate::error::{Error, Result};
 use crate::ops::{PyramidMode, PyramidPool};
-use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Builder, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
 params! {
@@ -99,7 +99,6 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &PyramidPool, x: &Sl
     let workgroups = len.div_ceil(u64::from(WG_SIZE / shares));
     let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).table(1, table).writes(2, y);
     let step = step.loops([pixels.div_ceil(shares)]);
-    let sizes = [("WG_SIZE", WG_SIZE), ("SHARES", shares)];
-    builder.push(step.constants(sizes.map(|(name, size)| (name, Constant::U32(size)))));
+    builder.push(step.constants(sizes([("WG_SIZE", WG_SIZE), ("SHARES", shares)])));
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Softmax over channels, or over the columns of score rows. Attributes: [`crate::ops::Softmax`];
 //! shader: `softmax`.
 
-use super::WG_SIZE;
+use super::{WG_SIZE, sizes};
 use crate::ops::{Softmax, SoftmaxAxis};
-use crate::plan::{Builder, Constant, DeviceClass, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Builder, DeviceClass, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 params! {
@@ -62,8 +62,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, softmax: &Softmax, x: &Sli
     let workgroups = u64::from(params.rows.div_ceil(WG_SIZE / shares));
     let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y);
     let step = step.loops([params.width.div_ceil(shares).saturating_mul(3)]).flops(3 * y.shape.len());
-    let sizes = [("WG_SIZE", WG_SIZE), ("SHARES", shares)];
-    builder.push(step.constants(sizes.map(|(name, size)| (name, Constant::U32(size)))));
+    builder.push(step.constants(sizes([("WG_SIZE", WG_SIZE), ("SHARES", shares)])));
 }
 
 /// Invocations that share a row; a power of two. On a GPU they read side by side, and few do not have a long row to

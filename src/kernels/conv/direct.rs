@@ -3,6 +3,7 @@
 
 use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
+use crate::kernels::sizes;
 use crate::plan::{Builder, Constant, Shader, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -25,7 +26,6 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {
     let padded = jobs.iter().flat_map(|job| &job.terms).any(|term| term.pads());
     // As many in a workgroup: GPUs would leave most lanes of a subgroup idle with one.
     let places = builder.profile.class.sharing();
-    let sizes = [("LANES", LANES), ("PLACES", places)].map(|(name, size)| (name, Constant::U32(size)));
     let kernel = Kernel {
         shader: &SHADER,
         pieces: Vec::new(),
@@ -36,7 +36,7 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {
         read4: 1,
         loop_c: [4, 0],
         compiled: None,
-        constants: sizes.into_iter().chain([("PADDED", Constant::Bool(padded))]).collect(),
+        constants: [&sizes([("LANES", LANES), ("PLACES", places)])[..], &[("PADDED", Constant::Bool(padded))]].concat(),
     };
     jobs::plan(builder, &kernel, jobs)
 }

@@ -3,6 +3,7 @@
 
 use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
+use crate::kernels::sizes;
 use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -50,7 +51,6 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>, rows: u32) -> Result<(
     let lanes = lanes(builder.profile).expect("only chosen if there are lanes: see choice");
     let padded = jobs.iter().flat_map(|job| &job.terms).any(|term| term.pads());
     let read4 = read4(builder.profile, &jobs);
-    let sizes = [("LANES", lanes), ("ROWS", rows)].map(|(name, size)| (name, Constant::U32(size)));
     let kernel = Kernel {
         shader: &SHADER,
         pieces: vec![
@@ -64,7 +64,7 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>, rows: u32) -> Result<(
         read4,
         loop_c: [4 * read4, 0],
         compiled: None,
-        constants: [&sizes[..], &[("PADDED", Constant::Bool(padded))]].concat(),
+        constants: [&sizes([("LANES", lanes), ("ROWS", rows)])[..], &[("PADDED", Constant::Bool(padded))]].concat(),
     };
     jobs::plan(builder, &kernel, jobs)
 }

@@ -3,9 +3,8 @@
 use super::jobs::{self, Compiled, Job, Kernel, Tiling};
 use super::parts::Parts;
 use crate::error::Result;
-use crate::plan::{
-    Builder, Constant, DeviceClass, DeviceProfile, Estimate, Hardware, Shader, Tile, Vendor, piece, shader,
-};
+use crate::kernels::sizes;
+use crate::plan::{Builder, DeviceClass, DeviceProfile, Estimate, Hardware, Shader, Tile, Vendor, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv",
@@ -76,7 +75,7 @@ const fn workgroup_memory(tile: &Tile) -> u32 {
 
 fn kernel(tile: Tile) -> Kernel {
     let Tile { m, n, k, thread_m, thread_n4, split_k, parts } = tile;
-    let sizes = [
+    let constants = [
         ("TILE_M", m),
         ("TILE_N", n),
         ("TILE_K", k),
@@ -95,7 +94,7 @@ fn kernel(tile: Tile) -> Kernel {
         step_c: k,
         read4: 1,
         loop_c: [k, loads + multiply],
-        constants: sizes.map(|(name, size)| (name, Constant::U32(size))).into(),
+        constants: sizes(constants).into(),
         compiled: Some(compiled(&tile)),
     }
 }
