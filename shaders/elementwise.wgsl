@@ -19,8 +19,8 @@ struct Params {
     scale: f32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> a: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(WG_SIZE)
@@ -35,7 +35,7 @@ fn elementwise(
     }
     let c = i % params.channels4;
     let pixel = i / params.channels4;
-    let v = combine(a[params.a_offset + pixel * params.a_stride + c], pixel, c);
+    let v = combine(loaded(a[params.a_offset + pixel * params.a_stride + c]), pixel, c);
     let kept = keep_lanes(activate(v, ACTIVATION, SLOPE), c * 4u, params.channels);
-    y[params.y_offset + pixel * params.y_stride + c] = kept;
+    y[params.y_offset + pixel * params.y_stride + c] = stored(kept);
 }

@@ -1,10 +1,12 @@
 // Reordering between NCHW and NHWC: y[a + b * y_b + n * y_n] = x[a * x_a + b * x_b + n * x_n]; x_b is 1 if TURN, x_a if
-// not. From valid_a on lies the padding of channels: written as zeros, or not at all. Bits stay as they are.
+// not. From valid_a on lies the padding of channels: written as zeros, or not at all. Bits stay as they are, unless x and
+// y have different types.
 // One invocation makes four values of a at each of four b, and moves four values at once. Invocations lie side by side
 // along a, as their writes do; if TURN, their reads of 16 bytes are far apart, and caches bring them together.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index; one of x4_aligned, x4_shifted, x4_scalar, x4_parts; one of y4_aligned, y4_scalar;
-//   one of x4_lines, parts; with parts: activation.
+// Pieces from shared/: index; one of x4_aligned, x4_shifted, x4_scalar, x4_scalar_f16, x4_parts; one of y4_aligned,
+//   y4_scalar, y4_scalar_f16; one of x_f32, x_f16; one of y_f32, y_f16; one of kept, widened, narrowed; one of x4_lines,
+//   parts; with parts: activation.
 // Constants from Rust: WG_SIZE, TURN, LINES; with x4_parts: ACTIVATION, SLOPE.
 
 struct Params {
@@ -66,6 +68,6 @@ fn relayout(
 
 fn put(first: u32, a: u32, b: u32, i: u32, v: vec4u) {
     if b + i < params.extent_b {
-        store_y4(first + i * params.y_b, v, params.valid_a - a);
+        store_y4(first + i * params.y_b, converted(v), params.valid_a - a);
     }
 }

@@ -95,7 +95,12 @@ fn max_pool_cascade(
         put(works, row.x * pitch + row.y, 1u, keys);
         keys = pooled(column.y, pitch, column.x, extent.x);
         workgroupBarrier();
-        let results = array(from_ordered(keys[0]), from_ordered(keys[1]), from_ordered(keys[2]), from_ordered(keys[3]));
+        let results = array<vec4f, 4>(
+            from_ordered(keys[0]),
+            from_ordered(keys[1]),
+            from_ordered(keys[2]),
+            from_ordered(keys[3]),
+        );
         store_four(at, is_result, results);
         at += params.channels4;
     }

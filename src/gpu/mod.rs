@@ -11,7 +11,7 @@ use wgpu::{
 };
 
 use crate::error::{Error, Result};
-use crate::plan::{DeviceClass, DeviceProfile, Hardware, Vendor};
+use crate::plan::{DeviceClass, DeviceProfile, Hardware, Matrices, Vendor};
 
 mod adapters;
 mod kernel;
@@ -240,6 +240,8 @@ impl Gpu {
             max_storage_buffers: has.max_storage_buffers_per_shader_stage,
             subgroups: device.features().contains(Features::SUBGROUP).then_some(lanes),
             int64: device.features().contains(Features::SHADER_INT64),
+            f16: device.features().contains(Features::SHADER_F16),
+            matrices: Matrices::NONE,
             max_iterations: class.max_iterations(),
             hardware: Hardware::of_adapter(&info.name, class, vendor),
         };

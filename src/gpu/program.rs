@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use half::f16;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use half::vec::HalfFloatVecExt;
 use wgpu::{
     BindGroup, BindGroupEntry, BufferBinding, BufferDescriptor, BufferUsages, CommandEncoder, ComputePass,
     SubmissionIndex,
@@ -14,7 +17,7 @@ use super::trusted::Checks;
 use super::{Gpu, unpoisoned};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::plan::{Plan, PlanOptions, Port, Role, Step};
+use crate::plan::{Element, Plan, PlanOptions, Port, Role, Step};
 use crate::tensor::Tensor;
 
 /// A compiled graph. `Sync`: threads may share it; their runs queue up.
@@ -180,7 +183,7 @@ impl Program {
     }
 
     /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
-    /// order: dense NCHW `f32` in the app's buffers, with usage `STORAGE`. They may lie apart from each other in one
+    /// order: dense NCHW of the type [`PlanOptions::ports`] in the app's buffers, with usage `STORAGE`. They may lie apart from each other in one
     /// buffer, unless a dispatch reads one and writes the other. Errors: a buffer that is too small, lacks that usage, is
     /// misaligned, would be read and written at once, or belongs to another device. It cannot recognise buffers of
     /// another wgpu instance: wgpu may panic.
@@ -242,7 +245,8 @@ impl Program {
     pub fn poison(&self) -> Result<()> {
         let scratch = self.plan.buffers.iter().zip(&self.buffers).filter(|(buffer, _)| buffer.role == Role::Scratch);
         for buffer in scratch.filter_map(|(_, buffer)| buffer.as_ref()).chain(&self.own.outputs) {
-            let poison = vec![f32::NAN; buffer.size() as usize / size_of::<f32>()];
+            // Of any type.
+            let poison = vec![u32::MAX; buffer.size() as usize / size_of::<u32>()];
             self.gpu.scoped(|_| self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&poison)))?;
         }
         Ok(())
@@ -266,8 +270,15 @@ impl Program {
         let staging = self.own.staging.take(&self.gpu)?;
         let recording = unpoisoned(&self.own.recording);
         let submission = self.gpu.scoped(|device| {
-            for (buffer, input) in self.own.inputs.iter().zip(inputs) {
-                self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(input.data()));
+            for ((buffer, port), input) in self.own.inputs.iter().zip(&self.plan.inputs).zip(inputs) {
+                match port.element {
+                    Element::F16 => {
+                        let mut halves = Vec::<f16>::from_f32_slice(input.data());
+                        halves.resize(port.bytes() as usize / size_of::<f16>(), f16::ZERO);
+                        self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(halves.reinterpret_cast()));
+                    }
+                    _ => self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(input.data())),
+                }
             }
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("spp") });
             record(&mut encoder)?;
@@ -289,7 +300,15 @@ impl Program {
             let outputs = rest.split_at_checked(port.bytes() as usize);
             let (data, after) = outputs.expect("what is read back is as long as all outputs");
             rest = after;
-            Tensor::new(port.shape, bytemuck::pod_collect_to_vec(data))
+            let values = match port.element {
+                Element::F16 => {
+                    let halves: Vec<u16> = bytemuck::pod_collect_to_vec(data);
+                    let values: &[f16] = halves.reinterpret_cast();
+                    values[..port.shape.len() as usize].to_f32_vec()
+                }
+                _ => bytemuck::pod_collect_to_vec(data),
+            };
+            Tensor::new(port.shape, values)
         });
         outputs.collect()
     }

@@ -50,7 +50,7 @@ pub(crate) fn plan_affine(
     let mut table = |what: &str, values: &Arc<[f64]>| {
         let (a, values) = (a.clone(), Arc::clone(values));
         let packed = move || a.channel_map().iter().map(|c| c.map_or(0.0, |c| values[c as usize] as f32)).collect();
-        builder.weights(format!("{what} of '{node}'"), len, packed)
+        builder.biases(format!("{what} of '{node}'"), len, packed)
     };
     let [scale, shift] = [table("scale", &affine.scale)?, table("shift", &affine.shift)?];
     let params = params(a, y);
@@ -75,5 +75,5 @@ fn params(a: &Slice, y: &Slice) -> Params {
 
 fn push(builder: &mut Builder, step: Step, function: Activation, y: &Slice) {
     let step = step.flops(2 * y.shape.len()).constant("WG_SIZE", Constant::U32(WG_SIZE));
-    builder.push(step.constants(activation(function)));
+    builder.push(step.constants(activation(function)).pieces(builder.stored()));
 }

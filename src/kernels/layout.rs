@@ -3,7 +3,7 @@
 
 use super::conv::Parts;
 use super::{WG_SIZE, workgroups};
-use crate::plan::{Builder, Constant, Order, Shader, Slice, Step, image_len, padded, params, piece, shader};
+use crate::plan::{Builder, Constant, Element, Order, Shader, Slice, Step, image_len, padded, params, piece, shader};
 
 params! {
     len: u32,
@@ -117,15 +117,24 @@ fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Opt
     let len = blocks_a * extent_b.div_ceil(4) * x.shape.n;
     let turn = x_b == 1;
     let by_four = |values: &[u32]| values.iter().all(|value| value.is_multiple_of(4));
+    let halves = |slice: &Slice| slice.element == Element::F16;
     let from = if by_four(&[x_offset, if turn { x_a } else { x_b }, x_n]) {
         piece!("x4_aligned")
     } else if by_four(&[x_n * x.shape.n]) {
         piece!("x4_shifted")
+    } else if halves(x) {
+        piece!("x4_scalar_f16") // the buffer's last values fill no vec4
     } else {
-        piece!("x4_scalar") // the buffer's last values fill no vec4
+        piece!("x4_scalar")
     };
     let room = if y.order == Order::Nhwc { padded(valid_a) } else { valid_a };
-    let to = if by_four(&[room, y_offset, y_b, y_n]) { piece!("y4_aligned") } else { piece!("y4_scalar") };
+    let to = if by_four(&[room, y_offset, y_b, y_n]) {
+        piece!("y4_aligned")
+    } else if halves(y) {
+        piece!("y4_scalar_f16")
+    } else {
+        piece!("y4_scalar")
+    };
     let (count, part_len) = parts.map_or((1, 0), |parts| (parts.count(), parts.len4()));
     let params = Params { len, blocks_a, parts: count, part_len, ..params };
     let step = Step::new(node, &SHADER, &params, workgroups(len));
@@ -136,5 +145,12 @@ fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Opt
     // Not by the sizes of maps, which share kernels.
     let lines = if x_b == 0 { 1 } else { 4 };
     let step = step.writes(1, y).constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));
-    builder.push(step.constant("LINES", Constant::U32(lines)).piece(to));
+    let step = step.piece(to).piece(if halves(x) { piece!("x_f16") } else { piece!("x_f32") });
+    let step = step.piece(if halves(y) { piece!("y_f16") } else { piece!("y_f32") });
+    let step = match (x.element, y.element) {
+        (Element::F16, Element::F32) => step.piece(piece!("widened")),
+        (Element::F32, Element::F16) => step.piece(piece!("narrowed")).piece(piece!("rounding")),
+        _ => step.piece(piece!("kept")),
+    };
+    builder.push(step.constant("LINES", Constant::U32(lines)));
 }

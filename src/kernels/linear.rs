@@ -73,7 +73,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice
             }
             bias
         };
-        let biases = builder.weights(format!("bias of '{node}'"), u64::from(out_c4) * 4, bias)?;
+        let biases = builder.biases(format!("bias of '{node}'"), u64::from(out_c4) * 4, bias)?;
         let features = u64::from(x.shape.c) * u64::from(in_pixels);
         let images = u64::from(x.shape.n);
         let step = Step::new(node, &SHADER, &params, images * u64::from(out_c4)).reads(0, x);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
 use crate::kernels::{Contract, Form, contract};
-use crate::plan::{BufferId, Builder, Element, Order, Slice, image_len, padded, physical};
+use crate::plan::{BufferId, Builder, Order, Slice, image_len, padded, physical};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
 /// Bytes on the host for a run of channels, which some ten slices repeat.
@@ -159,7 +159,7 @@ fn place_together(
     for ((n, h, w), members) in sizes.into_iter().filter(|(_, members)| members.len() > 1) {
         let stride: u64 = members.iter().map(|id| u64::from(physical(&forms[id.index()].segments))).sum();
         let len = stride * u64::from(n) * u64::from(h) * u64::from(w);
-        if len > MAX_ELEMENTS || Element::F32.bytes_of(len) > builder.profile.max_slice() {
+        if len > MAX_ELEMENTS || builder.element().bytes_of(len) > builder.profile.max_slice() {
             continue;
         }
         let names: Vec<&str> = members.iter().map(|id| graph.nodes()[id.index()].name.as_str()).collect();
@@ -167,7 +167,8 @@ fn place_together(
         let mut offset = 0;
         for id in members {
             let (shape, segments) = (graph.nodes()[id.index()].shape, forms[id.index()].segments.clone());
-            let place = Slice { offset, stride: stride as u32, ..Slice::nhwc(buffer, Element::F32, shape, segments) };
+            let place =
+                Slice { offset, stride: stride as u32, ..Slice::nhwc(buffer, builder.element(), shape, segments) };
             offset += place.physical_c();
             places[id.index()] = Some(place);
         }

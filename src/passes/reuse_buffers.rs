@@ -1,4 +1,4 @@
-//! Pass: tensors that are not alive at the same time share a buffer. Buffers stay separate: no dispatch reads and
+//! Pass: tensors that are not alive at the same time, and have values of one type, share a buffer. Buffers stay separate: no dispatch reads and
 //! writes the same one, and wgpu puts a barrier between any two dispatches that touch the same one.
 //!
 //! The largest tensor chooses first, so that none makes a buffer grow: "Greedy by Size for Shared Objects" of Pisarchyk
@@ -25,7 +25,8 @@ pub(super) fn run(draft: &mut Draft) {
     let mut stands_for: HashMap<BufferId, BufferId> = HashMap::new();
     for (id, life) in by_size {
         let apart = |other: &[usize; 2]| other[1] < life[0] || life[1] < other[0];
-        match shared.iter_mut().rev().find(|(_, lives)| lives.iter().all(apart)) {
+        let alike = |first: &BufferId| plan.buffers[first.index()].element == plan.buffers[id.index()].element;
+        match shared.iter_mut().rev().find(|(first, lives)| alike(first) && lives.iter().all(apart)) {
             Some((first, lives)) => {
                 lives.push(life);
                 stands_for.insert(id, *first);

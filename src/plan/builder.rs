@@ -4,7 +4,13 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::{Buffer, BufferId, DeviceProfile, Element, Plan, PlanOptions, Port, Role, Slice, Step, physical};
+use half::slice::HalfFloatSliceExt;
+use half::vec::HalfFloatVecExt;
+
+use super::{
+    Buffer, BufferId, DeviceProfile, Element, Piece, Plan, PlanOptions, Port, Precision, Role, Slice, Step, physical,
+    piece,
+};
 use crate::error::{Error, Result};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
@@ -54,7 +60,12 @@ impl Draft {
         for (id, pack) in self.packs {
             let buffer = &mut self.plan.buffers[id.index()];
             let words = pack.0();
-            debug_assert_eq!(words.len() as u64, buffer.len, "the length of {}", buffer.label);
+            debug_assert_eq!(
+                Element::U32.bytes_of(words.len() as u64),
+                buffer.bytes(),
+                "the length of {}",
+                buffer.label
+            );
             buffer.role = Role::Constant(words.into());
         }
         self.plan
@@ -83,27 +94,29 @@ impl<'a> Builder<'a> {
     /// The next graph input.
     pub(crate) fn input(&mut self, name: &str, shape: Shape) {
         let role = Role::Input(self.inputs.len());
-        let buffer = self.add(format!("input '{name}'"), Port::ELEMENT, shape.len(), role);
-        self.inputs.push(Port { name: name.into(), shape, buffer });
+        let element = self.options.ports.element();
+        let buffer = self.add(format!("input '{name}'"), element, shape.len(), role);
+        self.inputs.push(Port { name: name.into(), shape, element, buffer });
     }
 
     /// The next graph output.
     pub(crate) fn output(&mut self, name: &str, shape: Shape) {
         let role = Role::Output(self.outputs.len());
-        let buffer = self.add(format!("output '{name}'"), Port::ELEMENT, shape.len(), role);
-        self.outputs.push(Port { name: name.into(), shape, buffer });
+        let element = self.options.ports.element();
+        let buffer = self.add(format!("output '{name}'"), element, shape.len(), role);
+        self.outputs.push(Port { name: name.into(), shape, element, buffer });
     }
 
     /// The values of the graph input of this name.
     pub(crate) fn input_slice(&self, name: &str) -> Slice {
         let port = self.inputs.iter().find(|port| port.name == name).expect("all inputs are added before any node");
-        Slice::nchw(port.buffer, Port::ELEMENT, port.shape)
+        Slice::nchw(port.buffer, port.element, port.shape)
     }
 
     /// The values of a graph output, by position.
     pub(crate) fn output_slice(&self, position: usize) -> Slice {
         let port = &self.outputs[position];
-        Slice::nchw(port.buffer, Port::ELEMENT, port.shape)
+        Slice::nchw(port.buffer, port.element, port.shape)
     }
 
     fn add(&mut self, label: String, element: Element, len: u64, role: Role) -> BufferId {
@@ -130,8 +143,22 @@ impl<'a> Builder<'a> {
         self.constant(label, Element::U32, len, Pack(Box::new(values)))
     }
 
-    /// A buffer of `len` weights or biases. Errors: more than 32-bit indices hold.
+    /// A buffer of `len` weights, rounded once to what they are stored in. Errors: more than 32-bit indices hold.
     pub(crate) fn weights(
+        &mut self,
+        label: String,
+        len: u64,
+        values: impl FnOnce() -> Vec<f32> + 'static,
+    ) -> Result<Table> {
+        match self.options.precision {
+            Precision::F32 => self.biases(label, len, values),
+            Precision::F16 => self.constant(label, Element::F16, len, Pack(Box::new(|| halves(&values())))),
+        }
+    }
+
+    /// A buffer of `len` values in `f32`, whatever weights are stored in: they are few, and begin sums. Errors: more than
+    /// 32-bit indices hold.
+    pub(crate) fn biases(
         &mut self,
         label: String,
         len: u64,
@@ -149,24 +176,66 @@ impl<'a> Builder<'a> {
 
     /// Scratch space of `len` values for several results. Errors: more than 32-bit indices hold.
     pub(crate) fn scratch_of(&mut self, label: String, len: u64) -> Result<BufferId> {
-        self.buffer(label, Element::F32, len, Role::Scratch)
+        self.buffer(label, self.element(), len, Role::Scratch)
     }
 
     /// Scratch space for `shape` in NHWC, its channels in these runs. Errors: more than 32-bit indices hold.
     pub(crate) fn scratch(&mut self, label: String, shape: Shape, segments: Vec<u32>) -> Result<Slice> {
-        let len = u64::from(physical(&segments)) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
-        let buffer = self.scratch_of(label, len)?;
-        Ok(Slice::nhwc(buffer, Element::F32, shape, segments))
+        self.scratch_in(self.element(), label, shape, segments)
     }
 
-    /// Scratch space for `shape` in NCHW. Errors: more than 32-bit indices hold.
+    /// As [`Builder::scratch`], for values that are still to be added up: in `f32`.
+    pub(crate) fn sums(&mut self, label: String, shape: Shape, segments: Vec<u32>) -> Result<Slice> {
+        self.scratch_in(Element::F32, label, shape, segments)
+    }
+
+    fn scratch_in(&mut self, element: Element, label: String, shape: Shape, segments: Vec<u32>) -> Result<Slice> {
+        let len = u64::from(physical(&segments)) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
+        let buffer = self.buffer(label, element, len, Role::Scratch)?;
+        Ok(Slice::nhwc(buffer, element, shape, segments))
+    }
+
+    /// Scratch space for `shape` in NCHW, in what graph inputs and outputs are. Errors: more than 32-bit indices hold.
     pub(crate) fn scratch_nchw(&mut self, label: String, shape: Shape) -> Result<Slice> {
-        let buffer = self.scratch_of(label, shape.len())?;
-        Ok(Slice::nchw(buffer, Element::F32, shape))
+        let element = self.options.ports.element();
+        let buffer = self.buffer(label, element, shape.len(), Role::Scratch)?;
+        Ok(Slice::nchw(buffer, element, shape))
+    }
+
+    /// Type of a value of tensors in NHWC and of weights.
+    pub(crate) fn element(&self) -> Element {
+        self.options.precision.element()
+    }
+
+    /// What a shader that computes with four channels reads and writes them by.
+    pub(crate) fn stored(&self) -> &'static [&'static Piece] {
+        static F32: [&Piece; 1] = [piece!("stored_f32")];
+        static F16: [&Piece; 1] = [piece!("stored_f16", F16)];
+        static PACKED: [&Piece; 2] = [piece!("stored_packed"), piece!("rounding")];
+        match self.options.precision {
+            Precision::F32 => &F32,
+            Precision::F16 if self.profile.f16 => &F16,
+            Precision::F16 => &PACKED,
+        }
+    }
+
+    /// What a shader that compares four channels reads and writes them by.
+    pub(crate) fn ordered(&self) -> &'static Piece {
+        match self.options.precision {
+            Precision::F32 => piece!("ordered"),
+            Precision::F16 => piece!("ordered_f16"),
+        }
     }
 
     /// Adds a dispatch.
     pub(crate) fn push(&mut self, step: Step) {
         self.steps.push(step);
     }
+}
+
+/// Two values in each word, the first in its lower half; `values` are an even number.
+fn halves(values: &[f32]) -> Vec<u32> {
+    let halves = Vec::<half::f16>::from_f32_slice(values);
+    let pair = |pair: &[u16]| pair.iter().rev().fold(0, |word, &half| word << 16 | u32::from(half));
+    halves.reinterpret_cast().chunks(2).map(pair).collect()
 }

@@ -1,6 +1,6 @@
 //! What every plan must keep, and what else is checked of one that somebody may have changed.
 
-use super::{Binding, Buffer, BufferId, DeviceProfile, Plan, Port, Role, Slice};
+use super::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Port, Role, Slice};
 use crate::error::{Error, Result};
 
 impl Plan {
@@ -95,11 +95,12 @@ impl Plan {
     /// that are not their buffers'.
     pub(crate) fn check_for(&self, device: &DeviceProfile) -> Result<()> {
         self.check()?;
-        for Buffer { label, len, role, .. } in &self.buffers {
+        for buffer @ Buffer { label, role, .. } in &self.buffers {
             if let Role::Constant(values) = role
-                && values.len() as u64 != *len
+                && Element::U32.bytes_of(values.len() as u64) != buffer.bytes()
             {
-                return Err(Error::data("plan", format!("buffer '{label}' has {} of {len} constants", values.len())));
+                let (bytes, words) = (buffer.bytes(), values.len());
+                return Err(Error::data("plan", format!("buffer '{label}' has {words} words for {bytes} bytes")));
             }
         }
         self.check_ports("input", &self.inputs, Role::Input)?;
@@ -114,7 +115,8 @@ impl Plan {
         for (number, port) in ports.iter().enumerate() {
             let fits = |(id, buffer): (usize, &Buffer)| {
                 let own = BufferId(id as u32) == port.buffer;
-                own == (buffer.role == role(number)) && (!own || buffer.bytes() == port.bytes())
+                let fits = buffer.element == port.element && buffer.bytes() == port.bytes();
+                own == (buffer.role == role(number)) && (!own || fits)
             };
             let there = port.buffer.index() < self.buffers.len();
             if !there || !self.buffers.iter().enumerate().all(fits) {

@@ -22,8 +22,8 @@ pub use choice::{Choice, ConvVariant, Tile, Tuning};
 pub use estimate::{Estimate, Load};
 pub use hardware::Hardware;
 pub use named::NamedProfile;
-pub use options::{ConvKernel, PlanOptions};
-pub use profile::{DeviceClass, DeviceProfile, Vendor};
+pub use options::{ConvKernel, PlanOptions, Precision};
+pub use profile::{DeviceClass, DeviceProfile, Matrices, Vendor};
 pub use shader::{Constant, Extension, Fields, Piece, Shader};
 pub(crate) use shader::{params, piece, shader};
 pub use slice::{BufferId, Element, Order, Slice};
@@ -36,7 +36,7 @@ pub enum Role {
     Input(usize),
     /// A graph output, NCHW, by position.
     Output(usize),
-    /// Weights, biases or tables, in the order the kernel reads them. Empty in the plan of a program: it has uploaded
+    /// Weights, biases or tables, as the words that the kernel reads. Empty in the plan of a program: it has uploaded
     /// them.
     Constant(Arc<[u32]>),
     /// Intermediate results.
@@ -152,17 +152,16 @@ pub struct Port {
     pub name: String,
     /// Logical extents, NCHW on the host.
     pub shape: Shape,
+    /// Type of a value in the buffer.
+    pub element: Element,
     /// The buffer.
     pub buffer: BufferId,
 }
 
 impl Port {
-    /// Type of a value.
-    pub const ELEMENT: Element = Element::F32;
-
-    /// Bytes of the host's values.
+    /// Bytes of the values in the buffer.
     pub const fn bytes(&self) -> u64 {
-        Self::ELEMENT.bytes_of(self.shape.len())
+        self.element.bytes_of(self.shape.len())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Profiles of some adapters, to plan for a GPU that is not there.
 
-use super::{DeviceClass, DeviceProfile, Hardware, Vendor};
+use super::{DeviceClass, DeviceProfile, Hardware, Matrices, Vendor};
 use crate::error::{Error, Result, unknown};
 
 /// What [`Gpu::new`](crate::Gpu::new) gets from one adapter, as its driver in Mesa 26.2 (llvmpipe: 22.3) reports it.
@@ -14,6 +14,9 @@ pub struct NamedProfile {
     pub profile: DeviceProfile,
 }
 
+/// What drivers offer of GPUs that have any.
+const MATRICES: Matrices = Matrices { f16: Some(16), f32: None };
+
 /// Largest binding that the drivers of most GPUs report.
 const LARGE: u64 = (2 << 30) - 4;
 
@@ -26,18 +29,29 @@ const fn profile(class: DeviceClass, vendor: Vendor, subgroups: [u32; 2], workgr
         workgroup_memory,
         subgroups: Some(subgroups),
         int64: true,
+        f16: true,
         ..DeviceProfile::portable(class)
     }
 }
 
 const AMD: DeviceProfile = profile(DeviceClass::Discrete, Vendor::Amd, [32, 64], 64 << 10);
-const NVIDIA: DeviceProfile =
-    DeviceProfile { max_buffer: 2 << 30, ..profile(DeviceClass::Discrete, Vendor::Nvidia, [32, 32], 48 << 10) };
+const AMD_WITH_MATRICES: DeviceProfile = DeviceProfile { matrices: MATRICES, ..AMD };
+const NVIDIA: DeviceProfile = DeviceProfile {
+    max_buffer: 2 << 30,
+    matrices: MATRICES,
+    ..profile(DeviceClass::Discrete, Vendor::Nvidia, [32, 32], 48 << 10)
+};
 const APPLE: DeviceProfile = profile(DeviceClass::Integrated, Vendor::Apple, [32, 32], 32 << 10);
-const ADRENO: DeviceProfile =
-    DeviceProfile { max_binding: 128 << 20, ..profile(DeviceClass::Integrated, Vendor::Qualcomm, [64, 128], 32 << 10) };
-const LLVMPIPE: DeviceProfile =
-    DeviceProfile { max_binding: 128 << 20, ..profile(DeviceClass::Software, Vendor::Other, [8, 8], 32 << 10) };
+const ADRENO: DeviceProfile = DeviceProfile {
+    max_binding: 128 << 20,
+    f16: false,
+    ..profile(DeviceClass::Integrated, Vendor::Qualcomm, [64, 128], 32 << 10)
+};
+const LLVMPIPE: DeviceProfile = DeviceProfile {
+    max_binding: 128 << 20,
+    f16: false,
+    ..profile(DeviceClass::Software, Vendor::Other, [8, 8], 32 << 10)
+};
 
 const TGL: DeviceProfile = profile(DeviceClass::Integrated, Vendor::Intel, [8, 32], 48 << 10);
 const DG2: DeviceProfile = profile(DeviceClass::Discrete, Vendor::Intel, [8, 32], 48 << 10);
@@ -56,8 +70,8 @@ const fn named(name: &'static str, card: &'static str, profile: DeviceProfile) -
 // are what others have found out.
 static NAMED: [NamedProfile; 13] = [
     named("navi21", "AMD Radeon RX 6800", with([60, 64, 2105, 512], Hardware::RDNA_2, AMD)),
-    named("navi31", "AMD Radeon RX 7900 XTX", with([96, 64, 2500, 960], Hardware::RDNA_3, AMD)),
-    named("gfx1201", "AMD Radeon RX 9070 XT", with([64, 64, 2970, 640], Hardware::RDNA_3, AMD)),
+    named("navi31", "AMD Radeon RX 7900 XTX", with([96, 64, 2500, 960], Hardware::RDNA_3, AMD_WITH_MATRICES)),
+    named("gfx1201", "AMD Radeon RX 9070 XT", with([64, 64, 2970, 640], Hardware::RDNA_3, AMD_WITH_MATRICES)),
     named("tu102", "NVIDIA GeForce RTX 2080 Ti", with([68, 64, 1545, 616], Hardware::TURING, NVIDIA)),
     named("ga102", "NVIDIA GeForce RTX 3090", with([82, 128, 1695, 936], Hardware::AMPERE, NVIDIA)),
     named("ad102", "NVIDIA GeForce RTX 4090", with([128, 128, 2520, 1008], Hardware::AMPERE, NVIDIA)),

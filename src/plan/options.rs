@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Tuning;
+use super::{Element, Tuning};
 use crate::tensor::MAX_HOST_BYTES;
 
 /// Which convolution kernel to use.
@@ -17,6 +17,27 @@ pub enum ConvKernel {
     Subgroup,
     /// No workgroup memory, wherever it applies.
     Direct,
+}
+
+/// What weights and tensors are stored in; sums are always formed in `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// `f32`.
+    #[default]
+    F32,
+    /// `f16`: half the memory. Every stored tensor adds 2⁻¹¹ of itself to the error, and what exceeds 65 504 becomes
+    /// infinite. Any device will do: one without `SHADER_F16` stores two values in each word.
+    F16,
+}
+
+impl Precision {
+    /// Type of a value in memory.
+    pub const fn element(self) -> Element {
+        match self {
+            Self::F32 => Element::F32,
+            Self::F16 => Element::F16,
+        }
+    }
 }
 
 /// What the planner may do. Every pass can be switched off; results agree within the documented error.
@@ -47,6 +68,11 @@ pub struct PlanOptions {
     pub split_sums: bool,
     /// Let tensors that are not alive at the same time share a buffer.
     pub reuse_buffers: bool,
+    /// What weights and intermediate tensors are stored in. Biases, and sums in parts, stay `f32`.
+    pub precision: Precision,
+    /// What graph inputs and outputs are in their buffers, which [`Program::bind`](crate::Program::bind) takes as they
+    /// are. They are converted on the GPU, unless [`PlanOptions::precision`] is the same.
+    pub ports: Precision,
     /// Convolution kernel.
     pub conv_kernel: ConvKernel,
     /// The kernels measured fastest on the adapter, for the classes of convolution that it lists.
@@ -70,6 +96,8 @@ impl Default for PlanOptions {
             concat_slices: true,
             split_sums: true,
             reuse_buffers: true,
+            precision: Precision::F32,
+            ports: Precision::F32,
             conv_kernel: ConvKernel::Auto,
             tuned: None,
             max_bytes: None,
@@ -93,6 +121,16 @@ impl PlanOptions {
             reuse_buffers: false,
             ..Self::default()
         }
+    }
+
+    /// The same, with weights and tensors stored in `precision`.
+    pub fn precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The same, with graph inputs and outputs in `ports`.
+    pub fn ports(self, ports: Precision) -> Self {
+        Self { ports, ..self }
     }
 
     /// The same, with the kernels found fastest on the adapter.

@@ -62,6 +62,20 @@ impl Vendor {
     }
 }
 
+/// Rows and columns of the square matrices whose products are summed up in `f32`, by what is multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Matrices {
+    /// Products of `f16`: 8 or 16.
+    pub f16: Option<u32>,
+    /// Products of `f32`: 8 or 16.
+    pub f32: Option<u32>,
+}
+
+impl Matrices {
+    /// No matrices.
+    pub const NONE: Self = Self { f16: None, f32: None };
+}
+
 /// Class, vendor and limits of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceProfile {
@@ -88,6 +102,10 @@ pub struct DeviceProfile {
     pub subgroups: Option<[u32; 2]>,
     /// Whether shaders may use 64-bit integers.
     pub int64: bool,
+    /// Whether shaders may use 16-bit floats.
+    pub f16: bool,
+    /// Matrices whose products a subgroup may compute together, if shaders may use them.
+    pub matrices: Matrices,
     /// Loop iterations of one invocation, all loops together. Mesa's llvmpipe silently ends loops after 65 535
     /// (`LP_MAX_TGSI_LOOP_ITERATIONS`), so longer sums are refused on software adapters.
     pub max_iterations: u64,
@@ -110,6 +128,8 @@ impl DeviceProfile {
             max_storage_buffers: 8,
             subgroups: None,
             int64: false,
+            f16: false,
+            matrices: Matrices::NONE,
             max_iterations: class.max_iterations(),
             hardware: Hardware::typical(class, Vendor::Other),
         }

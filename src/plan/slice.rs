@@ -28,6 +28,8 @@ pub enum Order {
 pub enum Element {
     /// A 32-bit float.
     F32,
+    /// A 16-bit float, two in each word.
+    F16,
     /// A 32-bit unsigned integer of a table: an offset, an extent.
     U32,
 }
@@ -37,12 +39,13 @@ impl Element {
     pub const fn bytes(self) -> u64 {
         match self {
             Self::F32 | Self::U32 => 4,
+            Self::F16 => 2,
         }
     }
 
-    /// Bytes of `len` values, saturating.
+    /// Bytes of `len` values in whole words, as shaders bind and copies move them; saturates.
     pub const fn bytes_of(self, len: u64) -> u64 {
-        len.saturating_mul(self.bytes())
+        len.saturating_mul(self.bytes()).div_ceil(4).saturating_mul(4)
     }
 }
 

@@ -47,6 +47,12 @@ impl Step {
         self
     }
 
+    /// Appends shared pieces.
+    pub(crate) fn pieces(mut self, pieces: &[&'static Piece]) -> Self {
+        self.pieces.extend(pieces);
+        self
+    }
+
     /// Binds a slice to be read.
     pub(crate) fn reads(self, slot: u32, x: &Slice) -> Self {
         self.binds(slot, x.buffer, false).within(x)

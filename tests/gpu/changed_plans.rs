@@ -156,7 +156,7 @@ fn change_slice(dice: &mut Dice, slice: &mut Slice, stranger: &Step) {
     let Slice { buffer, element, shape, order, offset, stride, segments } = slice;
     match dice.roll(7) {
         0 => *buffer = stranger.bindings.first().map_or(*buffer, |binding| binding.buffer),
-        1 => *element = dice.of(&[Element::F32, Element::U32]),
+        1 => *element = dice.of(&[Element::F32, Element::F16, Element::U32]),
         2 => dice.shape(shape),
         3 => *order = dice.of(&[Order::Nhwc, Order::Nchw]),
         4 => *offset = dice.number(*offset),
@@ -169,7 +169,7 @@ fn change_buffer(dice: &mut Dice, Buffer { label, element, len, role }: &mut Buf
     let number = dice.of(&[0, 1, 7, usize::MAX]);
     match dice.roll(8) {
         0 => dice.text(label),
-        1 => *element = dice.of(&[Element::F32, Element::U32]),
+        1 => *element = dice.of(&[Element::F32, Element::F16, Element::U32]),
         2 | 3 => *len = dice.large_number(*len),
         4 => *role = Role::Input(number),
         5 => *role = Role::Output(number),
@@ -178,10 +178,11 @@ fn change_buffer(dice: &mut Dice, Buffer { label, element, len, role }: &mut Buf
     }
 }
 
-fn change_port(dice: &mut Dice, Port { name, shape, buffer }: &mut Port, ids: &[spp_wgpu::plan::BufferId]) {
-    match dice.roll(3) {
+fn change_port(dice: &mut Dice, Port { name, shape, element, buffer }: &mut Port, ids: &[spp_wgpu::plan::BufferId]) {
+    match dice.roll(4) {
         0 => dice.text(name),
         1 => dice.shape(shape),
+        2 => *element = dice.of(&[Element::F32, Element::F16, Element::U32]),
         _ => *buffer = dice.of(ids),
     }
 }
@@ -199,10 +200,12 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
         max_storage_buffers,
         subgroups,
         int64,
+        f16,
+        matrices,
         max_iterations,
         hardware,
     } = profile;
-    match dice.roll(14) {
+    match dice.roll(16) {
         0 => *class = dice.of(&[DeviceClass::Discrete, DeviceClass::Software]),
         1 => *max_binding = dice.large_number(*max_binding),
         2 => *max_buffer = dice.large_number(*max_buffer),
@@ -215,6 +218,8 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
         9 => *vendor = dice.of(&[Vendor::Amd, Vendor::Intel]),
         10 => *hardware = dice.of(&[None, DeviceProfile::named("m1").unwrap().hardware]),
         11 => *int64 = !*int64,
+        12 => *f16 = !*f16,
+        13 => *matrices = DeviceProfile::named("navi31").unwrap().matrices,
         _ => *max_workgroups = dice.number(*max_workgroups),
     }
 }

@@ -8,7 +8,7 @@ use wgpu::{BufferDescriptor, BufferUsages, Features};
 use super::Peaks;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program, Staging};
-use crate::plan::{Buffer, BufferId, DeviceClass, DeviceProfile, Plan, Port, Role, Step};
+use crate::plan::{Buffer, BufferId, DeviceClass, DeviceProfile, Element, Plan, Port, Role, Step};
 use crate::tensor::{Shape, Tensor};
 
 mod cache;
@@ -77,12 +77,12 @@ pub fn peak_plans(profile: &DeviceProfile) -> [Plan; 8] {
 /// program without outputs does not run.
 fn plan_of(profile: &DeviceProfile, steps: Vec<Step>, mut buffers: Vec<Buffer>) -> Plan {
     if !buffers.iter().any(|buffer| matches!(buffer.role, Role::Output(_))) {
-        buffers.push(Buffer { label: "unwritten".into(), element: Port::ELEMENT, len: 1, role: Role::Output(0) });
+        buffers.push(Buffer { label: "unwritten".into(), element: Element::F32, len: 1, role: Role::Output(0) });
     }
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-    for (i, Buffer { label, len, role, .. }) in (0..).zip(&buffers) {
+    for (i, Buffer { label, element, len, role }) in (0..).zip(&buffers) {
         let shape = Shape::new(1, 1, 1, *len as u32);
-        let port = Port { name: label.clone(), shape, buffer: BufferId(i) };
+        let port = Port { name: label.clone(), shape, element: *element, buffer: BufferId(i) };
         match role {
             Role::Input(_) => inputs.push(port),
             Role::Output(_) => outputs.push(port),
@@ -169,7 +169,7 @@ fn check_copy(gpu: &Gpu, wg_size: u32) -> Result<()> {
     let plan = copy::plan(
         gpu.profile(),
         wg_size,
-        Port::ELEMENT.bytes_of(x.shape().len()),
+        Element::F32.bytes_of(x.shape().len()),
         [Role::Input(0), Role::Output(0)],
         1,
     );

@@ -396,7 +396,7 @@ fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()
     let weights = builder.weights(format!("weights of '{node}'"), len, move || packing.weights(&to_pack, len))?;
     let len = jobs.iter().map(|job| u64::from(packing.bias_len(job))).sum();
     let to_pack = Arc::clone(&jobs);
-    let biases = builder.weights(format!("bias of '{node}'"), len, move || packing.biases(&to_pack))?;
+    let biases = builder.biases(format!("bias of '{node}'"), len, move || packing.biases(&to_pack))?;
     let mut step = Step::new(&node, kernel.shader, &[0u32; 0], workgroups)
         .table(1, weights)
         .table(2, biases)

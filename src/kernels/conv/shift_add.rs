@@ -139,7 +139,7 @@ impl ShiftAdd<'_> {
         let shifts = builder.table(format!("shifts of '{node}'"), u64::from(entries) * 4, table)?;
         let (to_sum, channels) = (job.clone(), y.physical_c());
         let bias = move || summed_bias(&to_sum, channels);
-        let bias = builder.weights(format!("bias of '{node}'"), channels.into(), bias)?;
+        let bias = builder.biases(format!("bias of '{node}'"), channels.into(), bias)?;
         let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, &products);
         let step = step.table(1, shifts).table(2, bias).writes(3, y);
         let step = step.flops(u64::from(taps) * y.shape.len()).loops([taps.div_ceil(TAPS)]);

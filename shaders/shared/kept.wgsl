@@ -1,0 +1,5 @@
+// Bits stay as they are.
+
+fn converted(v: vec4u) -> vec4u {
+    return v;
+}
