@@ -10,10 +10,11 @@
 // Pieces from shared/: index, jobs, place, activation, lanes;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   one of sources_1, sources_2, sources_3;
-//   one of targets_1, targets_2, targets_3.
+//   one of targets_1, targets_2, targets_3;
+//   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed with rounding.
 // Constants from Rust: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N4, SPLIT_K; JOBS, TERMS, ROUNDS.
 
-alias Read = vec4f;
+alias Read = Stored;
 
 const TILE_N4: u32 = TILE_N / 4u;
 const TILE_K4: u32 = TILE_K / 4u;
@@ -154,14 +155,14 @@ fn load_tile_x(term: Term, tap: Tap, c4: u32, lane: u32) {
     for (var l = 0u; l < LOADS_X; l++) {
         let k4 = l * LANES_X;
         let there = i32(c4 + k4) < tap.rest;
-        let value = load_x(term.x_slot, select(term.x_offset, tap.first + c4 + k4, there));
+        let value = loaded(load_x(term.x_slot, select(term.x_offset, tap.first + c4 + k4, there)));
         tile_x[lane / LANES_X * TILE_K4 + lane % LANES_X + k4] = select(vec4f(0.0), value, there);
     }
 }
 
 fn load_tile_w(w: u32, lane: u32) {
     for (var l = 0u; l < LOADS_W; l++) {
-        tile_w[lane + l * WG_SIZE] = weights[w + lane + l * WG_SIZE];
+        tile_w[lane + l * WG_SIZE] = loaded(weights[w + lane + l * WG_SIZE]);
     }
 }
 

@@ -7,10 +7,11 @@
 // Pieces from shared/: index, jobs, window, activation, lanes;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   one of sources_1, sources_2, sources_3;
-//   one of targets_1, targets_2, targets_3.
+//   one of targets_1, targets_2, targets_3;
+//   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed with rounding.
 // Constants from Rust: LANES, PLACES, PADDED; JOBS, TERMS, ROUNDS.
 
-alias Read = vec4f;
+alias Read = Stored;
 
 @compute @workgroup_size(LANES * PLACES)
 fn conv_direct(
@@ -58,10 +59,10 @@ fn conv_direct(
                     continue;
                 }
                 for (var i4 = 0u; i4 < in_c4; i4++) {
-                    let w0 = weights[w];
-                    let w1 = weights[w + LANES];
-                    let w2 = weights[w + 2u * LANES];
-                    let w3 = weights[w + 3u * LANES];
+                    let w0 = loaded(weights[w]);
+                    let w1 = loaded(weights[w + LANES]);
+                    let w2 = loaded(weights[w + 2u * LANES]);
+                    let w3 = loaded(weights[w + 3u * LANES]);
                     w += 4u * LANES;
                     a0 = dot4(load(term.x_slot, ta.x, i4), w0, w1, w2, w3, a0);
                     a1 = dot4(load(term.x_slot, ta.y, i4), w0, w1, w2, w3, a1);
@@ -114,9 +115,9 @@ fn taps(term: Term, p: Place, ky: u32, kx: u32, channel: u32) -> vec4u {
 fn load(slot: u32, at: u32, i4: u32) -> vec4f {
     if PADDED {
         let inside = at != NOWHERE;
-        return select(vec4f(0.0), load_x(slot, select(0u, at + i4, inside)), inside);
+        return select(vec4f(0.0), loaded(load_x(slot, select(0u, at + i4, inside))), inside);
     }
-    return load_x(slot, at + i4);
+    return loaded(load_x(slot, at + i4));
 }
 
 fn dot4(a: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f, sum: vec4f) -> vec4f {

@@ -4,10 +4,11 @@
 // Dispatch: for each job, ceil(pixels * out_c4 / WG_SIZE) workgroups. A job has one term.
 // Weights: [ky][kx][channel in group][out_c4].
 // Pieces from shared/: index, jobs, window, activation, lanes, sources_1, targets_1;
-//   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized.
+//   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
+//   made_stored; one of stored_f32, stored_f16, stored_packed with rounding.
 // Constants from Rust: WG_SIZE, DEPTHWISE; JOBS, TERMS, ROUNDS.
 
-alias Read = vec4f;
+alias Read = Stored;
 
 @compute @workgroup_size(WG_SIZE)
 fn conv_grouped(
@@ -52,7 +53,7 @@ fn conv_grouped(
         var w = row_w;
         for (var kx = kx_begin; kx < kx_end; kx++) {
             for (var i = 0u; i < inputs; i++) {
-                sum = fma(gather(term.x_slot, tap, channel + vec4u(i)), weights[w], sum);
+                sum = fma(gather(term.x_slot, tap, channel + vec4u(i)), loaded(weights[w]), sum);
                 w += out_c4;
             }
             tap += term.dilation_w * term.x_stride;
@@ -65,13 +66,13 @@ fn conv_grouped(
 
 fn gather(slot: u32, tap: u32, channel: vec4u) -> vec4f {
     if DEPTHWISE {
-        return load_x(slot, tap + channel.x / 4u);
+        return loaded(load_x(slot, tap + channel.x / 4u));
     }
     return vec4f(
-        lane_of(load_x(slot, tap + channel.x / 4u), channel.x % 4u),
-        lane_of(load_x(slot, tap + channel.y / 4u), channel.y % 4u),
-        lane_of(load_x(slot, tap + channel.z / 4u), channel.z % 4u),
-        lane_of(load_x(slot, tap + channel.w / 4u), channel.w % 4u),
+        lane_of(loaded(load_x(slot, tap + channel.x / 4u)), channel.x % 4u),
+        lane_of(loaded(load_x(slot, tap + channel.y / 4u)), channel.y % 4u),
+        lane_of(loaded(load_x(slot, tap + channel.z / 4u)), channel.z % 4u),
+        lane_of(loaded(load_x(slot, tap + channel.w / 4u)), channel.w % 4u),
     );
 }
 

@@ -5,10 +5,12 @@
 // software adapters broadcast far faster than they load.
 // Dispatch: for each job, blocks of LANES * 4 output channels times ceil(pixels / (ROWS * LANES)), pixels fastest.
 // Weights: [term][block][ky][kx][in channel / READ4][lane][READ4].
-// Pieces from shared/: index, jobs, place, activation, lanes; one of row_4, row_8; one of reads_4, reads_8;
+// Pieces from shared/: index, jobs, place, activation, lanes; one of row_4, row_8; one of reads_4, reads_8,
+//   reads_8_f16;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   one of sources_1, sources_2, sources_3;
-//   one of targets_1, targets_2, targets_3.
+//   one of targets_1, targets_2, targets_3;
+//   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed with rounding.
 // Constants from Rust: LANES, ROWS, PADDED; JOBS, TERMS, ROUNDS.
 
 @compute @workgroup_size(LANES)

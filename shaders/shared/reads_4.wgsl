@@ -1,11 +1,11 @@
 // Reads of four channels. Needs the shader's Weights.
 
-alias Read = vec4f;
+alias Read = Stored;
 
 const READ4: u32 = 1u; // vec4s of a read
 
 fn low(read: Read) -> vec4f {
-    return read;
+    return loaded(read);
 }
 
 fn high(read: Read) -> vec4f {
@@ -13,5 +13,10 @@ fn high(read: Read) -> vec4f {
 }
 
 fn weights_at(w: u32) -> Weights {
-    return Weights(weights[w], weights[w + LANES], weights[w + 2u * LANES], weights[w + 3u * LANES]);
+    return Weights(
+        loaded(weights[w]),
+        loaded(weights[w + LANES]),
+        loaded(weights[w + 2u * LANES]),
+        loaded(weights[w + 3u * LANES]),
+    );
 }

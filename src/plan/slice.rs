@@ -113,11 +113,6 @@ impl Slice {
         self.element.bytes_of(self.shape.len())
     }
 
-    /// Bytes of the values in memory, padding included.
-    pub(crate) fn physical_bytes(&self) -> u64 {
-        self.element.bytes_of(u64::from(self.pixels()) * u64::from(self.physical_c()))
-    }
-
     /// Whether all its values, padding included, are values of `buffer`.
     pub(super) fn lies_in(&self, buffer: &Buffer) -> bool {
         let Shape { n, c, h, w } = self.shape;

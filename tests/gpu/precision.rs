@@ -1,11 +1,12 @@
 //! Tensors stored in `f16`, on a device whose shaders have such a type, and on one that packs two values in a word.
 
 use half::f16;
-use spp_wgpu::ops::MaxPool;
+use spp_wgpu::ops::{Conv, MaxPool};
 use spp_wgpu::plan::Precision;
-use spp_wgpu::{PlanOptions, Tensor};
+use spp_wgpu::{PlanOptions, Shape, Tensor, reference};
 
-use crate::harness::{Data, SHAPES, assert_same_bits, graph, random, run, with_specials};
+use crate::graphs::same_conv;
+use crate::harness::{CARD, Data, GPU, SHAPES, assert_same_bits, graph, options, random, run, run_on, with_specials};
 
 fn rounded(tensor: &Tensor) -> Tensor {
     let values = tensor.data().iter().map(|&value| f16::from_f32(value).to_f32()).collect();
@@ -22,6 +23,36 @@ fn inputs_are_rounded_to_the_nearest_half() {
             let options = PlanOptions::default().precision(Precision::F16).ports(ports);
             let got = run(&graph, std::slice::from_ref(&x), &options);
             assert_same_bits(&format!("{shape}, ports in {ports:?}"), &got[0], &rounded(&x));
+        }
+    }
+}
+
+/// Errors of a few roundings to `f16`, whichever kernel computes it.
+#[test]
+fn convolutions_are_as_exact_as_what_they_store() {
+    let shape = Shape::new(2, 20, 9, 11);
+    let convs = [
+        same_conv(37, 20, 3),
+        same_conv(64, 20, 1),
+        Conv { groups: 20, ..same_conv(20, 1, 3) },
+        Conv { groups: 5, ..same_conv(20, 4, 3) },
+    ];
+    for (i, conv) in convs.into_iter().enumerate() {
+        let graph = graph(shape, |graph, x| {
+            let y = graph.conv("conv", x, conv.clone()).unwrap();
+            graph.max_pool("pool", y, MaxPool::same(3)).unwrap()
+        });
+        let x = random(shape, 6, Data::Uniform);
+        let want = reference::run(&graph, std::slice::from_ref(&x)).unwrap();
+        for gpu in [&*GPU, &*CARD] {
+            for (plan, options) in options() {
+                let got = run_on(gpu, &graph, std::slice::from_ref(&x), &options.precision(Precision::F16));
+                let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v * v)).sum::<f64>();
+                let [got, want] = [&got[0], &want[0]].map(Tensor::data);
+                let error = squares(&mut got.iter().zip(want).map(|(a, b)| a - b));
+                let nmse = error / squares(&mut want.iter().copied());
+                assert!(nmse > 1e-12 && nmse < 1e-6, "convolution {i}, planned {plan}: {nmse:e}");
+            }
         }
     }
 }

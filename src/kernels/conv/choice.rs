@@ -75,7 +75,8 @@ fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Candida
     if !tile::fits_alone(tile, profile, job) {
         return None;
     }
-    let room = profile.max_slice().min(Element::F32.bytes_of(MAX_ELEMENTS)) / y.physical_bytes();
+    let values = u64::from(y.pixels()) * u64::from(y.physical_c());
+    let room = profile.max_slice().min(Element::F32.bytes_of(MAX_ELEMENTS)) / Element::F32.bytes_of(values);
     let steps = |parts: u32| -> u64 {
         let count = |term: &Term| term.conv.taps_len() * u64::from(term.x.physical_c().div_ceil(tile.k) / parts);
         terms.iter().map(count).sum()

@@ -163,6 +163,12 @@ impl Kernel {
         terms.map(|term| self.packed_len(term)).fold(0, u64::saturating_add)
     }
 
+    /// Bytes of all weights of these jobs, which are stored as what they are multiplied with.
+    fn packed_bytes(&self, jobs: &[Job]) -> u64 {
+        let terms = jobs.iter().flat_map(|job| &job.terms);
+        terms.map(|term| term.x.element.bytes_of(self.packed_len(term))).fold(0, u64::saturating_add)
+    }
+
     /// What a dispatch of these jobs asks of the device, if it has tiles in workgroup memory.
     pub(super) fn load(&self, jobs: &[Job]) -> Option<Load> {
         // Of each value of a tile: bias, activation, place, and adding up shares.
@@ -187,7 +193,8 @@ impl Kernel {
             load.instructions = load.instructions.saturating_add(workgroups.saturating_mul(ends));
             load.longest = load.longest.max(steps(parts).saturating_mul(of_step).saturating_add(ends));
             load.waits = load.waits.max(steps(parts).saturating_add(1));
-            load.reads = load.reads.saturating_add(Element::F32.bytes_of(in_all.saturating_mul((m + n) * k)));
+            let element = job.terms.first().map_or(Element::F32, |term| term.x.element);
+            load.reads = load.reads.saturating_add(element.bytes_of(in_all.saturating_mul((m + n) * k)));
         }
         Some(load)
     }
@@ -196,7 +203,7 @@ impl Kernel {
     pub(super) fn estimate(&self, jobs: &[Job], hardware: &Hardware) -> Option<Estimate> {
         let load = self.load(jobs)?;
         let mut read: Vec<&Slice> = Vec::new();
-        let mut bytes = Element::F32.bytes_of(self.all_packed_len(jobs));
+        let mut bytes = self.packed_bytes(jobs);
         for job in jobs {
             for x in job.terms.iter().map(|term| &term.x).chain(&job.residual) {
                 if !read.contains(&x) {
@@ -337,7 +344,7 @@ fn fits(profile: &DeviceProfile, kernel: &Kernel, jobs: &[Job]) -> bool {
         && 2 + residuals + sources.len() + targets.len() <= profile.max_storage_buffers as usize
         && params as u64 <= profile.max_uniform
         && weights <= MAX_ELEMENTS
-        && Element::F32.bytes_of(weights) <= profile.max_slice()
+        && kernel.packed_bytes(jobs) <= profile.max_slice()
         && workgroups <= u64::from(profile.max_workgroups) * u64::from(profile.max_workgroups)
 }
 
@@ -406,7 +413,9 @@ fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()
         .constants(kernel.constants.iter().copied());
     step.params = [bytemuck::cast_slice::<_, u8>(&entries), bytemuck::cast_slice(&operands)].concat();
     step.load = kernel.load(&jobs);
-    builder.push(bind(step, kernel, &jobs, &bound));
+    let as_stored = jobs.iter().all(|job| job.y.element == builder.element());
+    let made = if as_stored { piece!("made_stored") } else { piece!("made_sums") };
+    builder.push(bind(step, kernel, &jobs, &bound).pieces(builder.stored()).piece(made));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::jobs::{Job, Term, summed_bias};
 use crate::error::Result;
 use crate::kernels::{WG_SIZE, activation, workgroups};
 use crate::ops::{Activation, Conv};
-use crate::plan::{Builder, Constant, DeviceProfile, Element, Shader, Slice, Step, padded, params, piece, shader};
+use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, Step, padded, params, piece, shader};
 use crate::tensor::{MAX_ELEMENTS, Shape, Tensor};
 
 params! {
@@ -53,7 +53,7 @@ pub(super) fn supports(profile: &DeviceProfile, jobs: &[Job]) -> bool {
     let Some(first) = terms.first().filter(|_| few && terms.iter().all(fits) && taps > 1) else { return false };
     let channels = u64::from(y.physical_c()).saturating_mul(taps);
     let sizes = [u64::from(first.x.pixels()), first.x.shape.c.into()].map(|times| channels.saturating_mul(times));
-    let fits = |len: u64| len <= MAX_ELEMENTS && Element::F32.bytes_of(len) <= profile.max_slice();
+    let fits = |len: u64| len <= MAX_ELEMENTS && y.element.bytes_of(len) <= profile.max_slice();
     sizes.into_iter().all(fits) && taps <= profile.max_iterations
 }
 
@@ -143,7 +143,8 @@ impl ShiftAdd<'_> {
         let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, &products);
         let step = step.table(1, shifts).table(2, bias).writes(3, y);
         let step = step.flops(u64::from(taps) * y.shape.len()).loops([taps.div_ceil(TAPS)]);
-        builder.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constants(activation(job.activation)));
+        let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constants(activation(job.activation));
+        builder.push(step.pieces(builder.stored()));
         Ok(())
     }
 }

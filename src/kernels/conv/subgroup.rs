@@ -4,7 +4,7 @@
 use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
 use crate::kernels::sizes;
-use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, piece, shader};
+use crate::plan::{Builder, Constant, DeviceProfile, Element, Shader, Slice, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv_subgroup",
@@ -55,7 +55,11 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>, rows: u32) -> Result<(
         shader: &SHADER,
         pieces: vec![
             if lanes == 4 { piece!("row_4") } else { piece!("row_8") },
-            if read4 == 2 { piece!("reads_8") } else { piece!("reads_4") },
+            match (read4, builder.element()) {
+                (2, Element::F16) => piece!("reads_8_f16"),
+                (2, _) => piece!("reads_8"),
+                _ => piece!("reads_4"),
+            },
         ],
         tiling: Tiling::Pixels(lanes * rows),
         parts: 1,

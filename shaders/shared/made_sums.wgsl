@@ -1,0 +1,7 @@
+// Results of convolutions that are still to be added up: not rounded.
+
+alias Made = vec4f;
+
+fn made(v: vec4f) -> Made {
+    return v;
+}
