@@ -1,43 +1,31 @@
 // Convolutions as implicit matrix products in workgroup memory, NHWC, each a sum of terms t:
 //   y[n,oy,ox,o] = act(bias[o] + Σ x_t[n,iy,ix,i] * w_t[ky,kx,i,o] + residual)
-// A workgroup makes TILE_M pixels times TILE_N output channels, an invocation THREAD_M pixels times THREAD_N4 vec4s of
-// channels; the sum runs over terms, taps and, in steps of TILE_K, over input channels. With SPLIT_K > 1, that many
-// invocations share an output, each with its share of every step, for maps of too few outputs to fill a GPU. A job of
-// several parts has that many workgroups share it, each with some of the input channels. They leave parts
-// y[part,n,oy,ox,o], the first with the bias, for their reader to add up.
+// A workgroup makes TILE_M pixels times TILE_N output channels; the sum runs over terms, taps and, in steps of TILE_K, over
+// input channels. How a workgroup's tile is multiplied and summed up is a piece: by invocations in registers, or by
+// subgroups in cooperative matrices. With SPLIT_K > 1, so many share an output, each with its share of every step, for
+// maps of too few outputs to fill a GPU. A job of several parts has that many workgroups share it, each with some of the
+// input channels. They leave parts y[part,n,oy,ox,o], the first with the bias, for their reader to add up.
 // Dispatch: for each job, ceil(out_c / TILE_N) * parts * ceil(pixels / TILE_M), pixels fastest.
-// Weights: [term][block][ky][kx][in chunk][TILE_K][TILE_N4].
+// Weights: [term][block][ky][kx][in chunk], then as the piece has it.
 // Pieces from shared/: index, jobs, place, activation, lanes;
+//   one of sums_8, sums_16, sums_matrices;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3;
 //   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed with rounding.
-// Constants from Rust: TILE_M, TILE_N, TILE_K, THREAD_M, THREAD_N4, SPLIT_K; JOBS, TERMS, ROUNDS.
+// Constants from Rust: TILE_M, TILE_N, TILE_K, SPLIT_K; JOBS, TERMS, ROUNDS; those of the piece.
 
 alias Read = Stored;
 
 const TILE_N4: u32 = TILE_N / 4u;
 const TILE_K4: u32 = TILE_K / 4u;
-const THREADS_N: u32 = TILE_N4 / THREAD_N4;
-const THREADS: u32 = TILE_M / THREAD_M * THREADS_N; // that share nothing but the tiles
-const WG_SIZE: u32 = THREADS * SPLIT_K;
-const SHARE_K4: u32 = TILE_K4 / SPLIT_K;
 const LANES_X: u32 = WG_SIZE / TILE_M; // that load one pixel, so that each keeps track of only one
 const LOADS_X: u32 = TILE_K4 / LANES_X;
 const LOADS_W: u32 = TILE_K * TILE_N4 / WG_SIZE;
 
-var<workgroup> tile_x: array<vec4f, TILE_M * TILE_K4>; // [pixel][k4]
-var<workgroup> tile_w: array<vec4f, TILE_K * TILE_N4>; // [k][n4]; in the end [pixel][n4], to add up shares
-
-var<private> sum: array<vec4f, THREAD_M * THREAD_N4>; // [pixel][n4]
-
 @compute @workgroup_size(WG_SIZE)
-fn conv(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) workgroups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let found = job_of(workgroup_index(workgroup, workgroups));
+fn conv(at: At) {
+    let found = job_of(workgroup_index(at.workgroup, at.workgroups));
     if found.x == JOBS {
         return;
     }
@@ -49,16 +37,11 @@ fn conv(
     let first = found.y % tiles * TILE_M;
     let begin = place(job, first);
     let end = place(job, first + TILE_M - 1u);
-    // Channels of an invocation are THREADS_N vec4s apart, so that neighbours read and write side by side.
-    let n4 = lane % THREADS_N;
-    let m0 = lane / THREADS_N % (TILE_M / THREAD_M) * THREAD_M;
-    let share = lane / THREADS;
-    let o4 = block * TILE_N4 + n4;
 
-    begin_sums(job, o4, share == 0u && part == 0u);
+    begin_sums(job, at, block, part);
     for (var t = job.term_begin; t < job.term_end; t++) {
         let term = params.terms[t];
-        let window = window_of(job, term, first + lane / LANES_X);
+        let window = window_of(job, term, first + at.lane / LANES_X);
         let chunks = (term.group_in_c / 4u + TILE_K4 - 1u) / TILE_K4;
         let chunks_begin = part * chunks / parts;
         let chunks_end = (part + 1u) * chunks / parts;
@@ -66,12 +49,12 @@ fn conv(
         for (var ky = 0u; ky < term.kernel_h; ky++) {
             for (var kx = 0u; kx < term.kernel_w; kx++) {
                 if reaches(job, term, begin, end, ky, kx) {
-                    let tap = tap_of(term, window, ky, kx, lane % LANES_X);
+                    let tap = tap_of(term, window, ky, kx, at.lane % LANES_X);
                     for (var chunk = chunks_begin; chunk < chunks_end; chunk++) {
-                        load_tile_x(term, tap, chunk * TILE_K4, lane);
-                        load_tile_w(w + chunk * TILE_K * TILE_N4, lane);
+                        load_tile_x(term, tap, chunk * TILE_K4, at.lane);
+                        load_tile_w(w + chunk * TILE_K * TILE_N4, at.lane);
                         workgroupBarrier();
-                        multiply(m0, n4, share * SHARE_K4);
+                        multiply(at);
                         workgroupBarrier();
                     }
                 }
@@ -79,46 +62,15 @@ fn conv(
             }
         }
     }
-    for (var s = 1u; s < SPLIT_K; s++) {
-        add_share(m0, n4, share, s);
-    }
-    if share > 0u {
-        return;
-    }
-    store_sums(job, part, first + m0, o4);
+    end_sums(job, at, block, part, first);
 }
 
-fn begin_sums(job: Job, o4: u32, with_bias: bool) {
-    for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
-        sum[i] = select(vec4f(0.0), bias[job.bias + o4 + i % THREAD_N4 * THREADS_N], with_bias);
+// A sum of TILE_M pixels and TILE_N channels, in a job's result.
+fn store_sum(job: Job, part: u32, pixel: u32, o4: u32, sum: vec4f) {
+    if pixel < job.pixels && o4 * 4u < job.out_c {
+        let to = job.y_offset + (part * job.pixels + pixel) * job.y_stride + o4;
+        store_y(job.y_slot, to, epilogue(job, sum, pixel, o4));
     }
-}
-
-fn store_sums(job: Job, part: u32, first_pixel: u32, o4: u32) {
-    for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
-        let pixel = first_pixel + i / THREAD_N4;
-        let c4 = o4 + i % THREAD_N4 * THREADS_N;
-        if pixel < job.pixels && c4 * 4u < job.out_c {
-            let to = job.y_offset + (part * job.pixels + pixel) * job.y_stride + c4;
-            store_y(job.y_slot, to, epilogue(job, sum[i], pixel, c4));
-        }
-    }
-}
-
-// Share 0 adds share s to its own, through the tile that is no longer needed.
-fn add_share(m0: u32, n4: u32, share: u32, s: u32) {
-    if share == s {
-        for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
-            tile_w[(m0 + i / THREAD_N4) * TILE_N4 + n4 + i % THREAD_N4 * THREADS_N] = sum[i];
-        }
-    }
-    workgroupBarrier();
-    if share == 0u {
-        for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
-            sum[i] += tile_w[(m0 + i / THREAD_N4) * TILE_N4 + n4 + i % THREAD_N4 * THREADS_N];
-        }
-    }
-    workgroupBarrier();
 }
 
 // Where the window of the output pixel lies whose input this invocation loads. Wraps in the padding.
@@ -155,31 +107,13 @@ fn load_tile_x(term: Term, tap: Tap, c4: u32, lane: u32) {
     for (var l = 0u; l < LOADS_X; l++) {
         let k4 = l * LANES_X;
         let there = i32(c4 + k4) < tap.rest;
-        let value = loaded(load_x(term.x_slot, select(term.x_offset, tap.first + c4 + k4, there)));
-        tile_x[lane / LANES_X * TILE_K4 + lane % LANES_X + k4] = select(vec4f(0.0), value, there);
+        let value = load_x(term.x_slot, select(term.x_offset, tap.first + c4 + k4, there));
+        put_x(lane / LANES_X, lane % LANES_X + k4, value, there);
     }
 }
 
 fn load_tile_w(w: u32, lane: u32) {
     for (var l = 0u; l < LOADS_W; l++) {
-        tile_w[lane + l * WG_SIZE] = loaded(weights[w + lane + l * WG_SIZE]);
-    }
-}
-
-// One share of a step: SHARE_K4 vec4s from first_k4 on. Counted from zero, or NVIDIA's compiler in Mesa keeps the loop;
-// pixel by pixel, so that Intel's and Apple's need no more registers than there are; what is needed first is loaded
-// last, so that AMD's waits once for all.
-fn multiply(m0: u32, n4: u32, first_k4: u32) {
-    for (var s = 0u; s < SHARE_K4; s++) {
-        let k4 = first_k4 + s;
-        for (var i = 0u; i < THREAD_M * THREAD_N4; i++) {
-            let w = k4 * 4u * TILE_N4 + n4 + i % THREAD_N4 * THREADS_N;
-            let w3 = tile_w[w + 3u * TILE_N4];
-            let w2 = tile_w[w + 2u * TILE_N4];
-            let w1 = tile_w[w + TILE_N4];
-            let w0 = tile_w[w];
-            let a = tile_x[(m0 + i / THREAD_N4) * TILE_K4 + k4];
-            sum[i] = fma(vec4f(a.w), w3, fma(vec4f(a.z), w2, fma(vec4f(a.y), w1, fma(vec4f(a.x), w0, sum[i]))));
-        }
+        put_w(lane + l * WG_SIZE, weights[w + lane + l * WG_SIZE]);
     }
 }

@@ -308,7 +308,8 @@ def row(out: Path, source: Path) -> dict[str, str]:
             for name, value in re.findall(r"const (\w+): u32 = (\d+)u;", source.read_text().split("\n")[0])
         }
         if "TILE_K" in constants:
-            each = constants["THREAD_M"] * constants["THREAD_N4"] * 4
+            # An invocation has sums of eight or sixteen vec4s.
+            each = 4 * (16 if "-sums_16" in source.stem else 8)
             loop = assembly.step(constants["TILE_K"] * each // constants["SPLIT_K"])
         else:
             loop = assembly.hot_loop()

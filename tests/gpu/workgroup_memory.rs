@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use spp_wgpu::ops::MaxPoolCascade;
-use spp_wgpu::plan::{ConvKernel, Shader};
+use spp_wgpu::plan::{ConvKernel, Shader, Step};
 use spp_wgpu::{Graph, Plan, PlanOptions, Shape, Tensor, kernels, reference};
 
 use crate::graphs::{CONSUMERS, behind_gaps, sppf};
@@ -16,14 +16,21 @@ fn arrays(text: &str) -> Vec<(&str, &str)> {
     declared.map(|line| line[..line.find(';').unwrap()].split_once(": ").unwrap()).collect()
 }
 
-/// The shader, which begins by filling its workgroup memory with NaN, or what stands for it among ordered keys.
-fn filled(shader: &Shader, text: &str) -> &'static Shader {
-    let fill = arrays(text).into_iter().map(|(name, ty)| {
+/// The step's shader with this text, which begins by filling all workgroup memory of the step with NaN, or what stands for it
+/// among ordered keys.
+fn filled(step: &Step, text: &str) -> &'static Shader {
+    let (shader, source) = (step.shader, step.source());
+    let fill = arrays(&source).into_iter().map(|(name, ty)| {
         let (element, len) = ty.strip_prefix("array<").unwrap().strip_suffix('>').unwrap().split_once(", ").unwrap();
-        let bits = if element.starts_with("vec4") { "vec4u(0xffffffffu)" } else { "0xffffffffu" };
-        format!("for (var e = 0u; e < {len}; e++) {{ {name}[e] = bitcast<{element}>({bits}); }} ")
+        let nan = match element {
+            "Stored" => "stored(bitcast<vec4f>(vec4u(0xffffffffu)))".to_string(),
+            vector if vector.starts_with("vec4") => format!("bitcast<{vector}>(vec4u(0xffffffffu))"),
+            scalar => format!("bitcast<{scalar}>(0xffffffffu)"),
+        };
+        format!("for (var e = 0u; e < {len}; e++) {{ {name}[e] = {nan}; }} ")
     });
-    let fill = format!("if lane == 0u {{ {} }} workgroupBarrier();", fill.collect::<String>());
+    let lane = if text.contains("(at: At) {") { "at.lane" } else { "lane" };
+    let fill = format!("if {lane} == 0u {{ {} }} workgroupBarrier();", fill.collect::<String>());
     let entry = text.find(&format!("fn {}(", shader.stem)).unwrap();
     let body = entry + text[entry..].find(") {").unwrap() + ") {".len();
     let text = [&text[..body], &fill, &text[body..]].concat();
@@ -58,15 +65,15 @@ fn every_kernel_writes_it_before_reading_it() {
         tiled.conv_kernel = ConvKernel::Tiled;
         for (profile, options) in [(GPU.profile(), tiled), (CARD.profile(), PlanOptions::default())] {
             let mut plan = Plan::new(&graph, profile, &options).unwrap();
-            for step in plan.steps.iter_mut().filter(|step| !arrays(step.shader.text).is_empty()) {
+            for step in plan.steps.iter_mut().filter(|step| !arrays(&step.source()).is_empty()) {
                 seen.insert(step.shader.stem);
-                step.shader = filled(step.shader, step.shader.text);
+                step.shader = filled(step, step.shader.text);
             }
             let text = plan.to_string();
             assert_eq!(wrong(&graph, &run_plan(plan, &inputs), &want), [""; 0], "{text}");
         }
     }
-    let all = kernels::SHADERS.iter().filter(|shader| shader.text.contains("var<workgroup>"));
+    let all = kernels::SHADERS.iter().filter(|shader| shader.text.contains("workgroupBarrier()"));
     assert_eq!(seen, all.map(|shader| shader.stem).collect());
 }
 
@@ -76,7 +83,7 @@ fn what_reads_it_unwritten_is_found() {
     for (stem, written, forgotten) in [
         ("linear", "partial[lane] = sum;", "if lane != 5u { partial[lane] = sum; }"),
         ("global_pool", "partial[lane] = select(", "partial[min(lane, WG_SIZE - 2u)] = select("),
-        ("conv", "tile_w[lane + l * WG_SIZE] = weights", "tile_w[max(lane, 1u) + l * WG_SIZE] = weights"),
+        ("conv", "put_w(lane + l * WG_SIZE, weights", "put_w(max(lane, 1u) + l * WG_SIZE, weights"),
     ] {
         let (_, consumer) = CONSUMERS.iter().find(|(name, _)| name.split(',').next() == Some(stem)).unwrap();
         let graph = graph(Shape::new(1, 24, 5, 6), consumer);
@@ -85,7 +92,7 @@ fn what_reads_it_unwritten_is_found() {
         let step = plan.steps.iter_mut().find(|step| step.shader.stem == stem).unwrap();
         assert!(step.shader.text.contains(written), "{stem}");
         let text = step.shader.text.replacen(written, forgotten, 1);
-        step.shader = filled(step.shader, &text);
+        step.shader = filled(step, &text);
         let want = reference::run_with_bounds(&graph, &inputs).unwrap();
         assert_ne!(wrong(&graph, &run_plan(plan, &inputs), &want), [""; 0], "{stem}");
     }

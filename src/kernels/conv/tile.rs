@@ -75,19 +75,12 @@ const fn workgroup_memory(tile: &Tile) -> u32 {
 
 fn kernel(tile: Tile) -> Kernel {
     let Tile { m, n, k, thread_m, thread_n4, split_k, parts } = tile;
-    let constants = [
-        ("TILE_M", m),
-        ("TILE_N", n),
-        ("TILE_K", k),
-        ("THREAD_M", thread_m),
-        ("THREAD_N4", thread_n4),
-        ("SPLIT_K", split_k),
-    ];
+    let constants = [("TILE_M", m), ("TILE_N", n), ("TILE_K", k), ("SPLIT_K", split_k)];
     let loads = (m + n) * k / 4 / invocations(&tile);
     let multiply = k / 4 / split_k * (1 + thread_m * thread_n4);
     Kernel {
         shader: &SHADER,
-        pieces: Vec::new(),
+        pieces: vec![if thread_n4 == 1 { piece!("sums_8") } else { piece!("sums_16") }],
         tiling: Tiling::Pixels(m),
         parts,
         block_c: n,
