@@ -320,6 +320,48 @@ fn adapters_are_listed_and_an_unknown_one_is_refused() {
     fails(&["verify", "pyramid_sppnet", "--device", &count.to_string()], 3, &[&number]);
 }
 
+/// With or without them on this adapter.
+#[test]
+fn matrices_are_used_or_a_line_says_why_not() {
+    let devices = json(&["devices", "--json", "--matrices"]);
+    let matrices = devices[0]["matrices"].as_str().unwrap();
+    println!("{matrices}");
+    let ran = spp(&["verify", "pyramid_sppnet", "--device", "0", "--matrices"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    match matrices.strip_prefix("none: ") {
+        Some(reason) => assert!(ran.stderr.contains("no matrices on ") && ran.stderr.contains(reason), "{}", ran.stderr),
+        None => assert!(matrices.ends_with("passed") && !ran.stderr.contains("no matrices"), "{}", ran.stderr),
+    }
+    let output = tempfile::tempdir().unwrap();
+    let output = output.path().join("y.safetensors");
+    let ran = spp(&["run", &case("sppf_smaller_than_kernel"), "--matrices", "--output", text(&output)]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(ran.stderr.contains("no matrices on "), matrices.starts_with("none: "), "{}", ran.stderr);
+}
+
+#[test]
+fn a_chips_matrices_are_planned_only_if_asked_for() {
+    let planned = |args: &[&str]| spp(&[&["graph", "sppf_v5s", "--planned", "--profile"], args].concat());
+    assert!(planned(&["tgl", "--matrices"]).stderr.contains("no matrices: "));
+    assert!(!planned(&["tgl"]).stderr.contains("no matrices"));
+    let ran = planned(&["navi31", "--matrices"]);
+    assert!(ran.code == Some(0) && !ran.stderr.contains("no matrices"), "{}", ran.stderr);
+    fails(&["graph", "sppf_v5s", "--matrices"], 2, &["--planned"]);
+}
+
+#[test]
+fn stress_compares_kernels_and_counts_what_ran() {
+    let stress = json(&["verify", "--stress", "24", "--json"]);
+    assert_eq!((&stress["rounds"], &stress["graphs"], &stress["on_matrices"]), (&24.into(), &8.into(), &0.into()));
+    assert_eq!(stress["mismatches"], Value::Array(Vec::new()));
+    let text = prints(&["verify", "--stress", "3", "--seed", "5", "--unfused"]);
+    assert!(text.starts_with("3 of 3 graphs agree") && text.contains(": 3 rounds on "), "{text}");
+    fails(&["verify", "--stress", "8", "--device", "cpu"], 2, &["--stress"]);
+    fails(&["verify", "--stress", "0"], 2, &["--stress"]);
+    fails(&["verify", "--all", "--stress"], 2, &["--all"]);
+    fails(&["verify", "--seed", "1"], 2, &["--stress"]);
+}
+
 #[test]
 fn chips_are_listed_without_an_adapter() {
     let ran = spp_with(&["devices", "--profiles", "--json"], &no_adapter());

@@ -1,6 +1,5 @@
 //! Measuring: run times and their statistics, a device's own limits, and how far from them a computation is.
 
-mod kept;
 mod measure;
 mod peak;
 mod roofline;

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::kept::Kept;
 use super::step_medians;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Program};
+use crate::gpu::{Gpu, Kept, Program};
 use crate::graph::Graph;
 use crate::plan::{Choice, ConvVariant, Plan, PlanOptions, Slice, Tuning};
 use crate::tensor::Tensor;

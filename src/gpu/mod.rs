@@ -14,17 +14,25 @@ use crate::error::{Error, Result};
 use crate::plan::{DeviceClass, DeviceProfile, Hardware, Matrices, Vendor};
 
 mod adapters;
+mod exact;
+mod kept;
 mod kernel;
 mod lost;
+mod matrices;
 mod pipelines;
 mod program;
+mod self_test;
 mod timing;
 mod transfer;
 mod trusted;
 
 pub use adapters::{INSTALL_HINT, adapters, describe};
+pub use exact::{ExactGraph, Mismatch, on_matrices};
+pub(crate) use kept::Kept;
 pub use lost::Loss;
+pub use matrices::{DENY_MATRICES, matrices_of};
 pub use program::{Bindings, Program};
+pub use self_test::SelfTest;
 
 use kernel::{Kernel, Shared};
 use pipelines::Pipelines;
@@ -46,11 +54,26 @@ pub struct GpuOptions {
     /// A folder for what the driver makes of kernels: read here, written by [`Gpu::save_pipelines`]. What is in it runs,
     /// so it must be as safe from others as the program itself.
     pub pipeline_cache: Option<PathBuf>,
+    /// Let kernels multiply matrices of a whole subgroup, on tensor cores or their like, where the adapter has them, its
+    /// driver is not on the list of those that get them wrong, to which the environment variable [`DENY_MATRICES`] adds,
+    /// and [`Gpu::self_test`] passes: its result is kept for each adapter and driver in the user's cache folder.
+    /// Otherwise, kernels do without, and [`Gpu::why_no_matrices`] says why. wgpu calls them experimental: they may have
+    /// bugs that are undefined behaviour.
+    pub matrices: bool,
+    /// The adapter that an app's own device is of, for [`GpuOptions::matrices`]: only it knows their sizes.
+    pub adapter: Option<Adapter>,
 }
 
 impl Default for GpuOptions {
     fn default() -> Self {
-        Self { device: None, timeout: Duration::from_secs(600), checked: false, pipeline_cache: None }
+        Self {
+            device: None,
+            timeout: Duration::from_secs(600),
+            checked: false,
+            pipeline_cache: None,
+            matrices: false,
+            adapter: None,
+        }
     }
 }
 
@@ -65,8 +88,11 @@ impl GpuOptions {
 const FEATURES: Features =
     Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP).union(Features::SHADER_INT64);
 
-/// One of wgpu's experimental features.
-const MATRICES: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+/// Why nobody is told of matrices.
+const NOT_ASKED: &str = "they were not asked for";
+
+/// What matrices a device has, or why it has none.
+type Granted = Result<Matrices, String>;
 
 /// An open device. Clones share it.
 #[derive(Clone, Debug)]
@@ -82,6 +108,8 @@ struct Inner {
     profile: DeviceProfile,
     /// What a device of our own was made from.
     adapter: Option<Adapter>,
+    /// Why the profile has no matrices.
+    why_no_matrices: Option<String>,
     timeout: Duration,
     checked: bool,
     pipelines: Option<Pipelines>,
@@ -99,24 +127,49 @@ impl Gpu {
         if info.device_type == DeviceType::Cpu {
             log::warn!("{} is a software adapter: correct, but slow", info.name);
         }
-        let kept = if options.pipeline_cache.is_some() { Features::PIPELINE_CACHE } else { Features::empty() };
-        Self::open(adapter, options, FEATURES | kept)
+        let granted = if options.matrices { matrices::matrices_of(&adapter) } else { Err(NOT_ASKED.into()) };
+        let mut gpu = Self::open(adapter.clone(), options, granted.clone());
+        if let (Err(error), Ok(_)) = (&gpu, &granted) {
+            gpu = Self::open(adapter.clone(), options, Err(error.to_string()));
+        }
+        match gpu?.trusted(options) {
+            Ok(gpu) => Ok(gpu),
+            // Not the same device: it might be lost.
+            Err(reason) => Self::open(adapter, options, Err(reason)),
+        }
     }
 
-    /// A separate device on the same adapter, with cooperative matrices; `None` if the adapter has none, or if the
-    /// device is the app's. It is experimental: no part of it may leave this crate.
+    /// A separate device on the same adapter, with cooperative matrices, whatever they compute; `None` if the adapter has
+    /// none that kernels are written for or is denied them, or if the device is the app's.
     pub(crate) fn with_matrices(&self) -> Result<Option<(Self, Vec<CooperativeMatrixProperties>)>> {
-        let has = |adapter: &&Adapter| adapter.features().contains(MATRICES);
-        let Some(adapter) = self.inner.adapter.as_ref().filter(has) else {
+        let Some(adapter) = &self.inner.adapter else {
             return Ok(None);
         };
-        let shapes = adapter.cooperative_matrix_properties();
+        let Ok(granted) = matrices::matrices_of(adapter) else {
+            return Ok(None);
+        };
         let options = GpuOptions { timeout: self.inner.timeout, ..GpuOptions::default() };
-        Ok(Some((Self::open(adapter.clone(), &options, FEATURES | MATRICES)?, shapes)))
+        let shapes = adapter.cooperative_matrix_properties();
+        Ok(Some((Self::open(adapter.clone(), &options, Ok(granted))?, shapes)))
     }
 
-    fn open(adapter: Adapter, options: &GpuOptions, wanted: Features) -> Result<Self> {
+    /// The device, if its matrices can be trusted or it has none; else the reason why not, which is logged as well.
+    fn trusted(self, options: &GpuOptions) -> Result<Self, String> {
+        if let Some(reason) = self.distrusted() {
+            log::warn!("{}: matrices are off: {reason}", describe(self.info()));
+            return Err(reason);
+        }
+        if let (true, Some(reason)) = (options.matrices, self.why_no_matrices()) {
+            log::info!("{}: no matrices: {reason}", describe(self.info()));
+        }
+        Ok(self)
+    }
+
+    fn open(adapter: Adapter, options: &GpuOptions, granted: Granted) -> Result<Self> {
         let (info, most) = (adapter.get_info(), adapter.limits());
+        let mut wanted = FEATURES;
+        wanted.set(Features::PIPELINE_CACHE, options.pipeline_cache.is_some());
+        wanted.set(matrices::FEATURE, granted.is_ok());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("spp"),
             required_features: adapter.features() & wanted,
@@ -138,7 +191,7 @@ impl Gpu {
         })?;
         let loss = Loss::of(&device);
         device.on_uncaptured_error(Arc::new(|error| log::error!("{error}")));
-        Self::with_device(Some(adapter), info, device, queue, options, loss)
+        Self::with_device(Some(adapter), info, (device, queue), options, loss, granted)
     }
 
     /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's: its device-lost callback
@@ -151,14 +204,24 @@ impl Gpu {
     }
 
     /// As [`Gpu::from_device`], with options: [`GpuOptions::device`] has no meaning here, and
-    /// [`GpuOptions::pipeline_cache`] needs a device with the feature `PIPELINE_CACHE`.
+    /// [`GpuOptions::pipeline_cache`] needs a device with the feature `PIPELINE_CACHE`. [`GpuOptions::matrices`] needs
+    /// one with `EXPERIMENTAL_COOPERATIVE_MATRIX` and `SUBGROUP`, for `f16` with `SHADER_F16`, and
+    /// [`GpuOptions::adapter`]; on a driver for the first time, it submits the self test to the queue and waits for it.
     pub fn from_device_with_options(
         info: AdapterInfo,
         device: Device,
         queue: Queue,
         options: &GpuOptions,
     ) -> Result<Self> {
-        Self::with_device(None, info, device, queue, options, Loss::default())
+        let granted = if options.matrices {
+            matrices::matrices_on(&device, options.adapter.as_ref())
+        } else {
+            Err(NOT_ASKED.into())
+        };
+        let with = |granted| {
+            Self::with_device(None, info.clone(), (device.clone(), queue.clone()), options, Loss::default(), granted)
+        };
+        with(granted)?.trusted(options).or_else(|reason| with(Err(reason)))
     }
 
     /// What a device must offer: wgpu's defaults. A higher `max_storage_buffer_binding_size` and `max_buffer_size`
@@ -170,10 +233,10 @@ impl Gpu {
     fn with_device(
         adapter: Option<Adapter>,
         info: AdapterInfo,
-        device: Device,
-        queue: Queue,
+        (device, queue): (Device, Queue),
         options: &GpuOptions,
         loss: Loss,
+        granted: Granted,
     ) -> Result<Self> {
         let unwritable = lost::unwritable(&device)?;
         // Over another device's queue, wgpu panics or calls that device's handler: no scope of ours can hear of it.
@@ -241,7 +304,7 @@ impl Gpu {
             subgroups: device.features().contains(Features::SUBGROUP).then_some(lanes),
             int64: device.features().contains(Features::SHADER_INT64),
             f16: device.features().contains(Features::SHADER_F16),
-            matrices: Matrices::NONE,
+            matrices: granted.clone().unwrap_or(Matrices::NONE),
             max_iterations: class.max_iterations(),
             hardware: Hardware::of_adapter(&info.name, class, vendor),
         };
@@ -250,9 +313,21 @@ impl Gpu {
             None => None,
         };
         let &GpuOptions { timeout, checked, .. } = options;
-        let kernels = Mutex::default();
-        let inner =
-            Inner { info, device, queue, profile, adapter, timeout, checked, pipelines, loss, unwritable, kernels };
+        let (why_no_matrices, kernels) = (granted.err(), Mutex::default());
+        let inner = Inner {
+            info,
+            device,
+            queue,
+            profile,
+            adapter,
+            why_no_matrices,
+            timeout,
+            checked,
+            pipelines,
+            loss,
+            unwritable,
+            kernels,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -264,6 +339,11 @@ impl Gpu {
     /// What the planner must know.
     pub fn profile(&self) -> &DeviceProfile {
         &self.inner.profile
+    }
+
+    /// Why kernels do without matrices; `None` where they may use them, which sizes [`Gpu::profile`] has.
+    pub fn why_no_matrices(&self) -> Option<&str> {
+        self.inner.why_no_matrices.as_deref()
     }
 
     /// The device, to make buffers and encoders with.

@@ -71,9 +71,14 @@ pub(super) fn experimental(features: Features) -> ExperimentalFeatures {
     if !features.intersects(Features::all_experimental_mask()) {
         return ExperimentalFeatures::disabled();
     }
-    // SAFETY: this accepts that wgpu's experimental features may have bugs that are undefined behaviour. Only
-    // `Gpu::with_matrices` asks for one, cooperative matrices, for a device that only `bench::peak` holds and that runs
-    // one kernel of ours, compiled with checks: no user's code can reach it.
+    // SAFETY: this accepts that wgpu's experimental features may have bugs that are undefined behaviour. Only cooperative
+    // matrices are ever asked for: by `bench::peak`, for a device that nobody else holds and that runs one kernel of
+    // ours, compiled with checks; and by who sets `GpuOptions::matrices`, whose documentation says what that accepts.
+    // Every program of such a device may run kernels with matrices, which are as unchecked as all others. They use sizes
+    // that the adapter itself reports, for sums in `f32`. What is known to be amiss in naga 30 (gfx-rs/wgpu, issue 8805):
+    // it declares Vulkan's memory model, and leaves out what orders accesses there, so that a kernel might read what was
+    // in memory before. That is a wrong number and never an address, since no address comes from data. Wrong numbers are
+    // what the list of denied drivers, `Gpu::self_test` and `spp verify --stress` are for.
     unsafe { ExperimentalFeatures::enabled() }
 }
 

@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 
 use super::measure_peaks;
 use crate::bench::Peaks;
-use crate::bench::kept::Kept;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Kept};
 
 /// What the device reaches: kept from an earlier measurement, or measured now and kept. `cache` is the folder;
 /// `None`: `spp-wgpu` in the user's cache folder (`XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches`, `LOCALAPPDATA`).

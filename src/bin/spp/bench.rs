@@ -100,7 +100,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
     if let Some(path) = &args.html {
         writable(path, args.force)?;
     }
-    let Device::Gpu(gpu) = Device::open(device)? else {
+    let Device::Gpu(gpu) = Device::open_with(device, args.planning.matrices)? else {
         return Err(Failure::Usage("bench measures GPUs; the CPU reference is made to be correct, not fast".into()));
     };
     let before =

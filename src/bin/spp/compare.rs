@@ -72,7 +72,7 @@ fn size(text: &str) -> Result<[u32; 2], String> {
 }
 
 pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
-    let Device::Gpu(gpu) = Device::open(device)? else {
+    let Device::Gpu(gpu) = Device::open_with(device, args.planning.matrices)? else {
         return Err(Failure::Usage("compare measures GPUs; the CPU reference is made to be correct, not fast".into()));
     };
     let Args { c1, c2, size: [h, w], batch, .. } = *args;

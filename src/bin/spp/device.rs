@@ -3,6 +3,7 @@
 use spp_wgpu::{Gpu, GpuOptions};
 
 use crate::failure::Result;
+use crate::output::note;
 
 /// Where graphs run.
 #[derive(Debug)]
@@ -14,11 +15,21 @@ pub(crate) enum Device {
 impl Device {
     /// `None`: what wgpu's environment variables say, else the best adapter. Never the reference unless it is asked for.
     pub(crate) fn open(wanted: Option<&str>) -> Result<Self> {
-        match wanted {
-            Some("cpu") => Ok(Self::Reference),
-            Some(name) => Ok(Self::Gpu(Gpu::new(&GpuOptions::device(name))?)),
-            None => Ok(Self::Gpu(Gpu::new(&GpuOptions::default())?)),
+        Self::open_with(wanted, false)
+    }
+
+    /// As [`Self::open`], with matrices or a line that says why there are none.
+    pub(crate) fn open_with(wanted: Option<&str>, matrices: bool) -> Result<Self> {
+        if wanted == Some("cpu") {
+            return Ok(Self::Reference);
         }
+        let mut options = wanted.map_or_else(GpuOptions::default, GpuOptions::device);
+        options.matrices = matrices;
+        let gpu = Gpu::new(&options)?;
+        if let (true, Some(reason)) = (matrices, gpu.why_no_matrices()) {
+            note(format!("no matrices on {}: {reason}", gpu.info().name));
+        }
+        Ok(Self::Gpu(gpu))
     }
 
     pub(crate) fn name(&self) -> &str {

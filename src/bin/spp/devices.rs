@@ -1,10 +1,10 @@
 //! `spp devices`: every adapter, and what matters about it; or the chips that plans can be made for without one.
 
 use serde_json::{Value, json};
-use spp_wgpu::gpu::{INSTALL_HINT, adapters};
+use spp_wgpu::gpu::{INSTALL_HINT, adapters, matrices_of};
 use spp_wgpu::plan::NamedProfile;
 use spp_wgpu::wgpu::{Adapter, Features};
-use spp_wgpu::{DeviceProfile, Error};
+use spp_wgpu::{DeviceProfile, Error, Gpu, GpuOptions};
 
 use crate::failure::Result;
 use crate::output::{say, say_json, say_table};
@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// Print a JSON array
     #[arg(long)]
     json: bool,
+    /// Open each adapter with matrices, which tests them where that has not been done yet
+    #[arg(long, conflicts_with = "profiles")]
+    matrices: bool,
     /// List the chips that `spp graph --planned --profile` knows, present or not
     #[arg(long)]
     profiles: bool,
@@ -30,7 +33,7 @@ pub(crate) fn devices(args: &Args) -> Result<()> {
         let reason = format!("no Vulkan, Metal or DX12 adapter is present; {INSTALL_HINT}");
         return Err(Error::NoAdapter { reason, found: Vec::new() }.into());
     }
-    let rows = adapters.iter().enumerate().map(|(index, adapter)| properties(index, adapter));
+    let rows = adapters.iter().enumerate().map(|(index, adapter)| properties(index, adapter, args.matrices));
     if args.json {
         let object = |row: Properties| row.into_iter().collect::<Value>();
         return Ok(say_json(&rows.map(object).collect())?);
@@ -96,9 +99,9 @@ fn profiles(as_json: bool) -> Result<()> {
     Ok(say_table(columns, &named.map(row).collect::<Vec<_>>())?)
 }
 
-type Properties = [(&'static str, Value); 18];
+type Properties = [(&'static str, Value); 19];
 
-fn properties(index: usize, adapter: &Adapter) -> Properties {
+fn properties(index: usize, adapter: &Adapter, test: bool) -> Properties {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
     let shapes = adapter.cooperative_matrix_properties().into_iter().map(|matrix| {
         let [m, n, k] = [matrix.m_size, matrix.n_size, matrix.k_size];
@@ -125,7 +128,26 @@ fn properties(index: usize, adapter: &Adapter) -> Properties {
         ("int64", json!(features.contains(Features::SHADER_INT64))),
         ("timestamps", json!(features.contains(Features::TIMESTAMP_QUERY))),
         ("cooperative_matrices", json!(shapes)),
+        ("matrices", json!(matrices(index, adapter, test).unwrap_or_else(|reason| format!("none: {reason}")))),
     ]
+}
+
+/// What kernels use; tested if that is asked for. Errors: why they do without.
+fn matrices(index: usize, adapter: &Adapter, test: bool) -> Result<String, String> {
+    let mut matrices = matrices_of(adapter)?;
+    if test {
+        let mut options = GpuOptions::device(index.to_string());
+        options.matrices = true;
+        let gpu = Gpu::new(&options).map_err(|error| error.to_string())?;
+        if let Some(reason) = gpu.why_no_matrices() {
+            return Err(reason.into());
+        }
+        matrices = gpu.profile().matrices;
+    }
+    let kinds = [("f16", matrices.f16), ("f32", matrices.f32)].into_iter();
+    let kinds = kinds.filter_map(|(name, size)| size.map(|size| format!("{size}x{size} {name}")));
+    let kinds = kinds.collect::<Vec<_>>().join(", ");
+    Ok(format!("{kinds}{}", if test { "; the self test passed" } else { ", if asked for; --matrices tests them" }))
 }
 
 fn text(value: &Value) -> String {

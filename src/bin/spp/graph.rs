@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use spp_wgpu::plan::Slice;
+use spp_wgpu::plan::{Matrices, Slice};
 use spp_wgpu::{DeviceClass, DeviceProfile, Error, Graph, Plan};
 
 use crate::device::Device;
 use crate::failure::{Failure, Result};
-use crate::output::{say, say_json, say_table};
+use crate::output::{note, say, say_json, say_table};
 use crate::planning::Planning;
 use crate::subject::Subject;
 
@@ -62,16 +62,17 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Failure::Usage("--device plans for an adapter: leave out --class and --profile".into()));
     }
     if args.planned {
-        let (profile, options) = match device.map(|device| Device::open(Some(device))).transpose()? {
-            Some(Device::Gpu(gpu)) => (gpu.profile().clone(), args.planning.options(&gpu)),
-            Some(Device::Reference) => {
-                return Err(Failure::Usage("the CPU reference runs graphs without a plan".into()));
-            }
-            None if args.planning.tuned => {
-                return Err(Failure::Usage("--tuned: name the adapter with --device".into()));
-            }
-            None => (args.profile()?, args.planning.untuned()),
-        };
+        let (profile, options) =
+            match device.map(|device| Device::open_with(Some(device), args.planning.matrices)).transpose()? {
+                Some(Device::Gpu(gpu)) => (gpu.profile().clone(), args.planning.options(&gpu)),
+                Some(Device::Reference) => {
+                    return Err(Failure::Usage("the CPU reference runs graphs without a plan".into()));
+                }
+                None if args.planning.tuned => {
+                    return Err(Failure::Usage("--tuned: name the adapter with --device".into()));
+                }
+                None => (args.profile()?, args.planning.untuned()),
+            };
         let plan = Plan::new(&graph, &profile, &options)?;
         if let Some(folder) = &args.wgsl {
             write_kernels(&plan, folder)?;
@@ -84,7 +85,9 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
         };
     }
     if args.planning.is_given() {
-        return Err(Failure::Usage("--unfused, --without and --tuned are about plans: add --planned".into()));
+        return Err(Failure::Usage(
+            "--unfused, --without, --tuned and --matrices are about plans: add --planned".into(),
+        ));
     }
     match args.format {
         Format::Text => nodes(&graph),
@@ -108,6 +111,16 @@ fn write_kernels(plan: &Plan, folder: &Path) -> Result<()> {
 impl Args {
     /// What there is without an adapter.
     fn profile(&self) -> Result<DeviceProfile> {
+        let mut profile = self.any_profile()?;
+        if !self.planning.matrices {
+            profile.matrices = Matrices::NONE;
+        } else if profile.matrices == Matrices::NONE {
+            note("no matrices: the plan is for a device that has none");
+        }
+        Ok(profile)
+    }
+
+    fn any_profile(&self) -> Result<DeviceProfile> {
         if let Some(name) = &self.profile {
             return Ok(DeviceProfile::named(name)?);
         }

@@ -24,6 +24,7 @@ mod plot;
 mod profile;
 mod report;
 mod run;
+mod stress;
 mod subject;
 mod verify;
 

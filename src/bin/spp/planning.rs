@@ -15,6 +15,9 @@ pub(crate) struct Planning {
     /// Use the convolution kernels that `spp bench --tune` found fastest on this adapter
     #[arg(long)]
     pub(crate) tuned: bool,
+    /// Let kernels multiply matrices on tensor cores or their like, which wgpu calls experimental, if the adapter has them
+    #[arg(long)]
+    pub(crate) matrices: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -33,7 +36,7 @@ enum Pass {
 impl Planning {
     /// Whether any of the options was given.
     pub(crate) fn is_given(&self) -> bool {
-        self.unfused || self.tuned || !self.without.is_empty()
+        self.unfused || self.tuned || self.matrices || !self.without.is_empty()
     }
 
     pub(crate) fn options(&self, gpu: &Gpu) -> PlanOptions {

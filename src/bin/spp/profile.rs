@@ -71,7 +71,7 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
     if let Some(path) = &args.trace {
         writable(path, args.force)?;
     }
-    let Device::Gpu(gpu) = Device::open(device)? else {
+    let Device::Gpu(gpu) = Device::open_with(device, args.planning.matrices)? else {
         return Err(Failure::Usage("profile measures GPUs; the CPU reference has no dispatches".into()));
     };
     let peaks = if args.no_peak { None } else { Some(peaks(&gpu, None, false)?) };

@@ -50,6 +50,9 @@ pub(crate) struct Args {
     force: bool,
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
+    /// Let kernels multiply matrices on tensor cores or their like, which wgpu calls experimental, if the adapter has them
+    #[arg(long)]
+    matrices: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, clap::ValueEnum)]
@@ -74,7 +77,7 @@ pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
     }
     let (block, graph, input) = job(args)?;
     let inputs = slice::from_ref(&input);
-    let results = match Device::open(device)? {
+    let results = match Device::open_with(device, args.matrices)? {
         Device::Gpu(gpu) => Program::new(&gpu, &graph)?.run(inputs)?,
         Device::Reference => reference::run(&graph, inputs)?,
     };

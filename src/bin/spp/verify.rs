@@ -12,6 +12,7 @@ use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{progress, say, say_json};
 use crate::planning::Planning;
+use crate::stress::stress;
 use crate::subject::Subject;
 
 /// Whole networks: minutes on a processor.
@@ -22,7 +23,8 @@ const NETS: [&str; 2] = ["sppnet", "rfbnet"];
 /// Published shapes get weights and inputs from a fixed seed; without an argument, all of them except the whole
 /// networks are checked. An error may reach its bound (err/bound 1), the NMSE 1e-10.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: spp verify sppf_v5s\n         spp verify cases/*.safetensors --device cpu")]
+#[command(after_help = "Example: spp verify sppf_v5s\n         spp verify cases/*.safetensors --device cpu
+         spp verify --stress --matrices")]
 pub(crate) struct Args {
     /// Names of published shapes, or case files
     #[arg(value_name = "NAME|CASE", conflicts_with = "all")]
@@ -30,21 +32,33 @@ pub(crate) struct Args {
     /// Every published shape
     #[arg(long)]
     all: bool,
+    /// Compare kernels with `conv_direct` instead, bit by bit, in so many runs of random graphs of integers
+    #[arg(
+        long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "10000", conflicts_with_all = ["subjects", "all"],
+        value_parser = clap::value_parser!(u64).range(1..),
+    )]
+    stress: Option<u64>,
+    /// The first of these graphs
+    #[arg(long, default_value = "0", requires = "stress")]
+    seed: u64,
     #[command(flatten)]
     planning: Planning,
-    /// Print a JSON array; numbers that are not finite are null
+    /// Print a JSON array, with --stress an object; numbers that are not finite are null
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn verify(args: &Args, device: Option<&str>) -> Result<()> {
+    if let Some(rounds) = args.stress {
+        return stress(rounds, args.seed, &args.planning, args.json, device);
+    }
     let subjects = subjects(args)?;
     let by_seed = subjects.iter().find(|subject| matches!(subject, Subject::Canonical(_)));
     if let (Some("cpu"), Some(row)) = (device, by_seed) {
         let what = "would compare the CPU reference with itself, which proves nothing";
         return Err(Failure::Usage(format!("{}: {what}; give case files, or a GPU", row.name())));
     }
-    let device = Device::open(device)?;
+    let device = Device::open_with(device, args.planning.matrices)?;
     let options = args.planning.options_on(&device);
     let widths = [subjects.iter().map(|s| s.name().len()).max().unwrap_or(0), device.name().len()];
     if !args.json {

@@ -1,4 +1,4 @@
-//! What was measured on an adapter and its driver, kept as JSON in the user's cache folder.
+//! What was found out about an adapter and its driver, kept as JSON in the user's cache folder.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// A file for one adapter, its driver and this version of the crate.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     what: &'static str,
     path: PathBuf,
     key: Value,
@@ -22,7 +22,7 @@ pub(super) struct Kept {
 impl Kept {
     /// `folder`: `None` for `spp-wgpu` in the user's cache folder (`XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches`,
     /// `LOCALAPPDATA`). `None`, with a warning, if the environment names no folder for caches.
-    pub(super) fn new(what: &'static str, info: &AdapterInfo, folder: Option<&Path>) -> Option<Self> {
+    pub(crate) fn new(what: &'static str, info: &AdapterInfo, folder: Option<&Path>) -> Option<Self> {
         let AdapterInfo { name, driver, driver_info, .. } = info;
         let version = env!("CARGO_PKG_VERSION");
         let backend = info.backend.to_str();
@@ -45,9 +45,9 @@ impl Kept {
     }
 
     /// What is kept; `None` if there is no file, or one with another key. A file that `parse` refuses causes a warning.
-    pub(super) fn read<T>(&self, parse: impl Fn(&Value) -> Result<T>) -> Option<T> {
+    pub(crate) fn read<T>(&self, parse: impl Fn(&Value) -> Result<T>) -> Option<T> {
         self.parsed(parse).unwrap_or_else(|error| {
-            log::warn!("{error}; measure again");
+            log::warn!("{error}; it will be replaced");
             None
         })
     }
@@ -68,7 +68,7 @@ impl Kept {
     }
 
     /// Replaces what is kept. A failure causes a warning.
-    pub(super) fn write(&self, value: &Value) {
+    pub(crate) fn write(&self, value: &Value) {
         let text = format!("{:#}\n", json!({"key": self.key, self.what: value}));
         let written = match self.path.parent() {
             Some(folder) => fs::create_dir_all(folder).and_then(|()| write_whole(&self.path, text.as_bytes())),

@@ -1,0 +1,183 @@
+//! Whether an adapter's matrices can be trusted: tried once for each driver, before anything else uses them.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::exact::{ExactGraph, Mismatch, on_matrices};
+use super::{Gpu, Kept, Program, unpoisoned};
+use crate::error::{Error, Result};
+use crate::plan::{Matrices, Plan, PlanOptions, Precision};
+
+/// Graphs that planners give to matrices: a product, a convolution, a sum and several jobs, none a multiple of a tile.
+const SEEDS: [u64; 4] = [0, 1, 2, 3];
+
+/// Other inputs, to find what a run leaves behind.
+const ROUNDS: u64 = 2;
+
+/// What [`Gpu::self_test`] did.
+#[derive(Clone, Debug)]
+pub struct SelfTest {
+    /// Graphs that ran, each in every precision that matrices have.
+    pub graphs: usize,
+    /// How many of them used matrices.
+    pub on_matrices: usize,
+    /// The first difference.
+    pub mismatch: Option<Mismatch>,
+    /// What running took, without planning and compiling.
+    pub time: Duration,
+}
+
+/// A graph and the plan to test.
+struct Trial {
+    exact: ExactGraph,
+    plan: Plan,
+}
+
+/// Why matrices may not be used, by all that decides it.
+static RESULTS: LazyLock<Mutex<HashMap<String, Option<String>>>> = LazyLock::new(Mutex::default);
+
+impl Gpu {
+    /// Compares what matrices compute, bit by bit, with what kernels without them do: a few products and convolutions
+    /// of integers. [`Gpu::new`] has done so if [`GpuOptions::matrices`](super::GpuOptions::matrices) is set, and has
+    /// turned matrices off if they fail. Without matrices, nothing is run. Errors: those of [`Program::new`] and
+    /// [`Program::run`].
+    pub fn self_test(&self) -> Result<SelfTest> {
+        run(self, trials(self)?)
+    }
+
+    /// Why this device's matrices may not be used: found out before, by this process or an earlier one, or now.
+    pub(super) fn distrusted(&self) -> Option<String> {
+        if self.profile().matrices == Matrices::NONE {
+            return None;
+        }
+        let trials = match trials(self) {
+            Ok(trials) => trials,
+            Err(error) => return Some(format!("the self test cannot be planned: {error}")),
+        };
+        let kernels = fingerprint(&trials);
+        let key = format!("{:?} {:?} {kernels}", self.info(), self.inner.checked);
+        if let Some(known) = unpoisoned(&RESULTS).get(&key) {
+            return known.clone();
+        }
+        let kept = Kept::new("self-tests", self.info(), None);
+        let read = kept.as_ref().and_then(|kept| kept.read(parse)).filter(|(of, _)| *of == kernels);
+        let (failed, lasts) = match read {
+            Some((_, failed)) => (failed, false),
+            None => judged(run(self, trials)),
+        };
+        if let (Some(kept), true) = (kept, lasts) {
+            kept.write(&json!({"kernels": kernels, "failed": failed}));
+        }
+        unpoisoned(&RESULTS).insert(key, failed.clone());
+        failed
+    }
+}
+
+/// What went wrong, if anything did, and whether it will be the same another time.
+fn judged(tested: Result<SelfTest>) -> (Option<String>, bool) {
+    match tested {
+        Ok(SelfTest { mismatch: None, graphs, on_matrices, time, .. }) => {
+            log::info!("the self test of matrices passed: {on_matrices} of {graphs} graphs on them, in {time:?}");
+            (None, true)
+        }
+        Ok(SelfTest { mismatch: Some(mismatch), .. }) => (Some(format!("the self test failed: {mismatch}")), true),
+        Err(error @ Error::Shader { .. }) => (Some(format!("the self test failed: {error}")), true),
+        // A lost device, a timeout, no memory: perhaps not the matrices' fault.
+        Err(error) => (Some(format!("the self test did not end: {error}")), false),
+    }
+}
+
+fn trials(gpu: &Gpu) -> Result<Vec<Trial>> {
+    let matrices = gpu.profile().matrices;
+    let precisions = [(matrices.f16, Precision::F16), (matrices.f32, Precision::F32)];
+    let precisions = precisions.into_iter().filter(|(size, _)| size.is_some());
+    let each = precisions.flat_map(|(_, precision)| SEEDS.map(|seed| (seed, precision)));
+    let trials = each.map(|(seed, precision)| {
+        let exact = ExactGraph::random(seed)?;
+        let plan = Plan::new(exact.graph(), gpu.profile(), &PlanOptions::default().precision(precision))?;
+        Ok(Trial { exact, plan })
+    });
+    trials.collect()
+}
+
+fn run(gpu: &Gpu, trials: Vec<Trial>) -> Result<SelfTest> {
+    let mut done = SelfTest { graphs: 0, on_matrices: 0, mismatch: None, time: Duration::ZERO };
+    for Trial { exact, plan } in trials {
+        done.graphs += 1;
+        done.on_matrices += usize::from(plan.steps.iter().any(on_matrices));
+        let tested = Program::from_own_plan(gpu, plan)?;
+        let direct = Program::from_own_plan(gpu, exact.direct(gpu)?)?;
+        let start = Instant::now();
+        tested.poison()?;
+        done.mismatch = exact.compare(&tested, &direct, 0..ROUNDS)?;
+        done.time += start.elapsed();
+        if done.mismatch.is_some() {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Of the kernels: others need another test. Another release of Rust may compute a different one, which costs one test.
+fn fingerprint(trials: &[Trial]) -> String {
+    let mut hasher = DefaultHasher::new();
+    let steps = trials.iter().flat_map(|trial| &trial.plan.steps);
+    steps.for_each(|step| step.source().hash(&mut hasher));
+    format!("{:016x}", hasher.finish())
+}
+
+/// Which kernels were tested, and why they failed.
+fn parse(value: &Value) -> Result<(String, Option<String>)> {
+    let bad = |field: &str| Error::data("self-tests", format!("'{field}' is missing, or no text"));
+    let text = |field: &str| value.get(field).and_then(Value::as_str).map(str::to_string);
+    let failed = match value.get("failed") {
+        Some(Value::Null) => None,
+        _ => Some(text("failed").ok_or_else(|| bad("failed"))?),
+    };
+    Ok((text("kernels").ok_or_else(|| bad("kernels"))?, failed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_and_nothing_else() {
+        for failed in [None, Some("a reason".to_string())] {
+            let value = json!({"kernels": "1f", "failed": failed});
+            assert_eq!(parse(&value).unwrap(), ("1f".into(), failed));
+        }
+        for bad in [json!({}), json!({"kernels": "1f"}), json!({"failed": null}), json!({"kernels": "1f", "failed": 1})]
+        {
+            assert!(parse(&bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_what_will_be_the_same_again_is_kept() {
+        let passed = SelfTest { graphs: 1, on_matrices: 1, mismatch: None, time: Duration::ZERO };
+        let at = Mismatch {
+            seed: 1,
+            round: 0,
+            graph: "a product".into(),
+            output: "y".into(),
+            at: [0; 4],
+            got: 2.0,
+            want: 1.0,
+            count: 1,
+        };
+        let failed = SelfTest { mismatch: Some(at), ..passed.clone() };
+        let refused = Error::Shader { name: "conv".into(), message: "no".into() };
+        assert_eq!(judged(Ok(passed)), (None, true));
+        for (tested, lasts) in
+            [(Ok(failed), true), (Err(refused), true), (Err(Error::DeviceLost("hung".into())), false)]
+        {
+            let (reason, kept) = judged(tested);
+            assert!(reason.is_some() && kept == lasts, "{reason:?}");
+        }
+    }
+}
