@@ -25,7 +25,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var_os("GPU_STATIC_OUT").ok_or("GPU_STATIC_OUT names no folder")?);
-    let gpu = Gpu::new(&GpuOptions::device("0"))?;
+    let mut options = GpuOptions::device("0");
+    options.matrices = true;
+    let gpu = Gpu::new(&options)?;
     let info = gpu.info();
     fs::write(out.join("adapter"), format!("{}\n{} {}\n", info.name.trim(), info.driver, info.driver_info))?;
     let mut refused = false;

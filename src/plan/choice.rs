@@ -33,32 +33,66 @@ pub struct Tile {
     pub n: u32,
     /// Input channels per step of the sum.
     pub k: u32,
-    /// Pixels per invocation.
-    pub thread_m: u32,
-    /// Output channels per invocation, in vec4s.
-    pub thread_n4: u32,
-    /// Invocations that share an output.
+    /// What sums are formed in.
+    pub sums: Sums,
+    /// Invocations, or subgroups, that share an output.
     pub split_k: u32,
     /// Workgroups that share an output, each leaving its part for the reader to add up.
     pub parts: u32,
 }
 
+/// What the sums of a tile are formed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sums {
+    /// Registers of invocations.
+    Registers {
+        /// Vec4s of channels that an invocation makes, of eight pixels each: one or two.
+        vec4s: u32,
+    },
+    /// Cooperative matrices of subgroups.
+    Matrices {
+        /// Rows and columns of a matrix: 8 or 16.
+        size: u32,
+        /// Rows and columns of matrices that a subgroup makes: two or four.
+        grid: u32,
+    },
+}
+
 impl Tile {
     /// For maps that fill a device with it: the most arithmetic per value loaded.
-    pub const LARGE: Self = Self { m: 128, n: 128, k: 16, thread_m: 8, thread_n4: 2, split_k: 1, parts: 1 };
+    pub const LARGE: Self = Self::registers([128, 128, 16], 2, 1);
     /// In its place where an invocation has too few registers for so many sums.
-    pub const LEAN: Self = Self { m: 128, n: 64, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
+    pub const LEAN: Self = Self::registers([128, 64, 16], 1, 1);
     /// For maps on which the largest makes too few workgroups.
-    pub const MEDIUM: Self = Self { m: 64, n: 64, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
+    pub const MEDIUM: Self = Self::registers([64, 64, 16], 1, 1);
     /// For few output channels, as in a classifier.
-    pub const NARROW: Self = Self { m: 128, n: 32, k: 16, thread_m: 8, thread_n4: 1, split_k: 1, parts: 1 };
+    pub const NARROW: Self = Self::registers([128, 32, 16], 1, 1);
     /// For few output channels and few pixels.
-    pub const NARROW_SPLIT: Self = Self { m: 32, n: 32, k: 64, thread_m: 8, thread_n4: 1, split_k: 8, parts: 1 };
+    pub const NARROW_SPLIT: Self = Self::registers([32, 32, 64], 1, 8);
     /// For small maps with many channels: four invocations share an output.
-    pub const SPLIT_4: Self = Self { m: 32, n: 64, k: 32, thread_m: 8, thread_n4: 1, split_k: 4, parts: 1 };
+    pub const SPLIT_4: Self = Self::registers([32, 64, 32], 1, 4);
 
-    /// Every tile.
+    /// Every tile that is summed up in registers.
     pub const ALL: [Self; 6] = [Self::LARGE, Self::LEAN, Self::MEDIUM, Self::NARROW, Self::NARROW_SPLIT, Self::SPLIT_4];
+
+    const fn registers([m, n, k]: [u32; 3], vec4s: u32, split_k: u32) -> Self {
+        Self { m, n, k, sums: Sums::Registers { vec4s }, split_k, parts: 1 }
+    }
+
+    /// The tiles for matrices of this size, from large to small maps; in the last, four subgroups share an output.
+    pub const fn of_matrices(size: u32) -> [Self; 3] {
+        let [four, two] = [Sums::Matrices { size, grid: 4 }, Sums::Matrices { size, grid: 2 }];
+        [
+            Self { m: 8 * size, n: 8 * size, k: 32, sums: four, split_k: 1, parts: 1 },
+            Self { m: 4 * size, n: 4 * size, k: 4 * size, sums: two, split_k: 1, parts: 1 },
+            Self { m: 2 * size, n: 4 * size, k: 8 * size, sums: two, split_k: 4, parts: 1 },
+        ]
+    }
+
+    /// Whether it is summed up in matrices.
+    pub const fn is_of_matrices(&self) -> bool {
+        matches!(self.sums, Sums::Matrices { .. })
+    }
 
     /// The same tile, its sums split among this many workgroups.
     pub const fn in_parts(self, parts: u32) -> Self {
@@ -89,8 +123,11 @@ impl fmt::Display for ConvVariant {
 
 impl fmt::Display for Tile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { m, n, k, split_k, parts, .. } = *self;
-        write!(f, "conv {m}x{n}x{k}")?;
+        let Self { m, n, k, sums, split_k, parts } = *self;
+        match sums {
+            Sums::Registers { .. } => write!(f, "conv {m}x{n}x{k}")?,
+            Sums::Matrices { size, .. } => write!(f, "conv {m}x{n}x{k} of matrices {size}x{size}")?,
+        }
         for (word, number) in [("in", split_k), ("by", parts)].into_iter().filter(|(_, number)| *number > 1) {
             write!(f, " {word} {number}")?;
         }
@@ -109,7 +146,8 @@ impl FromStr for ConvVariant {
             return number(rows).map(|rows| Self::Subgroup { rows });
         }
         let (whole, parts) = text.split_once(" by ").map_or((text, None), |(whole, parts)| (whole, Some(parts)));
-        let tile = Tile::ALL.into_iter().find(|tile| tile.to_string() == whole);
+        let of_matrices = [8, 16].into_iter().flat_map(Tile::of_matrices);
+        let tile = Tile::ALL.into_iter().chain(of_matrices).find(|tile| tile.to_string() == whole);
         match (tile, parts, text) {
             (Some(tile), Some(parts), _) => number(parts).map(|parts| Self::Tiled(tile.in_parts(parts))),
             (Some(tile), None, _) => Ok(Self::Tiled(tile)),
@@ -192,7 +230,8 @@ mod tests {
 
     #[test]
     fn every_variant_is_read_back_and_other_texts_are_refused() {
-        let tiles = Tile::ALL.into_iter().flat_map(|tile| [tile, tile.in_parts(3)]).map(ConvVariant::Tiled);
+        let tiles = Tile::ALL.into_iter().chain([8, 16].into_iter().flat_map(Tile::of_matrices));
+        let tiles = tiles.flat_map(|tile| [tile, tile.in_parts(3)]).map(ConvVariant::Tiled);
         let others = [ConvVariant::Subgroup { rows: 4 }, ConvVariant::Direct, ConvVariant::ShiftAdd];
         for variant in tiles.chain(others) {
             assert_eq!(variant.to_string().parse::<ConvVariant>().unwrap(), variant);

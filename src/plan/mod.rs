@@ -18,7 +18,7 @@ mod step;
 mod text;
 
 pub(crate) use builder::{Builder, Draft, Table};
-pub use choice::{Choice, ConvVariant, Tile, Tuning};
+pub use choice::{Choice, ConvVariant, Sums, Tile, Tuning};
 pub use estimate::{Estimate, Load};
 pub use hardware::Hardware;
 pub use named::NamedProfile;

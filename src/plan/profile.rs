@@ -1,6 +1,6 @@
 //! What the planner must know about a device; no GPU is needed to make one up.
 
-use super::Hardware;
+use super::{Element, Hardware};
 
 /// What kind of processor runs the shaders: kernels are chosen by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +74,15 @@ pub struct Matrices {
 impl Matrices {
     /// No matrices.
     pub const NONE: Self = Self { f16: None, f32: None };
+
+    /// Rows and columns of those that multiply values of this type.
+    pub const fn of(&self, element: Element) -> Option<u32> {
+        match element {
+            Element::F16 => self.f16,
+            Element::F32 => self.f32,
+            Element::U32 => None,
+        }
+    }
 }
 
 /// Class, vendor and limits of a device.

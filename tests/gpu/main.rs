@@ -27,7 +27,6 @@ mod fuzz_graphs;
 mod global_pool;
 mod layout;
 mod linear;
-mod matrices;
 mod max_pool;
 mod max_pool_cascade;
 mod max_pool_cascade_strip;

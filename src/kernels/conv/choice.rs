@@ -3,7 +3,7 @@
 
 use std::slice;
 
-use super::jobs::{Job, Term};
+use super::jobs::{self, Job, Term};
 use super::{shift_add, subgroup, tile};
 use crate::plan::{
     Builder, Choice, ConvKernel, ConvVariant, DeviceClass, DeviceProfile, Element, Estimate, Hardware, Tile,
@@ -15,7 +15,7 @@ pub(super) fn choose(builder: &Builder, jobs: &[Job]) -> Choice {
     let (profile, kernel) = (builder.profile, builder.options.conv_kernel);
     let in_parts = all_in_parts(profile, kernel, jobs);
     let (by_table, why) = by_table(profile, kernel, jobs, &in_parts);
-    let mut candidates = allowed(profile, kernel);
+    let mut candidates = allowed(profile, kernel, builder.element());
     if kernel == ConvKernel::Auto && shift_add::supports(profile, jobs) {
         candidates.push(ConvVariant::ShiftAdd);
     }
@@ -39,11 +39,12 @@ pub(super) fn untuned(builder: &Builder, jobs: &[Job]) -> ConvVariant {
     by_table(profile, kernel, jobs, &all_in_parts(profile, kernel, jobs)).0
 }
 
-/// Every variant that the device and the options allow, besides what the table says: ten at most.
-fn allowed(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<ConvVariant> {
+/// Every variant that the device and the options allow, besides what the table says: thirteen at most.
+fn allowed(profile: &DeviceProfile, kernel: ConvKernel, element: Element) -> Vec<ConvVariant> {
     // One tile will do for software adapters, where workgroup memory is no faster and barriers are expensive.
     let software = profile.class == DeviceClass::Software;
-    let tiles = Tile::ALL.into_iter().filter(|tile| tile::fits(*tile, profile) && (!software || *tile == Tile::MEDIUM));
+    let fits = |tile: &Tile| tile::fits(*tile, profile, element) && (!software || *tile == Tile::MEDIUM);
+    let tiles = Tile::ALL.into_iter().filter(fits).chain(tile::of_matrices(profile, element));
     let has_lanes = subgroup::lanes(profile).is_some();
     let tiled = matches!(kernel, ConvKernel::Auto | ConvKernel::Tiled);
     let by_subgroup = has_lanes && (kernel == ConvKernel::Subgroup || kernel == ConvKernel::Auto && software);
@@ -55,14 +56,16 @@ fn allowed(profile: &DeviceProfile, kernel: ConvKernel) -> Vec<ConvVariant> {
     variants
 }
 
-/// The tiles that can split a sum among workgroups: one that keeps it whole, and one that also splits it itself.
+/// The tiles that can split a sum among workgroups: those that keep it whole, and those that also split it themselves.
 fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Vec<Candidate> {
     if profile.class == DeviceClass::Software || !matches!(kernel, ConvKernel::Auto | ConvKernel::Tiled) {
         return Vec::new();
     }
+    let element = jobs::element(jobs);
     let tiles = if narrow(jobs) { [Tile::NARROW, Tile::NARROW_SPLIT] } else { [Tile::MEDIUM, Tile::SPLIT_4] };
-    let tiles = tiles.into_iter().filter(|tile| tile::fits(*tile, profile));
-    tiles.filter_map(|tile| in_parts(profile, tile, jobs)).collect()
+    let tiles = tiles.into_iter().filter(|tile| tile::fits(*tile, profile, element));
+    let of_matrices = tile::of_matrices(profile, element).into_iter().skip(1);
+    of_matrices.chain(tiles).filter_map(|tile| in_parts(profile, tile, jobs)).collect()
 }
 
 /// `tile` in the best number of parts, each of at least four steps. `None` if that is one, or the result's reader cannot
@@ -86,9 +89,10 @@ fn in_parts(profile: &DeviceProfile, tile: Tile, jobs: &[Job]) -> Option<Candida
     let most = (steps(1) / SHORTEST).min(room).min(hardware.cores.into()).min(MOST) as u32;
     let counts = (1..=most).take_while(|&parts| steps(parts) >= SHORTEST);
     let mut split = job.clone();
+    split.y.element = Element::F32;
     let candidates = counts.filter_map(|parts| {
         split.y.shape.n = y.shape.n * parts;
-        Candidate::new(&hardware, tile.in_parts(parts), slice::from_ref(&split))
+        Candidate::new(profile, &hardware, tile.in_parts(parts), slice::from_ref(&split))
     });
     best(&candidates.collect::<Vec<_>>()).filter(|best| best.tile.parts > 1)
 }
@@ -118,8 +122,8 @@ struct Candidate {
 impl Candidate {
     /// With a tile in parts, results have their place for all of them. `None` only of kernels without tiles, which have
     /// no estimate.
-    fn new(hardware: &Hardware, tile: Tile, jobs: &[Job]) -> Option<Self> {
-        let estimate = tile::estimate(tile, jobs, hardware)?;
+    fn new(profile: &DeviceProfile, hardware: &Hardware, tile: Tile, jobs: &[Job]) -> Option<Self> {
+        let estimate = tile::estimate(tile, profile, jobs, hardware)?;
         let written = jobs.iter().map(|job| job.y.bytes()).fold(0, u64::saturating_add);
         let adding_us = hardware.memory_us(written - written / u64::from(tile.parts));
         Some(Self { tile, estimate, adding_us })
@@ -128,6 +132,15 @@ impl Candidate {
     fn us(&self) -> f64 {
         self.estimate.us + self.adding_us
     }
+}
+
+/// The largest tile of matrices that the jobs fill, if they fill any.
+fn of_matrices(profile: &DeviceProfile, jobs: &[Job]) -> Option<Tile> {
+    let fills = |tile: &Tile| {
+        let reads = |term: &Term| term.x.physical_c() >= tile.k;
+        jobs.iter().all(|job| job.y.pixels() >= tile.m && job.y.shape.c >= tile.n && job.terms.iter().all(reads))
+    };
+    tile::of_matrices(profile, jobs::element(jobs)).into_iter().find(fills)
 }
 
 fn narrow(jobs: &[Job]) -> bool {
@@ -146,6 +159,10 @@ fn by_table(
     if kernel == ConvKernel::Direct {
         return (ConvVariant::Direct, "asked for".into());
     }
+    // Who asks a software adapter for matrices wants to see them at work.
+    if let (true, Some(tile)) = (auto && software, of_matrices(profile, jobs)) {
+        return (ConvVariant::Tiled(tile), "matrices were asked for".into());
+    }
     if auto && software && shift_add::is_worthwhile(profile, jobs) {
         return (ConvVariant::ShiftAdd, "long sums of few channels".into());
     }
@@ -156,7 +173,8 @@ fn by_table(
         let rows = subgroup::rows(profile, jobs, lanes);
         return (ConvVariant::Subgroup { rows }, format!("{} pixels per tile suit the maps", rows * lanes));
     }
-    let Some((Candidate { tile, estimate, .. }, why)) = tile_by_estimate(profile, jobs, in_parts) else {
+    let by_estimate = tile_by_estimate(profile, jobs, in_parts);
+    let Some((Candidate { tile, estimate, .. }, why)) = by_estimate else {
         return (ConvVariant::Direct, "no tile fits the device".into());
     };
     // A classifier has too few workgroups; this makes as many times more as there are taps.
@@ -170,11 +188,13 @@ fn by_table(
 /// The best tile by estimate, and why. None that spills: only measuring can tell what that costs.
 fn tile_by_estimate(profile: &DeviceProfile, jobs: &[Job], in_parts: &[Candidate]) -> Option<(Candidate, String)> {
     let large = if tile::spills(Tile::LARGE, profile) { Tile::LEAN } else { Tile::LARGE };
+    let element = jobs::element(jobs);
     let tiles: &[Tile] =
         if narrow(jobs) { &[Tile::NARROW, Tile::NARROW_SPLIT] } else { &[large, Tile::MEDIUM, Tile::SPLIT_4] };
-    let tiles = tiles.iter().filter(|tile| tile::fits(**tile, profile));
+    let tiles = tiles.iter().copied().filter(|tile| tile::fits(*tile, profile, element));
     let hardware = hardware(profile);
-    let whole = tiles.filter_map(|tile| Candidate::new(&hardware, *tile, jobs));
+    let tiles = tile::of_matrices(profile, element).into_iter().chain(tiles);
+    let whole = tiles.filter_map(|tile| Candidate::new(profile, &hardware, tile, jobs));
     let all: Vec<_> = whole.chain(in_parts.iter().copied()).collect();
     let best = best(&all)?;
     if profile.hardware.is_none() {

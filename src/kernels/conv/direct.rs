@@ -34,6 +34,7 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<()> {
         block_c: LANES * 4,
         step_c: 1,
         read4: 1,
+        by_output: false,
         loop_c: [4, 0],
         compiled: None,
         constants: [&sizes([("LANES", LANES), ("PLACES", places)])[..], &[("PADDED", Constant::Bool(padded))]].concat(),

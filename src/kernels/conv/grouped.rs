@@ -38,6 +38,7 @@ pub(super) fn plan(builder: &mut Builder, job: Job) -> Result<()> {
         block_c: job.y.physical_c(),
         step_c: 1,
         read4: 1,
+        by_output: false,
         loop_c: [1, 0],
         compiled: None,
         constants: vec![("WG_SIZE", Constant::U32(WG_SIZE)), ("DEPTHWISE", Constant::Bool(depthwise))],

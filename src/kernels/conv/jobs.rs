@@ -95,7 +95,8 @@ params! { Operand {
 } }
 
 /// How one kernel divides a job, and in which order it reads weights: `[block][ky][kx][in channel][channel of block]`, or
-/// with reads of more than one vec4 `[block][ky][kx][read][vec4 of block][in channel of read][channel of vec4]`.
+/// with reads of more than one vec4 `[block][ky][kx][read][vec4 of block][in channel of read][channel of vec4]`, or by output
+/// `[block][ky][kx][step][channel of block][in channel of step]`.
 pub(super) struct Kernel {
     pub(super) shader: &'static Shader,
     /// What completes the shader.
@@ -109,6 +110,8 @@ pub(super) struct Kernel {
     pub(super) step_c: u32,
     /// Vec4s of weights that an invocation reads at once, each of another input channel.
     pub(super) read4: u32,
+    /// Each output channel has its weights of a step side by side.
+    pub(super) by_output: bool,
     /// Input channels of one iteration of the innermost loop over them, and iterations of loops inside it.
     pub(super) loop_c: [u32; 2],
     pub(super) constants: Vec<(&'static str, Constant)>,
@@ -193,8 +196,8 @@ impl Kernel {
             load.instructions = load.instructions.saturating_add(workgroups.saturating_mul(ends));
             load.longest = load.longest.max(steps(parts).saturating_mul(of_step).saturating_add(ends));
             load.waits = load.waits.max(steps(parts).saturating_add(1));
-            let element = job.terms.first().map_or(Element::F32, |term| term.x.element);
-            load.reads = load.reads.saturating_add(element.bytes_of(in_all.saturating_mul((m + n) * k)));
+            let read = element(slice::from_ref(job));
+            load.reads = load.reads.saturating_add(read.bytes_of(in_all.saturating_mul((m + n) * k)));
         }
         Some(load)
     }
@@ -217,7 +220,7 @@ impl Kernel {
     }
 
     fn packing(&self) -> Packing {
-        Packing { block_c: self.block_c, step_c: self.step_c, read4: self.read4 }
+        Packing { block_c: self.block_c, step_c: self.step_c, read4: self.read4, by_output: self.by_output }
     }
 
     /// Loop iterations of one invocation.
@@ -238,6 +241,7 @@ struct Packing {
     block_c: u32,
     step_c: u32,
     read4: u32,
+    by_output: bool,
 }
 
 impl Packing {
@@ -249,6 +253,13 @@ impl Packing {
             channels.resize(channels.len().next_multiple_of(self.step_c as usize), None);
             for block in 0..term.conv.weight.shape().n.div_ceil(self.block_c) {
                 for tap in term.taps() {
+                    if self.by_output {
+                        for step in channels.chunks(self.step_c as usize) {
+                            let of_output = |o| step.iter().map(move |&i| term.weight_at(o, i, tap));
+                            packed.extend((block * self.block_c..(block + 1) * self.block_c).flat_map(of_output));
+                        }
+                        continue;
+                    }
                     for read in channels.chunks(self.read4 as usize) {
                         for o4 in 0..self.block_c / 4 {
                             let first = block * self.block_c + o4 * 4;
@@ -270,6 +281,11 @@ impl Packing {
     fn bias_len(self, job: &Job) -> u32 {
         job.y.shape.c.next_multiple_of(self.block_c)
     }
+}
+
+/// What jobs, which have terms, multiply.
+pub(super) fn element(jobs: &[Job]) -> Element {
+    jobs.iter().flat_map(|job| &job.terms).next().map_or(Element::F32, |term| term.x.element)
 }
 
 /// As few dispatches as the device's limits allow. Jobs must not depend on each other.

@@ -66,6 +66,7 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>, rows: u32) -> Result<(
         block_c: lanes * 4,
         step_c: 1,
         read4,
+        by_output: false,
         loop_c: [4 * read4, 0],
         compiled: None,
         constants: [&sizes([("LANES", lanes), ("ROWS", rows)])[..], &[("PADDED", Constant::Bool(padded))]].concat(),

@@ -4,7 +4,9 @@ use super::jobs::{self, Compiled, Job, Kernel, Tiling};
 use super::parts::Parts;
 use crate::error::Result;
 use crate::kernels::sizes;
-use crate::plan::{Builder, DeviceClass, DeviceProfile, Estimate, Hardware, Shader, Tile, Vendor, piece, shader};
+use crate::plan::{
+    Builder, DeviceClass, DeviceProfile, Element, Estimate, Hardware, Shader, Sums, Tile, Vendor, piece, shader,
+};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv",
@@ -18,34 +20,48 @@ pub(crate) static SHADER: Shader = Shader {
 
 /// For jobs of one group. If the tile has several parts, there is one job, whose parts are returned.
 pub(super) fn plan(builder: &mut Builder, tile: Tile, jobs: Vec<Job>) -> Result<Option<Parts>> {
+    let kernel = kernel(builder.profile, tile, builder.element());
     if tile.parts == 1 {
-        return jobs::plan(builder, &kernel(tile), jobs).map(|()| None);
+        return jobs::plan(builder, &kernel, jobs).map(|()| None);
     }
     let [job] = <[Job; 1]>::try_from(jobs).expect("only a single job is split: see choice::in_parts");
     let (job, parts) = Parts::split(builder, job, tile.parts)?;
-    jobs::plan(builder, &kernel(tile), vec![job])?;
+    jobs::plan(builder, &kernel, vec![job])?;
     Ok(Some(parts))
 }
 
+/// The tiles for the device's matrices of what is stored, if it has any.
+pub(super) fn of_matrices(profile: &DeviceProfile, element: Element) -> Vec<Tile> {
+    profile.matrices.of(element).filter(|size| [8, 16].contains(size)).map_or_else(Vec::new, |size| {
+        Tile::of_matrices(size).into_iter().filter(|tile| fits(*tile, profile, element)).collect()
+    })
+}
+
 /// Whether a workgroup of the device can hold it.
-pub(super) fn fits(tile: Tile, profile: &DeviceProfile) -> bool {
-    workgroup_memory(&tile) <= profile.workgroup_memory && invocations(&tile) <= profile.max_invocations
+pub(super) fn fits(tile: Tile, profile: &DeviceProfile, element: Element) -> bool {
+    let invocations = invocations(&tile, lanes(profile));
+    workgroup_memory(&tile, element) <= profile.workgroup_memory.into()
+        && invocations <= profile.max_invocations
+        && is_even(&tile, invocations)
 }
 
 /// What compilers of real drivers make of a tile: multiply-adds of a hundred instructions of a step, and registers of an
 /// invocation. Roughly the middle of benches/static, rather below than above it: one maker's chips differ as much as makers do.
 /// That has 78 to 86 multiply-adds of the largest tile, 64 to 82 of those 64 channels wide that invocations do not share,
-/// 58 to 77 of those they share. Nothing was run.
-const fn compiled(tile: &Tile) -> Compiled {
+/// 58 to 77 of those they share. Matrices: what an H100 made of the same tiles, in multiples of its multiply-adds.
+fn compiled(tile: &Tile, profile: &DeviceProfile, element: Element) -> Compiled {
     let [multiply_adds, registers] = match *tile {
-        Tile { thread_n4: 2.., .. } => [80, 128],
+        Tile { sums: Sums::Matrices { grid: 4, .. }, .. } => [300, 200],
+        Tile { sums: Sums::Matrices { .. }, split_k: 1, .. } => [200, 96],
+        Tile { sums: Sums::Matrices { .. }, .. } => [150, 96],
+        Tile { sums: Sums::Registers { vec4s: 2.. }, .. } => [80, 128],
         Tile { split_k: 1, n: 33.., .. } => [72, 88],
         Tile { split_k: 1, .. } => [68, 88],
         Tile { n: 33.., .. } => [68, 88],
         Tile { .. } => [63, 88],
     };
-    let [invocations, workgroup_memory] = [invocations(tile), workgroup_memory(tile)];
-    Compiled { invocations, workgroup_memory, registers, multiply_adds }
+    let invocations = invocations(tile, lanes(profile));
+    Compiled { invocations, workgroup_memory: workgroup_memory(tile, element) as u32, registers, multiply_adds }
 }
 
 /// Whether the tile would spill registers into memory there, or may, as on integrated GPUs that nobody has compiled it for.
@@ -56,50 +72,102 @@ pub(super) fn spills(tile: Tile, profile: &DeviceProfile) -> bool {
 }
 
 /// How long the jobs would take in one dispatch. With a tile in parts, results have their place for all of them.
-pub(super) fn estimate(tile: Tile, jobs: &[Job], hardware: &Hardware) -> Option<Estimate> {
-    kernel(tile).estimate(jobs, hardware)
+pub(super) fn estimate(tile: Tile, profile: &DeviceProfile, jobs: &[Job], hardware: &Hardware) -> Option<Estimate> {
+    kernel(profile, tile, jobs::element(jobs)).estimate(jobs, hardware)
 }
 
 /// Whether one dispatch can compute the job, as far as that depends on the number of its terms.
 pub(super) fn fits_alone(tile: Tile, profile: &DeviceProfile, job: &Job) -> bool {
-    jobs::fits_alone(profile, &kernel(tile), job)
+    jobs::fits_alone(profile, &kernel(profile, tile, jobs::element(std::slice::from_ref(job))), job)
 }
 
-const fn invocations(tile: &Tile) -> u32 {
-    tile.m / tile.thread_m * (tile.n / 4 / tile.thread_n4) * tile.split_k
+/// The most lanes that a subgroup may have.
+fn lanes(profile: &DeviceProfile) -> u32 {
+    profile.subgroups.map_or(1, |[_, most]| most)
 }
 
-const fn workgroup_memory(tile: &Tile) -> u32 {
-    (tile.m + tile.n) * tile.k * 4
+/// Subgroups that a tile of matrices needs.
+const fn subgroups(tile: &Tile) -> u32 {
+    match tile.sums {
+        Sums::Registers { .. } => 0,
+        Sums::Matrices { size, grid } => tile.m / (size * grid) * (tile.n / (size * grid)) * tile.split_k,
+    }
 }
 
-fn kernel(tile: Tile) -> Kernel {
-    let Tile { m, n, k, thread_m, thread_n4, split_k, parts } = tile;
-    let constants = [("TILE_M", m), ("TILE_N", n), ("TILE_K", k), ("SPLIT_K", split_k)];
-    let loads = (m + n) * k / 4 / invocations(&tile);
-    let multiply = k / 4 / split_k * (1 + thread_m * thread_n4);
+/// Invocations of a workgroup, where a subgroup has so many lanes at most.
+const fn invocations(tile: &Tile, lanes: u32) -> u32 {
+    match tile.sums {
+        Sums::Registers { vec4s } => tile.m / 8 * (tile.n / 4 / vec4s) * tile.split_k,
+        // At least one for each pixel, to load it.
+        Sums::Matrices { .. } => {
+            let all = subgroups(tile).saturating_mul(lanes);
+            if all > tile.m { all } else { tile.m }
+        }
+    }
+}
+
+const fn workgroup_memory(tile: &Tile, element: Element) -> u64 {
+    let (m, n, k) = (tile.m as u64, tile.n as u64, tile.k as u64);
+    match tile.sums {
+        Sums::Registers { .. } => Element::F32.bytes_of((m + n) * k),
+        // Rows are longer, and one matrix of each subgroup has its place.
+        Sums::Matrices { size, .. } => {
+            let staged = subgroups(tile) as u64 * size as u64 * size as u64;
+            element.bytes_of((m + n) * (k + 8)) + Element::F32.bytes_of(staged)
+        }
+    }
+}
+
+/// Whether the shader's loads cover the tiles without remainder.
+const fn is_even(tile: &Tile, invocations: u32) -> bool {
+    invocations.is_multiple_of(tile.m)
+        && (tile.k / 4).is_multiple_of(invocations / tile.m)
+        && (tile.k * tile.n / 4).is_multiple_of(invocations)
+}
+
+fn kernel(profile: &DeviceProfile, tile: Tile, element: Element) -> Kernel {
+    let Tile { m, n, k, sums, split_k, parts } = tile;
+    let invocations = invocations(&tile, lanes(profile));
+    let loads = (m + n) * k / 4 / invocations;
+    let mut constants = sizes([("TILE_M", m), ("TILE_N", n), ("TILE_K", k), ("SPLIT_K", split_k)]).to_vec();
+    let (pieces, multiply) = match sums {
+        Sums::Registers { vec4s } => {
+            (vec![if vec4s == 1 { piece!("sums_8") } else { piece!("sums_16") }], k / 4 / split_k)
+        }
+        Sums::Matrices { size, grid } => {
+            constants.extend(sizes([("WG_SIZE", invocations), ("SIZE", size)]));
+            let grid = if grid == 4 { piece!("grid_4x4") } else { piece!("grid_2x2") };
+            // Metal has matrices of 8 rows, and loads them value by value.
+            let [tiles, matrices] = if size == 16 {
+                [piece!("tiles_vec4"), piece!("matrices_16", CooperativeMatrix)]
+            } else {
+                [piece!("tiles_scalar"), piece!("matrices_8", CooperativeMatrix)]
+            };
+            let factor = if element == Element::F16 { piece!("factor_f16", F16) } else { piece!("factor_f32") };
+            (vec![piece!("sums_matrices"), grid, tiles, matrices, factor], k / size / split_k)
+        }
+    };
     Kernel {
         shader: &SHADER,
-        pieces: vec![if thread_n4 == 1 { piece!("sums_8") } else { piece!("sums_16") }],
+        pieces,
         tiling: Tiling::Pixels(m),
         parts,
         block_c: n,
         step_c: k,
         read4: 1,
+        by_output: tile.is_of_matrices(),
         loop_c: [k, loads + multiply],
-        constants: sizes(constants).into(),
-        compiled: Some(compiled(&tile)),
+        constants,
+        compiled: Some(compiled(&tile, profile, element)),
     }
 }
 
-// The shader's loads cover the tiles without remainder, and shares are added up in the space of a tile.
+// The shader's loads cover the tiles, and shares are added up in the space of a tile.
 const _: () = {
     let mut i = 0;
     while i < Tile::ALL.len() {
         let tile = &Tile::ALL[i];
-        let invocations = invocations(tile);
-        assert!(invocations.is_multiple_of(tile.m) && (tile.k / 4).is_multiple_of(invocations / tile.m));
-        assert!((tile.k * tile.n / 4).is_multiple_of(invocations));
+        assert!(is_even(tile, invocations(tile, 1)));
         assert!((tile.k / 4).is_multiple_of(tile.split_k) && (tile.split_k == 1 || tile.k >= tile.m));
         i += 1;
     }
