@@ -329,7 +329,9 @@ fn matrices_are_used_or_a_line_says_why_not() {
     let ran = spp(&["verify", "pyramid_sppnet", "--device", "0", "--matrices"]);
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     match matrices.strip_prefix("none: ") {
-        Some(reason) => assert!(ran.stderr.contains("no matrices on ") && ran.stderr.contains(reason), "{}", ran.stderr),
+        Some(reason) => {
+            assert!(ran.stderr.contains("no matrices on ") && ran.stderr.contains(reason), "{}", ran.stderr)
+        }
         None => assert!(matrices.ends_with("passed") && !ran.stderr.contains("no matrices"), "{}", ran.stderr),
     }
     let output = tempfile::tempdir().unwrap();
