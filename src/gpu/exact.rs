@@ -18,7 +18,7 @@ const MAX_INPUT: u32 = 4;
 const MAX_BIAS: u32 = 8;
 
 /// Multiplications of one run: milliseconds on a software adapter.
-const MAX_PRODUCTS: u32 = 3 << 20;
+const MAX_PRODUCTS: u32 = 12 << 20;
 
 /// Convolutions, or products of matrices, with what may happen around them.
 #[derive(Clone, Debug)]
@@ -353,7 +353,7 @@ impl Making {
     fn wide(&mut self) -> Result<()> {
         let channels = [self.pick(&[3, 8, 16, 32]), self.pick(&[8, 16, 32, 40])];
         let kernel = self.pick(&[[1, 1], [3, 3]]);
-        self.single(channels, kernel, 1, 90)
+        self.single(channels, kernel, 1, 150)
     }
 
     /// Before or after the activation, or one pixel for all of an image's.

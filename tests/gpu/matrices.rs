@@ -1,0 +1,116 @@
+//! Matrices are there where they were asked for and can be trusted; and all kernels agree on integers, to the last bit.
+
+use spp_wgpu::gpu::{ExactGraph, adapters, matrices_of, on_matrices};
+use spp_wgpu::plan::{Matrices, Role};
+use spp_wgpu::wgpu::{Adapter, Features};
+use spp_wgpu::{Gpu, GpuOptions, Plan, PlanOptions, Program};
+
+use crate::harness::{CARD, GPU, options};
+
+/// Of the device under test.
+fn adapter() -> Adapter {
+    adapters().into_iter().find(|adapter| adapter.get_info() == GPU.device().adapter_info()).unwrap()
+}
+
+fn with_matrices(change: impl FnOnce(&mut GpuOptions)) -> GpuOptions {
+    let mut options = GpuOptions::device(&GPU.info().name);
+    options.matrices = true;
+    change(&mut options);
+    options
+}
+
+#[test]
+fn nobody_gets_matrices_without_asking() {
+    assert_eq!(GPU.profile().matrices, Matrices::NONE);
+    assert_eq!(GPU.why_no_matrices(), Some("they were not asked for"));
+    assert!(!GPU.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
+    assert_eq!(GPU.self_test().unwrap().graphs, 0);
+}
+
+#[test]
+fn who_asks_gets_what_the_adapter_has_or_a_reason() {
+    let gpu = Gpu::new(&with_matrices(|_| ())).unwrap();
+    match matrices_of(&adapter()) {
+        Ok(matrices) => {
+            assert_eq!((gpu.profile().matrices, gpu.why_no_matrices()), (matrices, None));
+            assert!(gpu.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
+            let tested = gpu.self_test().unwrap();
+            println!("{matrices:?}: {tested:?}");
+            assert!(tested.mismatch.is_none() && tested.graphs > 0);
+        }
+        Err(reason) => {
+            println!("no matrices: {reason}");
+            assert_eq!((gpu.profile().matrices, gpu.why_no_matrices()), (Matrices::NONE, Some(&*reason)));
+            assert!(!gpu.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
+        }
+    }
+}
+
+#[test]
+fn an_apps_device_has_matrices_if_its_adapter_says_so() {
+    let own = Gpu::new(&with_matrices(|_| ())).unwrap();
+    let with = |options: &GpuOptions| {
+        let (info, device, queue) = (own.info().clone(), own.device().clone(), own.queue().clone());
+        Gpu::from_device_with_options(info, device, queue, options).unwrap()
+    };
+    let untold = with(&with_matrices(|_| ()));
+    assert_eq!(untold.profile().matrices, Matrices::NONE);
+    assert!(untold.why_no_matrices().unwrap().contains("GpuOptions::adapter"));
+    let told = with(&with_matrices(|options| options.adapter = Some(adapter())));
+    println!("{:?} {:?}", told.profile().matrices, told.why_no_matrices());
+    assert_eq!(told.profile().matrices, own.profile().matrices);
+    assert_eq!(told.why_no_matrices().is_some(), own.why_no_matrices().is_some());
+    // A device without the feature, of an adapter that may have it.
+    let options = with_matrices(|options| options.adapter = Some(adapter()));
+    let (info, device, queue) = (GPU.info().clone(), GPU.device().clone(), GPU.queue().clone());
+    let without = Gpu::from_device_with_options(info, device, queue, &options).unwrap();
+    assert_eq!(without.profile().matrices, Matrices::NONE);
+    assert!(without.why_no_matrices().is_some());
+}
+
+#[test]
+fn all_kernels_agree_on_integers() {
+    let gpu = Gpu::new(&with_matrices(|_| ())).unwrap();
+    let ways = options().into_iter().chain([("by default", PlanOptions::default())]);
+    let ways = ways.map(|(way, options)| (way, &gpu, options)).chain([("for a card", &*CARD, PlanOptions::default())]);
+    for (way, gpu, options) in ways {
+        let mut matrices = 0;
+        for seed in 0..16 {
+            let (plan, mismatch) = ExactGraph::random(seed).unwrap().check(gpu, &options, 0..2).unwrap();
+            assert!(mismatch.is_none(), "planned {way}: {}", mismatch.unwrap());
+            matrices += usize::from(plan.steps.iter().any(on_matrices));
+        }
+        println!("planned {way}: {matrices} of 16 graphs on matrices");
+    }
+}
+
+/// One weight too large, and one workgroup too few, of each graph.
+#[test]
+fn a_wrong_kernel_is_found() {
+    for seed in 0..8 {
+        let exact = ExactGraph::random(seed).unwrap();
+        let direct = Program::from_plan(&GPU, exact.direct(&GPU).unwrap()).unwrap();
+        let plan = Plan::new(exact.graph(), GPU.profile(), &PlanOptions::default()).unwrap();
+        let mut heavy = plan.clone();
+        let weights = heavy.buffers.iter_mut().filter_map(|buffer| match &mut buffer.role {
+            Role::Constant(words) if buffer.label.contains("weights") => Some(words),
+            _ => None,
+        });
+        for words in weights {
+            let mut changed = words.to_vec();
+            // The first that counts: others may be padding.
+            let first = changed.iter_mut().find(|word| f32::from_bits(**word) != 0.0).unwrap();
+            *first = (f32::from_bits(*first) * 3.0).to_bits();
+            *words = changed.into();
+        }
+        let mut short = plan.clone();
+        let computes = short.steps.iter_mut().find(|step| step.shader.stem.starts_with("conv")).unwrap();
+        computes.workgroups -= 1;
+        for (fault, plan, found) in [("none", plan, false), ("a weight", heavy, true), ("a workgroup", short, true)] {
+            let tested = Program::from_plan(&GPU, plan).unwrap();
+            tested.poison().unwrap();
+            let mismatch = exact.compare(&tested, &direct, 0..2).unwrap();
+            assert_eq!(mismatch.is_some(), found, "{fault} of seed {seed}: {mismatch:?}");
+        }
+    }
+}
