@@ -1,17 +1,12 @@
 //! Tensors stored in `f16`, on a device whose shaders have such a type, and on one that packs two values in a word.
 
-use half::f16;
 use spp_wgpu::ops::{Conv, MaxPool};
-use spp_wgpu::plan::Precision;
-use spp_wgpu::{PlanOptions, Shape, Tensor, reference};
+use spp_wgpu::{PlanOptions, Precision, Shape, Tensor, reference};
 
 use crate::graphs::same_conv;
-use crate::harness::{CARD, Data, GPU, SHAPES, assert_same_bits, graph, options, random, run, run_on, with_specials};
-
-fn rounded(tensor: &Tensor) -> Tensor {
-    let values = tensor.data().iter().map(|&value| f16::from_f32(value).to_f32()).collect();
-    Tensor::new(tensor.shape(), values).unwrap()
-}
+use crate::harness::{
+    CARD, Data, GPU, SHAPES, assert_same_bits, graph, halves, options, random, run, run_on, with_specials,
+};
 
 /// A pool of one pixel hands on what was stored.
 #[test]
@@ -22,7 +17,7 @@ fn inputs_are_rounded_to_the_nearest_half() {
             let x = with_specials(random(shape, 1, Data::WideRange));
             let options = PlanOptions::default().precision(Precision::F16).ports(ports);
             let got = run(&graph, std::slice::from_ref(&x), &options);
-            assert_same_bits(&format!("{shape}, ports in {ports:?}"), &got[0], &rounded(&x));
+            assert_same_bits(&format!("{shape}, ports in {ports:?}"), &got[0], &halves(&x));
         }
     }
 }
