@@ -1,7 +1,8 @@
 // Average pooling, NHWC: y[n,oy,ox,c] = mean of x[n,iy,ix,c] over the window. Padding counts as zeros, or not at all.
 // One invocation makes four channels of one output pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index, window, lanes.
+// Pieces from shared/: index, window, lanes; one of stored_f32, stored_f16, stored_packed;
+//   with stored_packed: rounding.
 // Constants from Rust: WG_SIZE, DILATION_H, DILATION_W, COUNT_INCLUDE_PAD.
 
 struct Params {
@@ -26,8 +27,8 @@ struct Params {
     y_stride: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WG_SIZE)
@@ -61,7 +62,7 @@ fn avg_pool(
     for (var ky = ky_begin; ky < ky_end; ky++) {
         var tap = row;
         for (var kx = kx_begin; kx < kx_end; kx++) {
-            sum += x[tap];
+            sum += loaded(x[tap]);
             tap += DILATION_W * params.x_stride;
         }
         row += DILATION_H * params.in_w * params.x_stride;
@@ -74,5 +75,5 @@ fn avg_pool(
         columns = end_tap(x0, DILATION_W, params.kernel_w, params.in_w + params.pad_right);
     }
     let mean = sum / (f32(rows) * f32(columns)); // as integers they might wrap around
-    y[params.y_offset + pixel * params.y_stride + c4] = keep_lanes(mean, c4 * 4u, params.channels);
+    y[params.y_offset + pixel * params.y_stride + c4] = stored(keep_lanes(mean, c4 * 4u, params.channels));
 }

@@ -1,12 +1,13 @@
 // A copy into a slice: y[pixel, c] = x[pixel, c], zero from channels to padded. Bits stay as they are.
-// One invocation makes one element: a vec4, or a scalar where slices are not aligned to four channels.
+// One invocation makes one element of memory: four channels, or, where slices are not aligned to that, a word.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index; one of element_vec4, element_scalar.
+// Pieces from shared/: index; one of element_vec4, element_vec2, element_scalar; one of copy_whole, copy_halves.
 // Constants from Rust: WG_SIZE.
 
 struct Params {
-    len: u32, // elements to write: pixels * padded
-    channels: u32, // all in elements
+    len: u32, // elements to write: pixels * elements
+    elements: u32, // of a pixel
+    channels: u32, // from here on in what is copied at once: elements or, by copy_halves, their halves
     padded: u32,
     x_offset: u32,
     x_stride: u32,
@@ -28,11 +29,6 @@ fn concat(
     if i >= params.len {
         return;
     }
-    let c = i % params.padded;
-    let pixel = i / params.padded;
-    var value = Element();
-    if c < params.channels {
-        value = x[params.x_offset + pixel * params.x_stride + c];
-    }
-    y[params.y_offset + pixel * params.y_stride + c] = value;
+    let pixel = i / params.elements;
+    copy(params.x_offset + pixel * params.x_stride, params.y_offset + pixel * params.y_stride, i % params.elements);
 }

@@ -12,7 +12,7 @@
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3;
-//   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed with rounding.
+//   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
 // Constants from Rust: TILE_M, TILE_N, TILE_K, SPLIT_K; JOBS, TERMS, ROUNDS; those of the piece.
 
 alias Read = Stored;

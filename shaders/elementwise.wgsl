@@ -4,7 +4,7 @@
 // One invocation makes four channels of one pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 // Pieces from shared/: index, activation, lanes; one of combine_affine, combine_add;
-//   one of stored_f32, stored_f16, stored_packed with rounding.
+//   one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
 // Constants from Rust: WG_SIZE, ACTIVATION, SLOPE.
 
 struct Params {

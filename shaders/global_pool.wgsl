@@ -2,8 +2,9 @@
 // A workgroup makes four channels for each SHARES of its invocations: these share the pixels of an image, then combine
 // in a tree. Their neighbours make the channels beside, which lie in the same lines of a cache.
 // Dispatch: ceil(len / (WG_SIZE / SHARES)) workgroups.
-// Pieces from shared/: index, ordered.
-// Constants from Rust: WG_SIZE, SHARES, AVERAGE.
+// Pieces from shared/: index; one of reduced_mean, reduced_max; one of reduced_mean, ordered, ordered_f16;
+//   one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
+// Constants from Rust: WG_SIZE, SHARES.
 
 struct Params {
     len: u32, // images * channels4
@@ -15,11 +16,11 @@ struct Params {
     y_stride: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-var<workgroup> partial: array<vec4u, WG_SIZE>; // ordered keys of maxima, or the bits of sums
+var<workgroup> partial: array<Reduced, WG_SIZE>;
 
 @compute @workgroup_size(WG_SIZE)
 fn global_pool(
@@ -34,31 +35,20 @@ fn global_pool(
     let n = i / params.channels4;
     let pixels = select(0u, params.pixels, i < params.len);
 
-    var best = ORDERED_LOWEST;
-    var sum = vec4f(0.0);
+    var result = REDUCED_NONE;
     var at = params.x_offset + (n * params.pixels + share) * params.x_stride + c;
     for (var p = share; p < pixels; p += SHARES) {
-        let v = x[at];
+        result = reduced(result, to_reduced(x[at]));
         at += SHARES * params.x_stride;
-        best = max(best, to_ordered(v));
-        sum += v;
     }
-    partial[lane] = select(best, bitcast<vec4u>(sum), AVERAGE);
+    partial[lane] = result;
     for (var half = SHARES / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if share < half {
-            partial[lane] = combine(partial[lane], partial[lane + half * MADE]);
+            partial[lane] = reduced(partial[lane], partial[lane + half * MADE]);
         }
     }
     if share == 0u && i < params.len {
-        let mean = bitcast<vec4f>(partial[lane]) / f32(params.pixels);
-        y[params.y_offset + n * params.y_stride + c] = select(from_ordered(partial[lane]), mean, AVERAGE);
+        y[params.y_offset + n * params.y_stride + c] = from_reduced(partial[lane], params.pixels);
     }
-}
-
-fn combine(a: vec4u, b: vec4u) -> vec4u {
-    if AVERAGE {
-        return bitcast<vec4u>(bitcast<vec4f>(a) + bitcast<vec4f>(b));
-    }
-    return max(a, b);
 }

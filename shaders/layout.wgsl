@@ -1,12 +1,12 @@
 // Reordering between NCHW and NHWC: y[a + b * y_b + n * y_n] = x[a * x_a + b * x_b + n * x_n]; x_b is 1 if TURN, x_a if
-// not. From valid_a on lies the padding of channels: written as zeros, or not at all. Bits stay as they are, unless x and
-// y have different types.
+// not. From valid_a on lies the padding of channels: written as zeros, or not at all. Bits stay as they are, unless x
+// and y have different types.
 // One invocation makes four values of a at each of four b, and moves four values at once. Invocations lie side by side
 // along a, as their writes do; if TURN, their reads of 16 bytes are far apart, and caches bring them together.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 // Pieces from shared/: index; one of x4_aligned, x4_shifted, x4_scalar, x4_scalar_f16, x4_parts; one of y4_aligned,
-//   y4_scalar, y4_scalar_f16; one of x_f32, x_f16; one of y_f32, y_f16; one of kept, widened, narrowed; one of x4_lines,
-//   parts; with parts: activation.
+//   y4_scalar, y4_scalar_f16; with y4_scalar_f16: y_halves; one of x_f32, x_f16; one of y_f32, y_f16; one of kept,
+//   widened, narrowed; with narrowed: rounding; one of x4_lines, parts; with x4_parts: activation.
 // Constants from Rust: WG_SIZE, TURN, LINES; with x4_parts: ACTIVATION, SLOPE.
 
 struct Params {

@@ -1,7 +1,8 @@
 // Fully connected layer: y[n, o] = act(bias[o] + Σ x[n, k] * w[o, k]), k over pixels and channels of an NHWC map.
 // A workgroup makes four outputs of one image: its lanes share the sum, then add up in a tree.
 // Dispatch: images * out_c4 workgroups, outputs fastest.
-// Pieces from shared/: index, activation, lanes.
+// Pieces from shared/: index, activation, lanes; one of stored_f32, stored_f16, stored_packed;
+//   with stored_packed: rounding.
 // Constants from Rust: WG_SIZE, ACTIVATION, SLOPE.
 
 struct Params {
@@ -16,10 +17,10 @@ struct Params {
     y_stride: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> weights: array<vec4f>; // [o4][k][4 outputs]
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read> weights: array<Stored>; // [o4][k][4 outputs]
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 var<workgroup> partial: array<vec4f, WG_SIZE>;
@@ -46,11 +47,11 @@ fn linear(
     var w = (o4 * k4s + lane) * 4u;
     var sum = vec4f(0.0);
     for (var k4 = lane; k4 < k4s; k4 += WG_SIZE) {
-        let a = x[at];
-        sum = fma(vec4f(a.x), weights[w], sum);
-        sum = fma(vec4f(a.y), weights[w + 1u], sum);
-        sum = fma(vec4f(a.z), weights[w + 2u], sum);
-        sum = fma(vec4f(a.w), weights[w + 3u], sum);
+        let a = loaded(x[at]);
+        sum = fma(vec4f(a.x), loaded(weights[w]), sum);
+        sum = fma(vec4f(a.y), loaded(weights[w + 1u]), sum);
+        sum = fma(vec4f(a.z), loaded(weights[w + 2u]), sum);
+        sum = fma(vec4f(a.w), loaded(weights[w + 3u]), sum);
         channel += WG_SIZE % params.in_c4;
         let passes = channel >= params.in_c4;
         channel -= select(0u, params.in_c4, passes);
@@ -66,6 +67,6 @@ fn linear(
     }
     if lane == 0u {
         let v = activate(partial[0] + bias[o4], ACTIVATION, SLOPE);
-        y[params.y_offset + n * params.y_stride + o4] = keep_lanes(v, o4 * 4u, params.out_c);
+        y[params.y_offset + n * params.y_stride + o4] = stored(keep_lanes(v, o4 * 4u, params.out_c));
     }
 }

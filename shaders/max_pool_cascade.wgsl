@@ -6,8 +6,9 @@
 // Sizes are parameters, so that maps of all sizes share a few kernels: of WG_SIZE invocations, for tiles of up to four
 // times as many pixels.
 // Dispatch: n * ceil(height / inner_h) * ceil(width / inner_w) * channels4 workgroups, channels fastest.
-// Pieces from shared/: index, ordered; one of source_apart, source_within, source_parts; one of source_four, parts;
-//   with parts: activation, lanes.
+// Pieces from shared/: index; one of ordered, ordered_f16; with ordered: stored_f32; with ordered_f16: stored_packed,
+//   rounding; one of source_apart, source_within, source_parts; one of source_four, parts; with parts: activation,
+//   lanes.
 // Constants from Rust: WG_SIZE, TILE_LEN, RADIUS, KEEPS_X; with source_parts: ACTIVATION, SLOPE.
 
 struct Params {
@@ -35,7 +36,7 @@ struct Params {
     y_stride: u32,
 }
 
-@group(0) @binding(0) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(1) var<uniform> params: Params;
 
 var<workgroup> tile: array<vec4u, TILE_LEN>;
@@ -95,7 +96,7 @@ fn max_pool_cascade(
         put(works, row.x * pitch + row.y, 1u, keys);
         keys = pooled(column.y, pitch, column.x, extent.x);
         workgroupBarrier();
-        let results = array<vec4f, 4>(
+        let results = array<Stored, 4>(
             from_ordered(keys[0]),
             from_ordered(keys[1]),
             from_ordered(keys[2]),
@@ -106,7 +107,7 @@ fn max_pool_cascade(
     }
 }
 
-fn store_four(at: vec4u, is_result: vec4<bool>, v: array<vec4f, 4>) {
+fn store_four(at: vec4u, is_result: vec4<bool>, v: array<Stored, 4>) {
     if is_result.x {
         y[at.x] = v[0];
     }

@@ -3,7 +3,8 @@
 // each pixel of the strip and its margins once, and keeps maxima in registers by straight-line code: on software
 // adapters memory is what takes time, and arrays with a variable index are memory.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index, ordered; one of source_apart, source_within.
+// Pieces from shared/: index; one of ordered, ordered_f16; with ordered: stored_f32; with ordered_f16: stored_packed,
+//   rounding; one of source_apart, source_within.
 // Constants from Rust: WG_SIZE.
 
 struct Params {
@@ -17,7 +18,7 @@ struct Params {
     y_stride: u32,
 }
 
-@group(0) @binding(0) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(1) var<uniform> params: Params;
 
 // Four neighbouring pixels of a row. A pool takes two of them on either side, so that each pool needs one quad more.

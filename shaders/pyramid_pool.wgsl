@@ -2,7 +2,8 @@
 // A workgroup makes four channels of one bin for each SHARES of its invocations: these share the pixels, then combine
 // in a tree. The bins' rows and columns come ready from the planner.
 // Dispatch: ceil(len / (WG_SIZE / SHARES)) workgroups.
-// Pieces from shared/: index, ordered.
+// Pieces from shared/: index; one of ordered, ordered_f16; with ordered: stored_f32, y_words; with ordered_f16:
+//   stored_packed, rounding, y_halves.
 // Constants from Rust: WG_SIZE, SHARES.
 
 struct Params {
@@ -29,9 +30,8 @@ struct Bin {
     step: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> bins: array<Bin>;
-@group(0) @binding(2) var<storage, read_write> y: array<u32>; // the bits of values
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> bins: array<Bin>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 var<workgroup> partial: array<vec4u, WG_SIZE>; // ordered keys
@@ -81,17 +81,17 @@ fn pyramid_pool(
     if share > 0u || i >= params.len {
         return;
     }
-    let bits = bitcast<vec4u>(from_ordered(best));
+    let bits = bits_of(best);
     let vector = params.y_offset + n * params.y_stride;
     for (var l = 0u; l < 4u; l++) {
         let c = c4 * 4u + l;
         if c < params.channels {
-            y[vector + bin.base + c * bin.step] = bits[l];
+            store_y(vector + bin.base + c * bin.step, bits[l]);
         }
     }
     if b == 0u && c4 == 0u {
         for (var e = params.y_len; e < params.y_padded; e++) {
-            y[vector + e] = 0u;
+            store_y(vector + e, 0u);
         }
     }
 }

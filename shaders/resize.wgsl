@@ -1,7 +1,8 @@
 // Resizing, NHWC: y[n,oy,ox,c] = x at the same place, between pixels if BILINEAR (align_corners=false), else nearest.
 // One invocation makes four channels of one output pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index.
+// Pieces from shared/: index; one of stored_f32, stored_f16, stored_packed;
+//   with stored_packed: rounding.
 // Constants from Rust: WG_SIZE, BILINEAR.
 
 struct Params {
@@ -17,8 +18,8 @@ struct Params {
     y_stride: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 // The pixels on both sides of a place, and the weight of each.
@@ -54,7 +55,7 @@ fn resize(
     } else {
         value = load(n, oy * params.in_h / params.out_h, ox * params.in_w / params.out_w, c);
     }
-    y[params.y_offset + pixel * params.y_stride + c] = value;
+    y[params.y_offset + pixel * params.y_stride + c] = stored(value);
 }
 
 // The place is (out + 1/2) * in_size / out_size - 1/2, not below 0; in whole numbers over 2 * out_size it is exact, and
@@ -78,5 +79,5 @@ fn weigh(first: vec4f, second: vec4f, weights: vec2f) -> vec4f {
 }
 
 fn load(n: u32, iy: u32, ix: u32, c: u32) -> vec4f {
-    return x[params.x_offset + ((n * params.in_h + iy) * params.in_w + ix) * params.x_stride + c];
+    return loaded(x[params.x_offset + ((n * params.in_h + iy) * params.in_w + ix) * params.x_stride + c]);
 }

@@ -2,7 +2,7 @@
 // A workgroup makes one row for each SHARES of its invocations, which share its values. A row is the channels of an
 // NHWC pixel, or a row of scores.
 // Dispatch: ceil(rows / (WG_SIZE / SHARES)) workgroups.
-// Pieces from shared/: index.
+// Pieces from shared/: index; one of value_f32, value_f16, value_packed; with value_packed: rounding, y_halves.
 // Constants from Rust: WG_SIZE, SHARES.
 
 struct Params {
@@ -18,8 +18,6 @@ struct Params {
     y_image: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 var<workgroup> partial: array<f32, WG_SIZE>;
@@ -38,9 +36,9 @@ fn softmax(
     let x_row = params.x_offset + n * params.x_image + r * params.x_stride;
     let y_row = params.y_offset + n * params.y_image + r * params.y_stride;
 
-    var highest = x[x_row];
+    var highest = load_value(x_row);
     for (var i = share; i < params.width; i += SHARES) {
-        highest = max(highest, x[x_row + i]);
+        highest = max(highest, load_value(x_row + i));
     }
     if SHARES > 1u {
         partial[lane] = highest;
@@ -56,7 +54,7 @@ fn softmax(
     }
     var sum = 0.0;
     for (var i = share; i < params.width; i += SHARES) {
-        sum += power(x[x_row + i] - highest);
+        sum += power(load_value(x_row + i) - highest);
     }
     if SHARES > 1u {
         partial[lane] = sum;
@@ -73,10 +71,10 @@ fn softmax(
         return;
     }
     for (var i = share; i < params.width; i += SHARES) {
-        y[y_row + i] = power(x[x_row + i] - highest) / sum;
+        store_value(y_row + i, power(load_value(x_row + i) - highest) / sum);
     }
     for (var i = params.width + share; i < params.padded; i += SHARES) {
-        y[y_row + i] = 0.0;
+        store_value(y_row + i, 0.0);
     }
 }
 

@@ -2,7 +2,7 @@
 //   y[n,oy,ox,o] = act(bias[o] + Σ z[n, oy + dy_t, ox + dx_t, t, o]) over the taps t that lie inside the image.
 // One invocation makes four channels of one pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index, activation, lanes; one of stored_f32, stored_f16, stored_packed with rounding.
+// Pieces from shared/: index, activation, lanes; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
 // Constants from Rust: WG_SIZE, ACTIVATION, SLOPE.
 
 struct Params {

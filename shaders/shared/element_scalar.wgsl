@@ -1,1 +1,1 @@
-alias Element = u32; // slices of any alignment
+alias Element = u32; // a channel of 32 bits, or two of 16

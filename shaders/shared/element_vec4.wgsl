@@ -1,1 +1,1 @@
-alias Element = vec4u; // slices aligned to four channels
+alias Element = vec4u; // four channels of 32 bits

@@ -1,7 +1,5 @@
-// As ordered, of 16-bit floats: as the upper halves of words, their bits lie in order as those of 32-bit floats do. Needs
-// no type of 16 bits, and is exact: nothing is converted.
-
-alias Stored = vec2u; // four channels in memory
+// As ordered, of 16-bit floats: as the upper halves of words, their bits lie in order as those of 32-bit floats do.
+// Exact: nothing is converted. Needs stored_packed, on devices that have a type of 16 bits, too.
 
 const ORDERED_LOWEST = vec4u(0u); // -inf: what a window without a tap in the image yields
 const ORDERED_ZERO = vec4u(0x7c000001u);
@@ -13,8 +11,13 @@ fn to_ordered(v: Stored) -> vec4u {
 }
 
 fn from_ordered(key: vec4u) -> Stored {
-    let bits = turned(key + OF_LOWEST);
-    return (bits.xz >> vec2u(16u)) | (bits.yw & vec2u(0xffff0000u));
+    let bits = bits_of(key);
+    return bits.xz | (bits.yw << vec2u(16u));
+}
+
+// One by one, in the lower halves of words.
+fn bits_of(key: vec4u) -> vec4u {
+    return turned(key + OF_LOWEST) >> vec4u(16u);
 }
 
 // All bits but the sign turned, if that is set.

@@ -1,4 +1,4 @@
-// Four channels in memory: 16 bits each, two in a word, for devices whose shaders have no type for that. Needs rounding.
+// Four channels in memory: 16 bits each, two in a word, for shaders that have no type for that. Needs rounding.
 
 alias Stored = vec2u;
 

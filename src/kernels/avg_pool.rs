@@ -65,5 +65,5 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &AvgPool, x: &Slice,
     let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).window(kernel, dilation, x);
     let step = step.constant("COUNT_INCLUDE_PAD", Constant::Bool(count_include_pad));
     let taps = u64::from(kernel[0].min(x.shape.h)) * u64::from(kernel[1].min(x.shape.w));
-    builder.push(step.flops(taps.saturating_mul(y.shape.len())));
+    builder.push(step.flops(taps.saturating_mul(y.shape.len())).pieces(builder.stored()));
 }

@@ -3,10 +3,11 @@
 
 use super::{WG_SIZE, layout, workgroups};
 use crate::error::Result;
-use crate::plan::{Builder, Constant, Order, Shader, Slice, Step, image_len, params, piece, shader};
+use crate::plan::{Builder, Constant, Element, Order, Piece, Shader, Slice, Step, image_len, params, piece, shader};
 
 params! {
     len: u32,
+    elements: u32,
     channels: u32,
     padded: u32,
     x_offset: u32,
@@ -90,9 +91,13 @@ fn stretch(slice: &Slice, c: u32) -> (u32, u32) {
 fn copy(builder: &mut Builder, node: &str, [x, y]: [&Slice; 2], [from, to]: [u32; 2], [channels, padded]: [u32; 2]) {
     let aligned = [from, to, channels, padded].iter().all(|v| v.is_multiple_of(4));
     let unit = if aligned { 4 } else { 1 };
-    let len = y.pixels() * (padded / unit);
+    let halves = y.element == Element::F16;
+    // Of 16 bits, channels that are not aligned go by the words of `y` that they lie in.
+    let elements = if halves && !aligned { (to + padded).div_ceil(2) - to / 2 } else { padded / unit };
+    let len = y.pixels() * elements;
     let params = Params {
         len,
+        elements,
         channels: channels / unit,
         padded: padded / unit,
         x_offset: from / unit,
@@ -100,7 +105,12 @@ fn copy(builder: &mut Builder, node: &str, [x, y]: [&Slice; 2], [from, to]: [u32
         y_offset: to / unit,
         y_stride: y.stride / unit,
     };
-    let element = if aligned { piece!("element_vec4") } else { piece!("element_scalar") };
+    let pieces: [&Piece; 2] = match (aligned, halves) {
+        (true, false) => [piece!("element_vec4"), piece!("copy_whole")],
+        (true, true) => [piece!("element_vec2"), piece!("copy_whole")],
+        (false, false) => [piece!("element_scalar"), piece!("copy_whole")],
+        (false, true) => [piece!("element_scalar"), piece!("copy_halves")],
+    };
     let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
-    builder.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).piece(element));
+    builder.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).pieces(&pieces));
 }

@@ -2,7 +2,7 @@
 
 use super::sizes;
 use crate::ops::{GlobalPool, GlobalPoolKind};
-use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Builder, Shader, Slice, Step, params, piece, shader};
 
 params! {
     len: u32,
@@ -18,7 +18,7 @@ pub(crate) static SHADER: Shader = Shader {
     stem: "global_pool",
     text: shader!("global_pool"),
     extensions: &[],
-    pieces: &[piece!("index"), piece!("ordered")],
+    pieces: &[piece!("index")],
     params_binding: 2,
     params: Params::FIELDS,
     tables: &[],
@@ -50,5 +50,9 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &GlobalPool, x: &Sli
     let step = step.loops([params.pixels.div_ceil(shares)]);
     let step = step.flops(if average { x.shape.len() } else { 0 });
     let step = step.constants(sizes([("WG_SIZE", wg_size), ("SHARES", shares)]));
-    builder.push(step.constant("AVERAGE", Constant::Bool(average)));
+    builder.push(if average {
+        step.piece(piece!("reduced_mean")).pieces(builder.stored())
+    } else {
+        step.piece(piece!("reduced_max")).pieces(builder.ordered())
+    });
 }

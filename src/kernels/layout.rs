@@ -3,7 +3,9 @@
 
 use super::conv::Parts;
 use super::{WG_SIZE, workgroups};
-use crate::plan::{Builder, Constant, Element, Order, Shader, Slice, Step, image_len, padded, params, piece, shader};
+use crate::plan::{
+    Builder, Constant, Element, Order, Piece, Shader, Slice, Step, image_len, padded, params, piece, shader,
+};
 
 params! {
     len: u32,
@@ -128,12 +130,12 @@ fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Opt
         piece!("x4_scalar")
     };
     let room = if y.order == Order::Nhwc { padded(valid_a) } else { valid_a };
-    let to = if by_four(&[room, y_offset, y_b, y_n]) {
-        piece!("y4_aligned")
+    let to: &[&Piece] = if by_four(&[room, y_offset, y_b, y_n]) {
+        &[piece!("y4_aligned")]
     } else if halves(y) {
-        piece!("y4_scalar_f16")
+        &[piece!("y4_scalar_f16"), piece!("y_halves")]
     } else {
-        piece!("y4_scalar")
+        &[piece!("y4_scalar")]
     };
     let (count, part_len) = parts.map_or((1, 0), |parts| (parts.count(), parts.len4()));
     let params = Params { len, blocks_a, parts: count, part_len, ..params };
@@ -145,7 +147,7 @@ fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Opt
     // Not by the sizes of maps, which share kernels.
     let lines = if x_b == 0 { 1 } else { 4 };
     let step = step.writes(1, y).constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));
-    let step = step.piece(to).piece(if halves(x) { piece!("x_f16") } else { piece!("x_f32") });
+    let step = step.pieces(to).piece(if halves(x) { piece!("x_f16") } else { piece!("x_f32") });
     let step = step.piece(if halves(y) { piece!("y_f16") } else { piece!("y_f32") });
     let step = match (x.element, y.element) {
         (Element::F16, Element::F32) => step.piece(piece!("widened")),

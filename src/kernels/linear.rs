@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::activation;
 use crate::error::{Error, Result};
 use crate::ops::Linear;
-use crate::plan::{Builder, Constant, Element, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
 
 params! {
     images: u32,
@@ -35,7 +35,7 @@ const WG_SIZE: u32 = 64;
 /// Reads slice `x`, writes the vectors `y`: one dispatch, or several if the weights exceed what one binding holds.
 pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice, y: &Slice) -> Result<()> {
     let in_pixels = x.shape.h * x.shape.w;
-    let bytes_of_four = 4 * Element::F32.bytes_of(u64::from(in_pixels) * u64::from(x.physical_c()));
+    let bytes_of_four = 4 * builder.element().bytes_of(u64::from(in_pixels) * u64::from(x.physical_c()));
     let fours = builder.profile.max_slice() / bytes_of_four;
     if fours == 0 {
         return Err(Error::LimitExceeded {
@@ -61,7 +61,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice
             y_offset: y.offset4() + first / 4,
             y_stride: y.stride4(),
         };
-        let len = u64::from(out_c4) * bytes_of_four / Element::F32.bytes();
+        let len = u64::from(out_c4) * bytes_of_four / builder.element().bytes();
         let range = first..first + out_c;
         let packed = packed(linear.clone(), x.clone(), range.clone());
         let weights = builder.weights(format!("weights of '{node}'"), len, packed)?;
@@ -81,7 +81,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice
         let step = step.flops(2 * images * u64::from(out_c) * features);
         let step =
             step.loops([(x.channels4() * in_pixels).div_ceil(WG_SIZE)]).constant("WG_SIZE", Constant::U32(WG_SIZE));
-        builder.push(step.constants(activation(linear.activation)));
+        builder.push(step.constants(activation(linear.activation)).pieces(builder.stored()));
     }
     Ok(())
 }

@@ -59,5 +59,5 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &MaxPool, x: &Slice,
     };
     let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
     let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE));
-    builder.push(step.window(kernel, dilation, x).piece(builder.ordered()));
+    builder.push(step.window(kernel, dilation, x).pieces(builder.ordered()));
 }

@@ -37,7 +37,7 @@ pub(crate) static SHADER: Shader = Shader {
     stem: "max_pool_cascade",
     text: shader!("max_pool_cascade"),
     extensions: &[],
-    pieces: &[piece!("index"), piece!("ordered")],
+    pieces: &[piece!("index")],
     params_binding: 1,
     params: Params::FIELDS,
     tables: &[],
@@ -222,7 +222,7 @@ fn plan_tiles(
     let radius = if params.radius == COMMON_RADIUS { COMMON_RADIUS } else { 0 };
     let all = [("WG_SIZE", invocations), ("TILE_LEN", Tile::len(invocations)), ("RADIUS", radius)];
     let step = step.constants(sizes(all));
-    let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some()));
+    let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some())).pieces(builder.ordered());
     // Taps that four neighbours share, of a row and of a column.
     let inside = 2 * (2 * params.radius - 2);
     builder.push(step.loops([params.parts]).loops([params.times, inside]));

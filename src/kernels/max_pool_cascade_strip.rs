@@ -20,7 +20,7 @@ pub(crate) static SHADER: Shader = Shader {
     stem: "max_pool_cascade_strip",
     text: shader!("max_pool_cascade_strip"),
     extensions: &[],
-    pieces: &[piece!("index"), piece!("ordered")],
+    pieces: &[piece!("index")],
     params_binding: 1,
     params: Params::FIELDS,
     tables: &[],
@@ -58,5 +58,5 @@ pub(super) fn plan(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
     };
     let step = Step::new(node, &SHADER, &params, u64::from(len.div_ceil(LANES)));
     let step = bind(step, x, y).loops([x.shape.h + BEHIND]);
-    builder.push(step.constant("WG_SIZE", Constant::U32(LANES)));
+    builder.push(step.constant("WG_SIZE", Constant::U32(LANES)).pieces(builder.ordered()));
 }

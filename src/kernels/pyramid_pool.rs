@@ -3,7 +3,7 @@
 use super::{WG_SIZE, sizes};
 use crate::error::{Error, Result};
 use crate::ops::{PyramidMode, PyramidPool};
-use crate::plan::{Builder, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Builder, Element, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
 params! {
@@ -25,7 +25,7 @@ pub(crate) static SHADER: Shader = Shader {
     stem: "pyramid_pool",
     text: shader!("pyramid_pool"),
     extensions: &[],
-    pieces: &[piece!("index"), piece!("ordered")],
+    pieces: &[piece!("index")],
     params_binding: 3,
     params: Params::FIELDS,
     tables: &[],
@@ -97,8 +97,9 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &PyramidPool, x: &Sl
     let (of_table, shape) = (pool.clone(), x.shape);
     let table = builder.table(format!("bins of '{node}'"), bins * 6, move || of_table.table(shape))?;
     let workgroups = len.div_ceil(u64::from(WG_SIZE / shares));
-    let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).table(1, table).writes(2, y);
-    let step = step.loops([pixels.div_ceil(shares)]);
+    let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y).table(2, table);
+    let step = step.loops([pixels.div_ceil(shares)]).pieces(builder.ordered());
+    let step = step.piece(if y.element == Element::F16 { piece!("y_halves") } else { piece!("y_words") });
     builder.push(step.constants(sizes([("WG_SIZE", WG_SIZE), ("SHARES", shares)])));
     Ok(())
 }

@@ -45,5 +45,6 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, resize: &Resize, x: &Slice
     let bilinear = resize.mode == ResizeMode::Bilinear;
     let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, x).writes(1, y);
     let step = step.flops(if bilinear { 9 * y.shape.len() } else { 0 });
-    builder.push(step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("BILINEAR", Constant::Bool(bilinear)));
+    let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("BILINEAR", Constant::Bool(bilinear));
+    builder.push(step.pieces(builder.stored()));
 }

@@ -3,7 +3,7 @@
 
 use super::{WG_SIZE, sizes};
 use crate::ops::{Softmax, SoftmaxAxis};
-use crate::plan::{Builder, DeviceClass, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Builder, DeviceClass, Element, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::Shape;
 
 params! {
@@ -62,6 +62,12 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, softmax: &Softmax, x: &Sli
     let workgroups = u64::from(params.rows.div_ceil(WG_SIZE / shares));
     let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y);
     let step = step.loops([params.width.div_ceil(shares).saturating_mul(3)]).flops(3 * y.shape.len());
+    debug_assert_eq!(x.element, y.element, "softmax '{node}'");
+    let step = match y.element {
+        Element::F32 | Element::U32 => step.piece(piece!("value_f32")),
+        Element::F16 if builder.profile.f16 => step.piece(piece!("value_f16", F16)),
+        Element::F16 => step.piece(piece!("value_packed")).piece(piece!("rounding")).piece(piece!("y_halves")),
+    };
     builder.push(step.constants(sizes([("WG_SIZE", WG_SIZE), ("SHARES", shares)])));
 }
 

@@ -220,10 +220,12 @@ impl<'a> Builder<'a> {
     }
 
     /// What a shader that compares four channels reads and writes them by.
-    pub(crate) fn ordered(&self) -> &'static Piece {
+    pub(crate) fn ordered(&self) -> &'static [&'static Piece] {
+        static F32: [&Piece; 2] = [piece!("ordered"), piece!("stored_f32")];
+        static F16: [&Piece; 3] = [piece!("ordered_f16"), piece!("stored_packed"), piece!("rounding")];
         match self.options.precision {
-            Precision::F32 => piece!("ordered"),
-            Precision::F16 => piece!("ordered_f16"),
+            Precision::F32 => &F32,
+            Precision::F16 => &F16,
         }
     }
 

@@ -17,7 +17,7 @@ use naga::{
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade};
-use spp_wgpu::plan::{ConvKernel, Fields, Shader, Step};
+use spp_wgpu::plan::{ConvKernel, Fields, Precision, Shader, Step};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Shape};
 
 use crate::graphs::{CONSUMERS, behind_gaps, graph, same_conv, sppf};
@@ -91,6 +91,13 @@ pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
                     add(&graph, &profile, &options);
                 }
             }
+            for options in [PlanOptions::default(), PlanOptions::unfused()] {
+                let options = options.precision(Precision::F16);
+                for (ports, f16) in [(Precision::F32, false), (Precision::F16, false), (Precision::F16, true)] {
+                    let profile = DeviceProfile { f16, subgroups: Some([8; 2]), ..DeviceProfile::portable(class) };
+                    add(&graph, &profile, &options.clone().ports(ports));
+                }
+            }
         }
     }
     for row in case::canonical().unwrap() {
@@ -158,6 +165,8 @@ fn parsed(source: &str) -> Result<(Module, ModuleInfo), String> {
     // No capability: what every adapter takes. But for what must be asked for.
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_FLOAT16, source.starts_with("enable f16;"));
+    // Every adapter has these.
+    capabilities.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, source.contains("unpack2x16float"));
     capabilities.set(Capabilities::SUBGROUP, source.contains("@builtin(subgroup_"));
     capabilities.set(Capabilities::SHADER_INT64, source.contains("u64"));
     capabilities.set(Capabilities::COOPERATIVE_MATRIX, has_matrices(source));
@@ -547,9 +556,8 @@ fn lanes_that_are_picked_from_floats_are_found() {
         (
             "pyramid_pool",
             &[
-                ["let bits = bitcast<vec4u>(from_ordered(best))", "let bits = from_ordered(best)"],
-                ["array<u32>", "array<f32>"],
-                ["+ e] = 0u", "+ e] = 0.0"],
+                ["let bits = bits_of(best)", "let bits = bitcast<vec4f>(bits_of(best))"],
+                ["bits[l])", "bitcast<u32>(bits[l]))"],
             ],
             "bits[l] is picked",
         ),
@@ -634,7 +642,11 @@ fn compared_floats_are_found() {
             ],
             fault,
         ),
-        ("max_pool", &[["max(best, to_ordered(x[tap]))", "max(best, bitcast<vec4u>(max(vec4f(0.0), x[tap])))"]], fault),
+        (
+            "max_pool",
+            &[["max(best, to_ordered(x[tap]))", "max(best, bitcast<vec4u>(max(vec4f(0.0), loaded(x[tap]))))"]],
+            fault,
+        ),
     ];
     assert_finds(compares_bits, mistakes);
 }

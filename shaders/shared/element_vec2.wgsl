@@ -1,0 +1,1 @@
+alias Element = vec2u; // four channels of 16 bits
