@@ -27,6 +27,7 @@ mod fuzz_graphs;
 mod global_pool;
 mod layout;
 mod linear;
+mod matrices;
 mod max_pool;
 mod max_pool_cascade;
 mod max_pool_cascade_strip;

@@ -22,8 +22,8 @@ fn filled(step: &Step, text: &str) -> &'static Shader {
     let (shader, source) = (step.shader, step.source());
     let fill = arrays(&source).into_iter().map(|(name, ty)| {
         let (element, len) = ty.strip_prefix("array<").unwrap().strip_suffix('>').unwrap().split_once(", ").unwrap();
-        let nan = match element {
-            "Stored" => "stored(bitcast<vec4f>(vec4u(0xffffffffu)))".to_string(),
+        let alias = source.split_once(&format!("alias {element} = ")).and_then(|(_, after)| after.split_once(';'));
+        let nan = match alias.map_or(element, |(ty, _)| ty) {
             vector if vector.starts_with("vec4") => format!("bitcast<{vector}>(vec4u(0xffffffffu))"),
             scalar => format!("bitcast<{scalar}>(0xffffffffu)"),
         };
@@ -82,7 +82,7 @@ fn every_kernel_writes_it_before_reading_it() {
 fn what_reads_it_unwritten_is_found() {
     for (stem, written, forgotten) in [
         ("linear", "partial[lane] = sum;", "if lane != 5u { partial[lane] = sum; }"),
-        ("global_pool", "partial[lane] = select(", "partial[min(lane, WG_SIZE - 2u)] = select("),
+        ("global_pool", "partial[lane] = result;", "partial[min(lane, WG_SIZE - 2u)] = result;"),
         ("conv", "put_w(lane + l * WG_SIZE, weights", "put_w(max(lane, 1u) + l * WG_SIZE, weights"),
     ] {
         let (_, consumer) = CONSUMERS.iter().find(|(name, _)| name.split(',').next() == Some(stem)).unwrap();
