@@ -33,7 +33,7 @@
 //! | [`plan`] | nouns: dispatches, buffers, slices, shaders, options, chosen kernels; and a builder for them |
 //! | [`kernels`] | how operations become dispatches: one file per shader that computes |
 //! | `passes` | [`Plan::new`], from graph to plan: passes over the graph, placement of results, lowering |
-//! | [`gpu`] | devices, programs, compiled pipelines, transfers, timestamps; all `unsafe` is in `src/gpu/trusted.rs` |
+//! | [`gpu`] | devices, programs, compiled pipelines, transfers, timestamps, the self test; all `unsafe` is in `src/gpu/trusted.rs` |
 //! | [`mod@bench`] | measuring: statistics, rooflines, tuning |
 //!
 //! `reference` shares the graph with the planner, but nothing of `plan`, `kernels` or `passes`. The command line,

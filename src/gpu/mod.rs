@@ -132,10 +132,11 @@ impl Gpu {
         if let (Err(error), Ok(_)) = (&gpu, &granted) {
             gpu = Self::open(adapter.clone(), options, Err(error.to_string()));
         }
-        match gpu?.trusted(options) {
-            Ok(gpu) => Ok(gpu),
-            // Not the same device: it might be lost.
-            Err(reason) => Self::open(adapter, options, Err(reason)),
+        let gpu = gpu?;
+        match gpu.distrusted() {
+            None => Ok(gpu),
+            // Another device: a failed test may have cost this one.
+            Some(reason) => Self::open(adapter, options, Err(reason)),
         }
     }
 
@@ -151,18 +152,6 @@ impl Gpu {
         let options = GpuOptions { timeout: self.inner.timeout, ..GpuOptions::default() };
         let shapes = adapter.cooperative_matrix_properties();
         Ok(Some((Self::open(adapter.clone(), &options, Ok(granted))?, shapes)))
-    }
-
-    /// The device, if its matrices can be trusted or it has none; else the reason why not, which is logged as well.
-    fn trusted(self, options: &GpuOptions) -> Result<Self, String> {
-        if let Some(reason) = self.distrusted() {
-            log::warn!("{}: matrices are off: {reason}", describe(self.info()));
-            return Err(reason);
-        }
-        if let (true, Some(reason)) = (options.matrices, self.why_no_matrices()) {
-            log::info!("{}: no matrices: {reason}", describe(self.info()));
-        }
-        Ok(self)
     }
 
     fn open(adapter: Adapter, options: &GpuOptions, granted: Granted) -> Result<Self> {
@@ -221,7 +210,8 @@ impl Gpu {
         let with = |granted| {
             Self::with_device(None, info.clone(), (device.clone(), queue.clone()), options, Loss::default(), granted)
         };
-        with(granted)?.trusted(options).or_else(|reason| with(Err(reason)))
+        let gpu = with(granted)?;
+        gpu.distrusted().map_or(Ok(gpu), |reason| with(Err(reason)))
     }
 
     /// What a device must offer: wgpu's defaults. A higher `max_storage_buffer_binding_size` and `max_buffer_size`
@@ -312,6 +302,9 @@ impl Gpu {
             Some(folder) => Pipelines::open(folder, &device)?,
             None => None,
         };
+        if let (true, Err(reason)) = (options.matrices, &granted) {
+            log::warn!("{}: no matrices: {reason}", describe(&info));
+        }
         let &GpuOptions { timeout, checked, .. } = options;
         let (why_no_matrices, kernels) = (granted.err(), Mutex::default());
         let inner = Inner {

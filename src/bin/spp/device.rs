@@ -3,7 +3,6 @@
 use spp_wgpu::{Gpu, GpuOptions};
 
 use crate::failure::Result;
-use crate::output::note;
 
 /// Where graphs run.
 #[derive(Debug)]
@@ -18,18 +17,14 @@ impl Device {
         Self::open_with(wanted, false)
     }
 
-    /// As [`Self::open`], with matrices or a line that says why there are none.
+    /// As [`Self::open`], with matrices or a warning that says why there are none.
     pub(crate) fn open_with(wanted: Option<&str>, matrices: bool) -> Result<Self> {
         if wanted == Some("cpu") {
             return Ok(Self::Reference);
         }
         let mut options = wanted.map_or_else(GpuOptions::default, GpuOptions::device);
         options.matrices = matrices;
-        let gpu = Gpu::new(&options)?;
-        if let (true, Some(reason)) = (matrices, gpu.why_no_matrices()) {
-            note(format!("no matrices on {}: {reason}", gpu.info().name));
-        }
-        Ok(Self::Gpu(gpu))
+        Ok(Self::Gpu(Gpu::new(&options)?))
     }
 
     pub(crate) fn name(&self) -> &str {
