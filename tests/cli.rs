@@ -286,7 +286,8 @@ fn run_takes_weights_and_input_from_files_of_their_own() {
     fails(&with(&["--args", r#"{"kk": 5}"#]), 2, &["kk", "unknown"]);
     fails(&with(&["--tensor", "x"]), 2, &["'x'"]);
     fails(&with(&["--tensor", "weights.cv1.bn.bias"]), 2, &["[n, c, h, w]"]);
-    fails(&with(&["--precision", "f16"]), 2, &["f16 is not supported"]);
+    fails(&with(&["--precision", "f64"]), 2, &["use f32 or f16"]);
+    fails(&with(&["--precision", "f16", "--device", "cpu"]), 2, &["reference", "f64", "--precision"]);
     fails(&["run", "--block", "sppf", "--output", "y"], 2, &["--weights"]);
     fails(&["run", "--output", "y"], 2, &["CASE"]);
     fails(&["run", "sppf_v5l", "--output", "y"], 2, &["sppf_v5l", "case file, or --block"]);

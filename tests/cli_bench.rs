@@ -98,6 +98,7 @@ fn a_row_has_the_documented_keys_and_plausible_numbers() {
         "case",
         "batch",
         "precision",
+        "ports",
         "adapter",
         "backend",
         "driver",
@@ -170,12 +171,12 @@ fn tables_and_csv_have_a_line_for_each_case() {
     let (header, row) = csv.trim_end().split_once('\n').unwrap();
     assert_eq!(
         header,
-        "case,batch,precision,adapter,backend,driver,dispatches,flops,bytes,compile_ms,\
+        "case,batch,precision,ports,adapter,backend,driver,dispatches,flops,bytes,compile_ms,\
          wall_ms.min,wall_ms.median,wall_ms.p90,wall_ms.p99,gpu_ms.min,gpu_ms.median,gpu_ms.p90,gpu_ms.p99,\
          estimated_ms,gflops,gbps,roofline_pct,bound,baseline.wall_ms.change_pct,baseline.wall_ms.verdict,\
          baseline.gpu_ms.change_pct,baseline.gpu_ms.verdict"
     );
-    assert!(row.starts_with("pyramid_sppnet,1,f32,") && !row.contains('\n'), "{row}");
+    assert!(row.starts_with("pyramid_sppnet,1,f32,f32,") && !row.contains('\n'), "{row}");
     // Commas in the adapter's name are quoted.
     let unquoted: String = row.split('"').step_by(2).collect();
     assert_eq!(unquoted.matches(',').count(), header.matches(',').count(), "{row}");
@@ -201,7 +202,9 @@ fn nonsense_is_a_usage_error() {
     refused(&user.bench(&["--baseline", "x", "--fail-over", "much"]), &["--fail-over"]);
     refused(&user.bench(&["--save", "../x"]), &["letters"]);
     refused(&user.bench(&["--json", "--csv"]), &["--csv"]);
-    refused(&user.bench(&["--precision", "f16"]), &["f16"]);
+    for storage in ["--precision", "--ports"] {
+        refused(&user.bench(&[storage, "f64"]), &[storage, "use f32 or f16"]);
+    }
     refused(&user.bench(&["--device", "cpu"]), &["reference"]);
     user.refuses(&["profile", "pyramid_sppnet", "--device", "cpu"], &["reference"]);
     user.refuses(&["profile", "pyramid_spnet"], &["'pyramid_sppnet'"]);

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::graph::{Graph, GraphCost};
 use crate::plan::PlanOptions;
-use crate::tensor::Tensor;
+use crate::tensor::{Precision, Tensor};
 
 /// What a benchmark says about one graph on one device.
 #[derive(Clone, Debug)]
@@ -16,6 +16,10 @@ pub struct Row {
     pub case: String,
     /// Images.
     pub batch: u32,
+    /// What weights and intermediate tensors are stored in.
+    pub precision: Precision,
+    /// What inputs and outputs are stored in.
+    pub ports: Precision,
     /// As [`device_names`].
     pub device: [String; 3],
     /// Dispatches, not counting the conversion of inputs and outputs.
@@ -78,10 +82,13 @@ impl Row {
         peaks: Option<&Peaks>,
     ) -> Result<Self> {
         let (program, measured) = measure(gpu, graph, input, plan_options, options)?;
-        let cost = graph.cost();
+        let (precision, ports) = (plan_options.precision, plan_options.ports);
+        let cost = graph.cost().stored_in(precision, ports);
         Ok(Self {
             case: case.into(),
             batch: input.shape().n,
+            precision,
+            ports,
             device: device_names(gpu),
             dispatches: program.plan().dispatches(),
             planned_bytes: program.plan().bytes(),
@@ -157,7 +164,8 @@ impl Row {
         };
         let [adapter, backend, driver] = &self.device;
         json!({
-            "case": self.case, "batch": self.batch, "precision": "f32", "adapter": adapter, "backend": backend,
+            "case": self.case, "batch": self.batch, "precision": self.precision.to_string(),
+            "ports": self.ports.to_string(), "adapter": adapter, "backend": backend,
             "driver": driver, "dispatches": self.dispatches, "flops": self.cost.flops, "bytes": self.cost.min_bytes,
             "compile_ms": self.compile_ms, "wall_ms": times(&self.wall), "gpu_ms": self.gpu.as_ref().map(times),
             "estimated_ms": self.estimated_ms,
@@ -178,6 +186,8 @@ mod tests {
         Row {
             case: "case".into(),
             batch: 1,
+            precision: Precision::F32,
+            ports: Precision::F32,
             device,
             dispatches: 3,
             planned_bytes: 0,

@@ -8,18 +8,19 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Kept, Program};
 use crate::graph::Graph;
 use crate::plan::{Choice, ConvVariant, Plan, PlanOptions, Slice, Tuning};
-use crate::tensor::Tensor;
+use crate::tensor::{Precision, Tensor};
 
 /// A candidate must be faster than the table's choice by more than this share: less may be noise.
 const WORTH: f64 = 0.03;
 
 /// The fastest kernel of every class of convolution in `graph`: each candidate runs `runs` times on `input`, timed by
 /// timestamps. What reads its result counts, too: it may have parts of a sum to add up. A class is left to the table
-/// if nothing is faster than the table's choice by 3 %. Errors: those of [`Program::with_options`] and
+/// if nothing is faster than the table's choice by 3 %. Of `options`, all but [`PlanOptions::tuned`] counts. Errors: those of [`Program::with_options`] and
 /// [`Program::run`]; [`Error::Unsupported`] if the device has no timestamps.
-pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize) -> Result<Tuning> {
+pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize, options: &PlanOptions) -> Result<Tuning> {
+    let untuned = PlanOptions { tuned: None, ..options.clone() };
     let mut classes: BTreeMap<String, Vec<ConvVariant>> = BTreeMap::new();
-    for Choice { class, candidates, .. } in choices(&Plan::new(graph, gpu.profile(), &PlanOptions::default())?) {
+    for Choice { class, candidates, .. } in choices(&Plan::new(graph, gpu.profile(), &untuned)?) {
         classes.insert(class.clone(), candidates.clone());
     }
     let most = classes.values().map(Vec::len).max().unwrap_or_default();
@@ -33,7 +34,7 @@ pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize) -> Result<Tun
                 trial.set(class, *candidate);
             }
         }
-        let times = match class_times(gpu, graph, input, &trial, runs) {
+        let times = match class_times(gpu, graph, input, &untuned.clone().tuned(trial.clone()), runs) {
             Ok(times) => times,
             Err(error @ Error::LimitExceeded { .. }) if nth > 0 => {
                 log::debug!("not tried: {error}");
@@ -61,9 +62,14 @@ fn choices(plan: &Plan) -> impl Iterator<Item = &Choice> {
 }
 
 /// Microseconds of each class.
-fn class_times(gpu: &Gpu, graph: &Graph, input: &Tensor, trial: &Tuning, runs: usize) -> Result<BTreeMap<String, f64>> {
-    let options = PlanOptions::default().tuned(trial.clone());
-    let program = Program::with_options(gpu, graph, &options)?;
+fn class_times(
+    gpu: &Gpu,
+    graph: &Graph,
+    input: &Tensor,
+    options: &PlanOptions,
+    runs: usize,
+) -> Result<BTreeMap<String, f64>> {
+    let program = Program::with_options(gpu, graph, options)?;
     program.run(std::slice::from_ref(input))?;
     let no_clock = || Error::Unsupported {
         op: gpu.info().name.clone(),
@@ -95,20 +101,27 @@ fn by_class(plan: &Plan, times: &[f64]) -> BTreeMap<String, f64> {
     sums
 }
 
-/// What [`keep_tuning`] kept for this adapter and driver; empty if nothing was, or if what was cannot be understood.
+/// What [`keep_tuning`] kept for this adapter, driver and precision, since kernels differ by it; empty if nothing was, or if what was cannot be understood.
 /// `cache` is the folder, `None` the user's own, as for [`super::peaks`].
-pub fn kept_tuning(gpu: &Gpu, cache: Option<&Path>) -> Tuning {
-    let kept = Kept::new("tuning", gpu.info(), cache);
+pub fn kept_tuning(gpu: &Gpu, precision: Precision, cache: Option<&Path>) -> Tuning {
+    let kept = Kept::new(kept_as(precision), gpu.info(), cache);
     kept.and_then(|kept| kept.read(Tuning::from_json)).unwrap_or_default()
 }
 
-/// Adds to what is kept for this adapter and driver, replacing what was kept for the same classes. A file that cannot
+/// Adds to what is kept for this adapter, driver and precision, replacing what was kept for the same classes. A file that cannot
 /// be written causes a warning.
-pub fn keep_tuning(gpu: &Gpu, cache: Option<&Path>, tuning: Tuning) {
-    if let Some(kept) = Kept::new("tuning", gpu.info(), cache) {
+pub fn keep_tuning(gpu: &Gpu, precision: Precision, cache: Option<&Path>, tuning: Tuning) {
+    if let Some(kept) = Kept::new(kept_as(precision), gpu.info(), cache) {
         let mut all = kept.read(Tuning::from_json).unwrap_or_default();
         all.extend(tuning);
         kept.write(&all.json());
+    }
+}
+
+const fn kept_as(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "tuning",
+        Precision::F16 => "tuning-f16",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Graph;
 use crate::ops::{View, Work};
+use crate::tensor::Precision;
 
 /// Bytes of a value in `f32`.
 const VALUE: u64 = size_of::<f32>() as u64;
@@ -19,6 +20,22 @@ pub struct GraphCost {
     pub parameters: u64,
     /// Rows and columns of the input pixels that one output pixel sees; `None` if an operation sees its whole map.
     pub receptive_field: Option<[u64; 2]>,
+}
+
+impl GraphCost {
+    /// The same with weights stored in one precision, inputs and outputs in another.
+    #[must_use]
+    pub const fn stored_in(self, weights: Precision, ports: Precision) -> Self {
+        const fn bytes_in(precision: Precision, bytes: u64) -> u64 {
+            match precision {
+                Precision::F32 => bytes,
+                Precision::F16 => bytes / 2,
+            }
+        }
+        let parameters = self.parameters.saturating_mul(VALUE);
+        let of_ports = bytes_in(ports, self.min_bytes.saturating_sub(parameters));
+        Self { min_bytes: bytes_in(weights, parameters).saturating_add(of_ports), ..self }
+    }
 }
 
 impl Graph {
@@ -79,7 +96,7 @@ mod tests {
     use super::Graph;
     use crate::case::{canonical, canonical_row};
     use crate::ops::{MaxPool, Padding};
-    use crate::tensor::Shape;
+    use crate::tensor::{Precision, Shape};
 
     #[test]
     fn strides_that_multiply_beyond_64_bits_saturate() {
@@ -105,6 +122,10 @@ mod tests {
         assert_eq!(sppf.flops, 2 * 400 * (1024 * 512 + 2048 * 1024));
         assert_eq!(sppf.parameters, 1024 * 512 + 2048 * 1024 + 2 * (512 + 1024));
         assert_eq!(sppf.min_bytes, 4 * (2 * 1024 * 400 + sppf.parameters));
+        let [f32, f16] = [Precision::F32, Precision::F16];
+        assert_eq!(sppf.stored_in(f32, f32), sppf);
+        assert_eq!(sppf.stored_in(f16, f32).min_bytes, 4 * (2 * 1024 * 400) + 2 * sppf.parameters);
+        assert_eq!(sppf.stored_in(f16, f16).min_bytes, sppf.min_bytes / 2);
         assert_eq!(sppf.receptive_field, Some([13, 13]));
         // Four 3x3 convolutions 2048 → 21 with bias; the largest rate sees 2 * 24 + 1.
         let aspp = cost("aspp_deeplabv2");

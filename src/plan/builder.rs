@@ -87,8 +87,9 @@ impl<'a> Builder<'a> {
 
     /// The plan of everything that was added.
     pub(crate) fn finish(self) -> Draft {
-        let Self { profile, steps, buffers, packs, inputs, outputs, .. } = self;
-        Draft { plan: Plan { steps, buffers, inputs, outputs, profile: profile.clone() }, packs }
+        let Self { profile, options, steps, buffers, packs, inputs, outputs } = self;
+        let precision = options.precision;
+        Draft { plan: Plan { steps, buffers, inputs, outputs, profile: profile.clone(), precision }, packs }
     }
 
     /// The next graph input.

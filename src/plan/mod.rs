@@ -179,12 +179,19 @@ pub struct Plan {
     pub outputs: Vec<Port>,
     /// The device it was made for.
     pub profile: DeviceProfile,
+    /// What weights and intermediate tensors are stored in.
+    pub precision: Precision,
 }
 
 impl Plan {
     /// Bytes of all buffers, graph inputs and outputs included.
     pub fn bytes(&self) -> u64 {
         self.buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.bytes()))
+    }
+
+    /// Of them, bytes of graph inputs and outputs.
+    pub fn port_bytes(&self) -> u64 {
+        self.inputs.iter().chain(&self.outputs).fold(0, |sum, port| sum.saturating_add(port.bytes()))
     }
 
     /// Arithmetic and traffic of all steps.

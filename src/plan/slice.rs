@@ -1,5 +1,7 @@
 //! Where a tensor lies: in which buffer and order, at which offset and stride.
 
+use std::fmt;
+
 use super::Buffer;
 use crate::tensor::Shape;
 
@@ -46,6 +48,16 @@ impl Element {
     /// Bytes of `len` values in whole words, as shaders bind and copies move them; saturates.
     pub const fn bytes_of(self, len: u64) -> u64 {
         len.saturating_mul(self.bytes()).div_ceil(4).saturating_mul(4)
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::U32 => "u32",
+        })
     }
 }
 

@@ -65,12 +65,21 @@ impl fmt::Display for Plan {
         let (dispatches, steps) = (self.dispatches(), self.steps.len());
         writeln!(
             f,
-            "{dispatches} dispatches (+ {} that convert inputs and outputs), {:.3} GFLOP, {:.3} MB moved, {:.3} MB of buffers{}",
+            "{dispatches} dispatches (+ {} that convert inputs and outputs), {:.3} GFLOP, {:.3} MB moved{}",
             steps - dispatches,
             cost.flops as f64 / 1e9,
             cost.bytes as f64 / 1e6,
-            self.bytes() as f64 / 1e6,
             self.estimated_us().map_or_else(String::new, |us| format!(", ≈ {us:.1} µs")),
+        )?;
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        let ports = self.outputs.first().map_or_else(String::new, |port| format!(" in {}", port.element));
+        writeln!(
+            f,
+            "{:.3} MB of buffers: {:.3} MB in {}, inputs and outputs {:.3} MB{ports}",
+            mb(self.bytes()),
+            mb(self.bytes().saturating_sub(self.port_bytes())),
+            self.precision,
+            mb(self.port_bytes()),
         )?;
         if let Some(Hardware { cores, lanes, mhz, memory_gbps, .. }) = self.profile.hardware {
             writeln!(f, "times (≈) are estimated for {cores} cores of {lanes} lanes, {mhz} MHz, {memory_gbps} GB/s")?;

@@ -17,6 +17,7 @@ mod large_graphs;
 mod layers;
 mod memory;
 mod plans;
+mod precision;
 mod priors;
 mod profiles;
 mod shader_files;

@@ -78,7 +78,7 @@ impl Dice {
 // Every field is named, so that a new one is not forgotten.
 
 fn change_plan(dice: &mut Dice, plan: &mut Plan, other: &Plan) {
-    let Plan { steps, buffers, inputs, outputs, profile } = plan;
+    let Plan { steps, buffers, inputs, outputs, profile, precision: _ } = plan;
     let ids: Vec<_> =
         [&*inputs, outputs, &other.inputs, &other.outputs].into_iter().flatten().map(|p| p.buffer).collect();
     match dice.roll(8) {

@@ -9,7 +9,7 @@ use super::Peaks;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program, Staging};
 use crate::plan::{Buffer, BufferId, DeviceClass, DeviceProfile, Element, Plan, Port, Role, Step};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Precision, Shape, Tensor};
 
 mod cache;
 mod cooperative_matrix;
@@ -89,7 +89,7 @@ fn plan_of(profile: &DeviceProfile, steps: Vec<Step>, mut buffers: Vec<Buffer>) 
             Role::Constant(_) | Role::Scratch => {}
         }
     }
-    Plan { steps, buffers, inputs, outputs, profile: profile.clone() }
+    Plan { steps, buffers, inputs, outputs, profile: profile.clone(), precision: Precision::F32 }
 }
 
 /// Workgroup sizes that are tried.

@@ -9,6 +9,7 @@ use spp_wgpu::bench::{Row, Samples, Verdict};
 
 use crate::failure::{Failure, Result};
 use crate::output::{writable, write_file};
+use crate::planning::Storage;
 
 /// Samples of an earlier run.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Baseline {
 struct Kept {
     case: String,
     batch: u32,
+    stored: Storage,
     wall: Samples,
     gpu: Option<Samples>,
 }
@@ -108,7 +110,10 @@ pub(crate) fn save(path: &Path, rows: &[Row], force: bool) -> Result<(), Error> 
 fn content(rows: &[Row]) -> Value {
     let kept = |row: &Row| {
         let gpu = row.gpu.as_ref().map(Samples::in_order);
-        json!({"case": row.case, "batch": row.batch, "wall_ms": row.wall.in_order(), "gpu_ms": gpu})
+        json!({
+            "case": row.case, "batch": row.batch, "precision": row.precision.to_string(),
+            "ports": row.ports.to_string(), "wall_ms": row.wall.in_order(), "gpu_ms": gpu,
+        })
     };
     let device = rows.first().map(|row| &row.device);
     json!({"device": device, "cases": rows.iter().map(kept).collect::<Value>()})
@@ -131,11 +136,14 @@ impl Baseline {
             let positive = |time: &Value| time.as_f64().filter(|&time| time > 0.0);
             Samples::new(value.as_array()?.iter().map(positive).collect::<Option<_>>()?).ok()
         };
+        // Samples kept before there was a choice.
+        let stored = |value: &Value| Storage::parse(value.as_str().unwrap_or("f32")).ok();
         let kept = |case: &Value| {
             let gpu = &case["gpu_ms"];
             Some(Kept {
                 case: text(&case["case"])?,
                 batch: case["batch"].as_u64()?.try_into().ok()?,
+                stored: Storage { precision: stored(&case["precision"])?, ports: stored(&case["ports"])? },
                 wall: times(&case["wall_ms"])?,
                 gpu: if gpu.is_null() { None } else { Some(times(gpu)?) },
             })
@@ -144,19 +152,20 @@ impl Baseline {
         Some(Self { device: device.try_into().ok()?, cases })
     }
 
-    pub(crate) fn has(&self, case: &str, batch: u32) -> bool {
-        self.find(case, batch).is_some()
+    pub(crate) fn has(&self, case: &str, batch: u32, stored: Storage) -> bool {
+        self.find(case, batch, stored).is_some()
     }
 
-    fn find(&self, case: &str, batch: u32) -> Option<&Kept> {
-        self.cases.iter().find(|kept| kept.case == case && kept.batch == batch)
+    fn find(&self, case: &str, batch: u32, stored: Storage) -> Option<&Kept> {
+        self.cases.iter().find(|kept| kept.case == case && kept.batch == batch && kept.stored == stored)
     }
 
     /// One comparison for each row and clock that the baseline also has.
     pub(crate) fn compare(&self, rows: &[Row]) -> Vec<Comparison> {
         let mut compared = Vec::new();
         for row in rows {
-            let Some(kept) = self.find(&row.case, row.batch) else { continue };
+            let stored = Storage { precision: row.precision, ports: row.ports };
+            let Some(kept) = self.find(&row.case, row.batch, stored) else { continue };
             let case = (row.case.as_str(), row.batch);
             compared.push(Comparison::new(case, "wall", &kept.wall, &row.wall));
             if let (Some(before), Some(now)) = (&kept.gpu, &row.gpu) {
@@ -169,6 +178,7 @@ impl Baseline {
 
 #[cfg(test)]
 mod tests {
+    use spp_wgpu::Precision;
     use spp_wgpu::graph::GraphCost;
 
     use super::*;
@@ -185,6 +195,8 @@ mod tests {
         Row {
             case: "pyramid".into(),
             batch: 1,
+            precision: Precision::F32,
+            ports: Precision::F32,
             device: ["adapter", "backend", "driver"].map(String::from),
             dispatches: 1,
             planned_bytes: 0,
@@ -213,7 +225,16 @@ mod tests {
             }
         }
         assert!(save(&path, &[], false).unwrap_err().to_string().contains("--force"));
-        assert!(!before.has("pyramid", 2) && before.compare(&[Row { batch: 2, ..row(1.0) }]).is_empty());
+        let stored = Storage { precision: Precision::F32, ports: Precision::F32 };
+        assert!(before.has("pyramid", 1, stored) && !before.has("pyramid", 2, stored));
+        assert!(!before.has("pyramid", 1, Storage { precision: Precision::F16, ..stored }));
+        for other in [
+            Row { batch: 2, ..row(1.0) },
+            Row { precision: Precision::F16, ..row(1.0) },
+            Row { ports: Precision::F16, ..row(1.0) },
+        ] {
+            assert!(before.compare(&[other]).is_empty(), "times of other things are not compared");
+        }
         assert_eq!(before.compare(&[Row { gpu: None, ..row(1.0) }]).len(), 1);
     }
 
@@ -242,6 +263,7 @@ mod tests {
             ("/cases", json!({})),
             ("/cases/0/case", json!(null)),
             ("/cases/0/batch", json!(-1)),
+            ("/cases/0/precision", json!("f64")),
             ("/cases/0/wall_ms", json!([])),
             ("/cases/0/wall_ms/3", json!("10")),
             ("/cases/0/wall_ms/3", json!(0.0)),

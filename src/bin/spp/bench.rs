@@ -49,9 +49,6 @@ pub(crate) struct Args {
     /// Find the fastest kernel for each convolution first, and keep it for this adapter; implies --tuned
     #[arg(long)]
     tune: bool,
-    /// Storage type of tensors
-    #[arg(long, value_delimiter = ',', default_value = "f32", value_parser = ["f32", "f16"])]
-    precision: Vec<String>,
     /// Print a JSON array
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -89,9 +86,6 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
-    if args.precision.iter().any(|precision| precision != "f32") {
-        return Err(Failure::Usage("precision f16 is not supported yet; f32 is".into()));
-    }
     let cases = subjects(args)?;
     let save = args.save.as_deref().map(baseline::path).transpose()?;
     if let Some(path) = &save {
@@ -103,8 +97,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
     let Device::Gpu(gpu) = Device::open_with(device, args.planning.matrices)? else {
         return Err(Failure::Usage("bench measures GPUs; the CPU reference is made to be correct, not fast".into()));
     };
-    let before =
-        args.baseline.as_deref().map(|name| before(name, &gpu, &cases, args.fail_over.is_some())).transpose()?;
+    let before = args.baseline.as_deref().map(|name| before(name, &gpu, &cases, args)).transpose()?;
     let peaks = if args.no_peak { None } else { Some(peaks(&gpu, None, false)?) };
     let rows = measure(args, &gpu, &cases, peaks.as_ref())?;
     let compared = before.as_ref().map_or_else(Vec::new, |before| before.compare(&rows));
@@ -123,7 +116,8 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
 }
 
 /// Errors: samples from another adapter or backend; none for a case that is to be judged, or none for any case.
-fn before(name: &str, gpu: &Gpu, cases: &[Subject], judged: bool) -> Result<Baseline> {
+fn before(name: &str, gpu: &Gpu, cases: &[Subject], args: &Args) -> Result<Baseline> {
+    let (judged, stored) = (args.fail_over.is_some(), args.planning.storage);
     let path = baseline::path(name)?;
     let before = Baseline::load(&path)?;
     let bad = |reason: String| Err(Error::File { path: path.clone(), reason }.into());
@@ -135,9 +129,9 @@ fn before(name: &str, gpu: &Gpu, cases: &[Subject], judged: bool) -> Result<Base
     if before.device != now {
         note(format!("the baseline is from another driver, {}; this is {}", before.device[2], now[2]));
     }
-    let missing: Vec<_> = cases.iter().filter(|case| !before.has(case.name(), case.batch())).collect();
+    let missing: Vec<_> = cases.iter().filter(|case| !before.has(case.name(), case.batch(), stored)).collect();
     for case in &missing {
-        note(format!("the baseline has no {} of batch {}", case.name(), case.batch()));
+        note(format!("the baseline has no {} of batch {}{}", case.name(), case.batch(), stored.described()));
     }
     if missing.len() == cases.len() || judged && !missing.is_empty() {
         return bad("has no samples of what is measured; add them with --save and --force".into());
@@ -193,8 +187,9 @@ fn measure(args: &Args, gpu: &Gpu, cases: &[Subject], peaks: Option<&Peaks>) -> 
         let (graph, input) = (case.graph()?, case.input()?);
         let mut plan_options = args.planning.options(gpu);
         if args.tune {
-            keep_tuning(gpu, None, tune(gpu, &graph, &input, runs)?);
-            plan_options = plan_options.tuned(kept_tuning(gpu, None));
+            let precision = plan_options.precision;
+            keep_tuning(gpu, precision, None, tune(gpu, &graph, &input, runs, &plan_options)?);
+            plan_options = plan_options.tuned(kept_tuning(gpu, precision, None));
         }
         rows.push(Row::measure(gpu, case.name(), &graph, &input, &plan_options, &options, peaks)?);
         bar.inc(1);
@@ -218,7 +213,7 @@ fn print(args: &Args, rows: &[Row], compared: &[Comparison]) -> Result<()> {
         return objects.iter().try_for_each(|row| Ok(say(csv(row))?));
     }
     if let Some(row) = rows.first() {
-        say(format_args!("{}\n", row.device.join(", ")))?;
+        say(format_args!("{}{}\n", row.device.join(", "), args.planning.storage.described()))?;
     }
     say_table(COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>())?;
     if !compared.is_empty() {
@@ -229,10 +224,11 @@ fn print(args: &Args, rows: &[Row], compared: &[Comparison]) -> Result<()> {
 }
 
 /// Paths of numbers and strings in the JSON row.
-const CSV: [&str; 27] = [
+const CSV: [&str; 28] = [
     "case",
     "batch",
     "precision",
+    "ports",
     "adapter",
     "backend",
     "driver",

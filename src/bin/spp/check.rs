@@ -3,7 +3,7 @@
 use std::slice;
 use std::time::{Duration, Instant};
 
-use spp_wgpu::reference::{self, Values, compare};
+use spp_wgpu::reference::{Reference, Values, compare};
 use spp_wgpu::{Error, Gpu, Graph, Op, PlanOptions, Program, Tensor};
 
 /// How long to repeat a run in order to time it.
@@ -15,6 +15,8 @@ pub(crate) struct Outcome {
     pub(crate) pass: bool,
     pub(crate) err_over_bound: f64,
     pub(crate) nmse: f64,
+    /// Values that became infinite, or were computed from such, as an `f16` holds none beyond 65504.
+    pub(crate) overflows: usize,
     /// None on the reference.
     pub(crate) dispatches: Option<usize>,
     /// Host tensor in to host tensor out.
@@ -26,7 +28,7 @@ pub(crate) struct Outcome {
 impl From<Error> for Outcome {
     fn from(error: Error) -> Self {
         let [err_over_bound, nmse, ms] = [f64::NAN; 3];
-        Self { pass: false, err_over_bound, nmse, dispatches: None, ms, note: error.to_string() }
+        Self { pass: false, err_over_bound, nmse, overflows: 0, dispatches: None, ms, note: error.to_string() }
     }
 }
 
@@ -37,6 +39,7 @@ pub(crate) fn on_gpu(
     input: &Tensor,
     want: &[Values],
     options: &PlanOptions,
+    reference: &Reference,
 ) -> Result<Outcome, Error> {
     let inputs = slice::from_ref(input);
     let program = Program::with_options(gpu, graph, options)?;
@@ -45,8 +48,8 @@ pub(crate) fn on_gpu(
     outcome.dispatches = Some(program.plan().dispatches());
     outcome.ms = median_ms(|| program.run(inputs).map(drop))?;
     if !outcome.pass {
-        outcome.note +=
-            &first_diverging(gpu, graph, inputs).unwrap_or_else(|error| format!("; no node found: {error}"));
+        outcome.note += &first_diverging(gpu, graph, inputs, options, reference)
+            .unwrap_or_else(|error| format!("; no node found: {error}"));
     }
     Ok(outcome)
 }
@@ -58,8 +61,8 @@ pub(crate) fn on_reference(graph: &Graph, got: &[Values], want: &[Values]) -> Re
 }
 
 fn outcome(graph: &Graph, got: &[Tensor], want: &[Values]) -> Result<Outcome, Error> {
-    let mut outcome =
-        Outcome { pass: true, err_over_bound: 0.0, nmse: 0.0, dispatches: None, ms: 0.0, note: String::new() };
+    let (dispatches, note) = (None, String::new());
+    let mut outcome = Outcome { pass: true, err_over_bound: 0.0, nmse: 0.0, overflows: 0, dispatches, ms: 0.0, note };
     for (((name, _), got), want) in graph.outputs().iter().zip(got).zip(want) {
         let difference = compare(got, want)?;
         if !difference.passes() && outcome.pass {
@@ -68,22 +71,33 @@ fn outcome(graph: &Graph, got: &[Tensor], want: &[Values]) -> Result<Outcome, Er
         outcome.pass &= difference.passes();
         outcome.err_over_bound = outcome.err_over_bound.max(difference.err_over_bound);
         outcome.nmse = outcome.nmse.max(difference.nmse);
+        outcome.overflows += difference.overflows;
+    }
+    if outcome.overflows > 0 && outcome.pass {
+        outcome.note = format!("{} values beyond 65504 became infinite", outcome.overflows);
     }
     Ok(outcome)
 }
 
 /// Computes every node by itself and compares each with the reference's.
-fn first_diverging(gpu: &Gpu, graph: &Graph, inputs: &[Tensor]) -> Result<String, Error> {
+fn first_diverging(
+    gpu: &Gpu,
+    graph: &Graph,
+    inputs: &[Tensor],
+    options: &PlanOptions,
+    reference: &Reference,
+) -> Result<String, Error> {
     let mut all = graph.clone();
     let nodes: Vec<_> = graph.ids().zip(graph.nodes()).filter(|(_, node)| !matches!(node.op, Op::Input)).collect();
     let own: Vec<_> = all.ids().collect();
     for (id, _) in &nodes {
         all.output(format!("node {}", id.index()), own[id.index()])?;
     }
-    let program = Program::with_options(gpu, &all, &PlanOptions::unfused())?;
+    let program =
+        Program::with_options(gpu, &all, &PlanOptions::unfused().precision(options.precision).ports(options.ports))?;
     program.poison()?;
     let got = program.run(inputs)?;
-    let want = reference::run_nodes(graph, inputs)?;
+    let want = reference.run_nodes(graph, inputs)?;
     for ((id, node), got) in nodes.into_iter().zip(&got[graph.outputs().len()..]) {
         let difference = compare(got, &want[id.index()])?;
         if !difference.passes() {

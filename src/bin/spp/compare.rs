@@ -75,8 +75,8 @@ pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
     let Device::Gpu(gpu) = Device::open_with(device, args.planning.matrices)? else {
         return Err(Failure::Usage("compare measures GPUs; the CPU reference is made to be correct, not fast".into()));
     };
-    let Args { c1, c2, size: [h, w], batch, .. } = *args;
-    let plan = args.planning.options(&gpu);
+    let Args { c1, c2, size: [h, w], batch, ref planning, .. } = *args;
+    let plan = planning.options(&gpu);
     let options = MeasureOptions { runs: args.runs as usize, time: args.seconds, ..MeasureOptions::default() };
     let (mut rows, mut refused) = (Vec::new(), Vec::new());
     let bar = progress(BLOCKS.len());
@@ -106,7 +106,11 @@ pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
         let refused = refused.iter().map(|(block, error)| json!({"block": block, "error": error.to_string()}));
         say_json(&rows.iter().map(|row| object(row, yardstick)).chain(refused).collect())?;
     } else {
-        say(format_args!("{}\n{batch} x {c1} x {h} x {w} -> {c2} channels\n", device_names(&gpu).join(", ")))?;
+        say(format_args!(
+            "{}{}\n{batch} x {c1} x {h} x {w} -> {c2} channels\n",
+            device_names(&gpu).join(", "),
+            planning.storage.described()
+        ))?;
         say_table(COLUMNS, &rows.iter().map(|row| cells(row, yardstick)).collect::<Vec<_>>())?;
         for (block, error) in &refused {
             say(format_args!("{block}: refused: {error}"))?;
@@ -147,7 +151,7 @@ fn cells(row: &Row, yardstick: Option<f64>) -> [String; 10] {
 
 fn object(row: &Row, yardstick: Option<f64>) -> Value {
     json!({
-        "block": row.case, "relative": relative(row, yardstick), "wall_ms": row.wall.median(),
+        "block": row.case, "precision": row.precision.to_string(), "ports": row.ports.to_string(), "relative": relative(row, yardstick), "wall_ms": row.wall.median(),
         "gpu_ms": row.gpu.as_ref().map(Samples::median), "images_per_s": images_per_second(row),
         "flops": row.cost.flops, "parameters": row.cost.parameters, "dispatches": row.dispatches,
         "planned_bytes": row.planned_bytes, "receptive_field": row.cost.receptive_field,

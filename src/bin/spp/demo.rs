@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use spp_wgpu::case::Canonical;
 use spp_wgpu::gpu::{INSTALL_HINT, adapters};
-use spp_wgpu::{Error, Gpu, PlanOptions, Shape, reference};
+use spp_wgpu::reference::Reference;
+use spp_wgpu::{Error, Gpu, PlanOptions, Shape};
 
 use crate::check::{self, Outcome};
 use crate::device::Device;
@@ -75,8 +76,9 @@ pub(crate) fn demo(args: &Args, device: Option<&str>) -> Result<()> {
 fn check_block(gpu: &Gpu, row: Canonical) -> Result<Block, Error> {
     let (graph, input) = (row.graph(SEED)?, row.input(SEED)?);
     let outputs = graph.outputs().iter().map(|(_, id)| graph.shape(*id)).collect::<Result<_, _>>()?;
-    let want = reference::run_with_bounds(&graph, std::slice::from_ref(&input))?;
-    let outcome = check::on_gpu(gpu, &graph, &input, &want, &PlanOptions::default());
+    let reference = Reference::default();
+    let want = reference.run_with_bounds(&graph, std::slice::from_ref(&input))?;
+    let outcome = check::on_gpu(gpu, &graph, &input, &want, &PlanOptions::default(), &reference);
     Ok(Block { row, outputs, outcome: outcome.unwrap_or_else(Outcome::from) })
 }
 

@@ -86,7 +86,7 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
     }
     if args.planning.is_given() {
         return Err(Failure::Usage(
-            "--unfused, --without, --tuned and --matrices are about plans: add --planned".into(),
+            "--unfused, --without, --tuned, --matrices, --precision and --ports are about plans: add --planned".into(),
         ));
     }
     match args.format {
@@ -178,6 +178,9 @@ fn plan_json(plan: &Plan) -> Value {
     let buffers = plan.buffers.iter().map(|buffer| json!({ "label": buffer.label, "bytes": buffer.bytes() }));
     json!({
         "dispatches": plan.dispatches(),
+        "precision": plan.precision.to_string(),
+        "bytes": plan.bytes(),
+        "port_bytes": plan.port_bytes(),
         "estimated_us": plan.estimated_us(),
         "steps": steps.collect::<Vec<_>>(),
         "buffers": buffers.collect::<Vec<_>>(),

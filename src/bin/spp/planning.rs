@@ -1,8 +1,51 @@
 //! How graphs are planned: options that several commands share.
 
-use spp_wgpu::{Gpu, PlanOptions, bench};
+use spp_wgpu::{Gpu, PlanOptions, Precision, bench};
 
 use crate::device::Device;
+use crate::failure::{Failure, Result};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct Storage {
+    /// What weights and tensors are stored in; sums are formed in f32. f16 takes half the memory, and rounds each tensor
+    #[arg(long, value_name = "TYPE", value_parser = Storage::parse, default_value = "f32")]
+    pub(crate) precision: Precision,
+    /// What inputs and outputs are stored in, on the device
+    #[arg(long, value_name = "TYPE", value_parser = Storage::parse, default_value = "f32")]
+    pub(crate) ports: Precision,
+}
+
+impl Storage {
+    /// One of the types, by name.
+    pub(crate) fn parse(text: &str) -> Result<Precision, String> {
+        let known = [Precision::F32, Precision::F16].into_iter().find(|precision| precision.to_string() == text);
+        known.ok_or_else(|| "use f32 or f16".into())
+    }
+
+    /// As `precision` says, or as `ports` say.
+    pub(crate) fn rounds_to(self) -> Precision {
+        if self.ports == Precision::F16 { self.ports } else { self.precision }
+    }
+
+    /// Nothing if all is `f32`.
+    pub(crate) fn described(self) -> String {
+        match (self.precision, self.ports) {
+            (Precision::F32, Precision::F32) => String::new(),
+            (precision, ports) => format!(", stored in {precision}, inputs and outputs in {ports}"),
+        }
+    }
+
+    /// Errors: the reference is asked to store `f16`.
+    pub(crate) fn check(self, device: &Device) -> Result<()> {
+        match (device, self.rounds_to()) {
+            (Device::Reference, Precision::F16) => {
+                let why = "the CPU reference computes in f64 and stores no f16";
+                Err(Failure::Usage(format!("{why}; leave out --precision and --ports, or name a GPU")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Planning {
@@ -18,6 +61,8 @@ pub(crate) struct Planning {
     /// Let kernels multiply matrices on tensor cores or their like, which wgpu calls experimental, if the adapter has them
     #[arg(long)]
     pub(crate) matrices: bool,
+    #[command(flatten)]
+    pub(crate) storage: Storage,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -36,12 +81,13 @@ enum Pass {
 impl Planning {
     /// Whether any of the options was given.
     pub(crate) fn is_given(&self) -> bool {
-        self.unfused || self.tuned || self.matrices || !self.without.is_empty()
+        let stores_f16 = self.storage.rounds_to() == Precision::F16;
+        self.unfused || self.tuned || self.matrices || !self.without.is_empty() || stores_f16
     }
 
     pub(crate) fn options(&self, gpu: &Gpu) -> PlanOptions {
         let options = self.untuned();
-        if self.tuned { options.tuned(bench::kept_tuning(gpu, None)) } else { options }
+        if self.tuned { options.tuned(bench::kept_tuning(gpu, self.storage.precision, None)) } else { options }
     }
 
     /// As [`Self::options`]; the reference needs no plan.
@@ -67,6 +113,6 @@ impl Planning {
                 Pass::ReuseBuffers => &mut options.reuse_buffers,
             } = false;
         }
-        options
+        options.precision(self.storage.precision).ports(self.storage.ports)
     }
 }

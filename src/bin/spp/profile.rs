@@ -96,7 +96,10 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
     }
     let estimated = plan.estimated_us().map_or_else(String::new, |us| format!(", estimated ≈ {us:.1} µs"));
     let (case, name, dispatches) = (subject.name(), &gpu.info().name, times.len());
-    say(format_args!("{case} on {name}: {total:.1} µs in {dispatches} dispatches{estimated}\n"))?;
+    say(format_args!(
+        "{case} on {name}: {total:.1} µs in {dispatches} dispatches{estimated}{}\n",
+        args.planning.storage.described()
+    ))?;
     match args.by {
         By::Dispatch => {
             let columns =

@@ -43,6 +43,9 @@ impl Report<'_> {
                         dl {
                             dt { "Backend" } dd { (backend) }
                             dt { "Driver" } dd { (driver) }
+                            @if let Some(row) = self.rows.first() {
+                                dt { "Stored in" } dd { (row.precision) ", inputs and outputs in " (row.ports) }
+                            }
                             dt { "Date" } dd { (self.date.strftime("%Y-%m-%d %H:%M UTC")) }
                             dt { "Version" } dd { "spp " (env!("CARGO_PKG_VERSION")) }
                             dt { "Command" } dd { code { (self.command) } }
@@ -315,6 +318,7 @@ fn digits(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use spp_wgpu::Precision;
     use spp_wgpu::case::canonical_row;
 
     use super::*;
@@ -342,6 +346,8 @@ mod tests {
             Row {
                 case: name.into(),
                 batch: 1,
+                precision: Precision::F16,
+                ports: Precision::F32,
                 device: ["<script>&\"GPU\"", "vulkan", "driver 'x'"].map(String::from),
                 dispatches: 3,
                 planned_bytes: 1,
@@ -380,6 +386,7 @@ mod tests {
                 assert!(page.contains("<h1>&lt;script&gt;&amp;&quot;GPU&quot;</h1>"));
                 assert!(page.contains("<code>spp bench --html 'a&lt;b&gt;.html'</code>"));
                 assert!(page.contains("<dd>1970-01-01 00:00 UTC</dd>"));
+                assert!(page.contains("<dd>f16, inputs and outputs in f32</dd>"));
                 assert_eq!(page.contains("cv&lt;1&gt;.conv · conv"), has_timestamps);
                 assert!(page.contains("<td>4.33</td>"), "the median of wall times");
                 assert_eq!(page.contains(">no timestamps</td>"), !has_timestamps);

@@ -5,11 +5,12 @@ use std::slice;
 
 use spp_wgpu::case::{Case, canonical_row, save_tensors};
 use spp_wgpu::weights::Weights;
-use spp_wgpu::{Error, Graph, Program, Shape, Tensor, blocks, reference};
+use spp_wgpu::{Error, Graph, PlanOptions, Program, Shape, Tensor, blocks, reference};
 
 use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::say;
+use crate::planning::Storage;
 
 /// Compute a block and write its outputs: from a case file, or from weights and an input in files of their own
 #[derive(Debug, clap::Args)]
@@ -48,18 +49,11 @@ pub(crate) struct Args {
     /// Overwrite the output
     #[arg(long)]
     force: bool,
-    #[arg(long, value_enum, default_value_t)]
-    precision: Precision,
     /// Let kernels multiply matrices on tensor cores or their like, which wgpu calls experimental, if the adapter has them
     #[arg(long)]
     matrices: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, clap::ValueEnum)]
-enum Precision {
-    #[default]
-    F32,
-    F16,
+    #[command(flatten)]
+    storage: Storage,
 }
 
 fn renaming(text: &str) -> Result<(String, String), String> {
@@ -68,17 +62,16 @@ fn renaming(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
-    if args.precision == Precision::F16 {
-        let [op, what, hint] = ["run", "f16", "leave --precision out to compute in f32"].map(String::from);
-        return Err(Error::Unsupported { op, what, hint }.into());
-    }
     if !args.force && args.output.symlink_metadata().is_ok() {
         return Err(Failure::Usage(format!("{}: already exists; --force overwrites it", args.output.display())));
     }
     let (block, graph, input) = job(args)?;
     let inputs = slice::from_ref(&input);
-    let results = match Device::open_with(device, args.matrices)? {
-        Device::Gpu(gpu) => Program::new(&gpu, &graph)?.run(inputs)?,
+    let device = Device::open_with(device, args.matrices)?;
+    args.storage.check(&device)?;
+    let options = PlanOptions::default().precision(args.storage.precision).ports(args.storage.ports);
+    let results = match device {
+        Device::Gpu(gpu) => Program::with_options(&gpu, &graph, &options)?.run(inputs)?,
         Device::Reference => reference::run(&graph, inputs)?,
     };
     let named = graph.outputs().iter().zip(&results);

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use spp_wgpu::case::{Case, canonical};
-use spp_wgpu::reference::{self, Values};
-use spp_wgpu::{Error, Graph, PlanOptions};
+use spp_wgpu::reference::{Reference, Values};
+use spp_wgpu::{Error, Graph, PlanOptions, Precision};
 
 use crate::check::{self, Outcome};
 use crate::device::Device;
@@ -21,7 +21,7 @@ const NETS: [&str; 2] = ["sppnet", "rfbnet"];
 /// Check blocks on a device: published shapes against the CPU reference, case files against their outputs
 ///
 /// Published shapes get weights and inputs from a fixed seed; without an argument, all of them except the whole
-/// networks are checked. An error may reach its bound (err/bound 1), the NMSE 1e-10.
+/// networks are checked. An error may reach its bound (err/bound 1), the NMSE 1e-10, or 1e-6 where f16 is stored.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp verify sppf_v5s\n         spp verify cases/*.safetensors --device cpu
          spp verify --stress --matrices")]
@@ -59,6 +59,7 @@ pub(crate) fn verify(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Failure::Usage(format!("{}: {what}; give case files, or a GPU", row.name())));
     }
     let device = Device::open_with(device, args.planning.matrices)?;
+    args.planning.storage.check(&device)?;
     let options = args.planning.options_on(&device);
     let widths = [subjects.iter().map(|s| s.name().len()).max().unwrap_or(0), device.name().len()];
     if !args.json {
@@ -68,7 +69,8 @@ pub(crate) fn verify(args: &Args, device: Option<&str>) -> Result<()> {
     let (mut rows, mut pass) = (Vec::new(), true);
     for subject in &subjects {
         bar.set_message(subject.name().to_owned());
-        let outcome = check(subject, &device, &options).unwrap_or_else(Outcome::from);
+        let outcome =
+            check(subject, &device, &options, args.planning.storage.rounds_to()).unwrap_or_else(Outcome::from);
         pass &= outcome.pass;
         if args.json {
             rows.push(json(subject.name(), &device, &outcome));
@@ -92,10 +94,11 @@ fn subjects(args: &Args) -> Result<Vec<Subject>, Error> {
     Ok(rows.map(Subject::Canonical).collect())
 }
 
-fn check(subject: &Subject, device: &Device, options: &PlanOptions) -> Result<Outcome, Error> {
+fn check(subject: &Subject, device: &Device, options: &PlanOptions, precision: Precision) -> Result<Outcome, Error> {
+    let reference = Reference { precision, ..Reference::default() };
     let (graph, input) = (subject.graph()?, subject.input()?);
     let start = Instant::now();
-    let computed = reference::run_with_bounds(&graph, std::slice::from_ref(&input))?;
+    let computed = reference.run_with_bounds(&graph, std::slice::from_ref(&input))?;
     let ms = start.elapsed().as_secs_f64() * 1e3;
     let truth = match subject {
         Subject::File(_, case) => Some(truth(case, &graph, &computed)?),
@@ -103,7 +106,7 @@ fn check(subject: &Subject, device: &Device, options: &PlanOptions) -> Result<Ou
     };
     let want = truth.as_deref().unwrap_or(&computed);
     match device {
-        Device::Gpu(gpu) => check::on_gpu(gpu, &graph, &input, want, options),
+        Device::Gpu(gpu) => check::on_gpu(gpu, &graph, &input, want, options, &reference),
         Device::Reference => Ok(Outcome { ms, ..check::on_reference(&graph, &computed, want)? }),
     }
 }
@@ -123,13 +126,14 @@ fn truth(case: &Case, graph: &Graph, computed: &[Values]) -> Result<Vec<Values>,
         if got != want_shape {
             return Err(mismatch(format!("'{name}' is {want_shape} in the file, the graph computes {got}")));
         }
-        Ok(Values { bound: computed.bound.clone(), cancellation: computed.cancellation, ..Values::exact(want) })
+        let Values { bound, cancellation, precision, .. } = computed.clone();
+        Ok(Values { bound, cancellation, precision, ..Values::exact(want) })
     });
     truth.collect()
 }
 
 fn text(widths: [usize; 2], case: &str, device: &Device, outcome: &Outcome) -> String {
-    let Outcome { pass, err_over_bound, nmse, dispatches, ms, note } = outcome;
+    let Outcome { pass, err_over_bound, nmse, overflows: _, dispatches, ms, note } = outcome;
     let some = |number: f64, text: String| if number.is_nan() { "-".into() } else { text };
     let cells = [
         if *pass { "ok" } else { "FAIL" },
@@ -150,9 +154,9 @@ fn line([case_width, device_width]: [usize; 2], case: &str, device: &str, cells:
 }
 
 fn json(case: &str, device: &Device, outcome: &Outcome) -> Value {
-    let Outcome { pass, err_over_bound, nmse, dispatches, ms, note } = outcome;
+    let Outcome { pass, err_over_bound, nmse, overflows, dispatches, ms, note } = outcome;
     json!({
         "case": case, "device": device.name(), "pass": pass, "err_over_bound": err_over_bound, "nmse": nmse,
-        "dispatches": dispatches, "ms": ms, "note": note,
+        "overflows": overflows, "dispatches": dispatches, "ms": ms, "note": note,
     })
 }

@@ -1,0 +1,47 @@
+//! What plans that store `f16` take, beside those that store `f32`.
+
+use spp_wgpu::case::canonical;
+use spp_wgpu::{DeviceClass, DeviceProfile, Plan, PlanOptions, Precision};
+
+/// A processor with and without subgroups, and a card.
+fn profiles() -> [(&'static str, DeviceProfile); 3] {
+    let software = DeviceProfile::portable(DeviceClass::Software);
+    let lanes = DeviceProfile { subgroups: Some([8, 8]), int64: true, ..software.clone() };
+    [
+        ("software", software),
+        ("software with subgroups", lanes),
+        ("discrete", DeviceProfile::portable(DeviceClass::Discrete)),
+    ]
+}
+
+/// Bytes of constants and scratch, and of ports.
+fn bytes(plan: &Plan) -> [u64; 2] {
+    [plan.bytes() - plan.port_bytes(), plan.port_bytes()]
+}
+
+/// Biases and tables stay `f32`, and so do sums in parts, which cards alone get: whole sums are planned for here.
+#[test]
+fn plans_in_f16_take_half_the_memory_in_as_many_dispatches() {
+    for row in canonical().unwrap() {
+        let graph = row.graph(0).unwrap();
+        for (device, profile) in profiles() {
+            let plan = |precision, ports| {
+                let mut options = PlanOptions::default().precision(precision).ports(ports);
+                options.split_sums = false;
+                options.max_host_bytes = u64::MAX;
+                Plan::new(&graph, &profile, &options).unwrap()
+            };
+            let single = plan(Precision::F32, Precision::F32);
+            let half = plan(Precision::F16, Precision::F16);
+            let mixed = plan(Precision::F16, Precision::F32);
+            let case = format!("{} on {device}", row.name);
+            for other in [&half, &mixed] {
+                assert_eq!(other.dispatches(), single.dispatches(), "{case}");
+                let [[of_other, _], [of_single, _]] = [bytes(other), bytes(&single)];
+                assert!(of_other * 100 <= of_single * 55, "{case}: {of_other} bytes of {of_single}");
+            }
+            assert!(half.bytes() * 100 <= single.bytes() * 55, "{case}: {half}");
+            assert_eq!(bytes(&mixed)[1], bytes(&single)[1], "{case}");
+        }
+    }
+}
