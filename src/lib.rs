@@ -68,7 +68,7 @@ pub use error::{Error, Result};
 pub use gpu::{Bindings, Gpu, GpuOptions, Program};
 pub use graph::{Graph, Node, NodeId, Op};
 pub use plan::{DeviceClass, DeviceProfile, Plan, PlanOptions};
-pub use tensor::{MAX_HOST_BYTES, Shape, Tensor};
+pub use tensor::{MAX_HOST_BYTES, Precision, Shape, Tensor};
 pub use weights::Weights;
 pub use wgpu;
 

@@ -11,6 +11,17 @@ pub const MAX_ELEMENTS: u64 = i32::MAX as u64;
 /// A small file may ask for more than any machine has, and Rust aborts where an allocation fails.
 pub const MAX_HOST_BYTES: u64 = 2 << 30;
 
+/// What weights and tensors are stored in; sums are always formed in `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// `f32`.
+    #[default]
+    F32,
+    /// `f16`: half the memory. Every stored tensor adds 2⁻¹¹ of itself to the error, and what exceeds 65 504 becomes
+    /// infinite. Any device will do: one without `SHADER_F16` stores two values in each word.
+    F16,
+}
+
 /// Extents of a tensor: batch, channels, height, width. Vectors have `h = w = 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Shape {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use crate::tensor::Precision;
 use crate::tensor::Shape;
 
 mod builder;
@@ -22,7 +23,7 @@ pub use choice::{Choice, ConvVariant, Tile, Tuning};
 pub use estimate::{Estimate, Load};
 pub use hardware::Hardware;
 pub use named::NamedProfile;
-pub use options::{ConvKernel, PlanOptions, Precision};
+pub use options::{ConvKernel, PlanOptions};
 pub use profile::{DeviceClass, DeviceProfile, Matrices, Vendor};
 pub use shader::{Constant, Extension, Fields, Piece, Shader};
 pub(crate) use shader::{params, piece, shader};

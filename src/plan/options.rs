@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Element, Tuning};
-use crate::tensor::MAX_HOST_BYTES;
+use crate::tensor::{MAX_HOST_BYTES, Precision};
 
 /// Which convolution kernel to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,17 +17,6 @@ pub enum ConvKernel {
     Subgroup,
     /// No workgroup memory, wherever it applies.
     Direct,
-}
-
-/// What weights and tensors are stored in; sums are always formed in `f32`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// `f32`.
-    #[default]
-    F32,
-    /// `f16`: half the memory. Every stored tensor adds 2⁻¹¹ of itself to the error, and what exceeds 65 504 becomes
-    /// infinite. Any device will do: one without `SHADER_F16` stores two values in each word.
-    F16,
 }
 
 impl Precision {

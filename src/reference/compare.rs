@@ -4,13 +4,17 @@ use std::fmt;
 
 use super::{Values, extents};
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
+use crate::tensor::{Precision, Tensor};
 
-/// Largest normalised mean squared error that passes.
-const MAX_NMSE: f64 = 1e-10;
-
-/// The NMSE that passes for each time that terms were larger than their sums: rounding is relative to the terms.
-const MAX_NMSE_OF_TERMS: f64 = 1e-12;
+/// Largest normalised mean squared error that passes, and the NMSE that passes for each time that terms were larger than
+/// their sums: rounding is relative to the terms.
+const fn max_nmse(precision: Precision) -> [f64; 2] {
+    match precision {
+        Precision::F32 => [1e-10, 1e-12],
+        // The second is the square of the error of storing one value, which adds a fifth of that.
+        Precision::F16 => [1e-6, 2.4e-7],
+    }
+}
 
 /// How far a result is from the truth. Two NaNs are equal, as are two zeros of either sign, equal infinities, and two
 /// numbers that WGSL may flush to zero.
@@ -23,7 +27,8 @@ pub struct Difference {
     pub max_abs: f64,
     /// `Σ (got - want)² / Σ want²` over elements that are finite in both.
     pub nmse: f64,
-    /// The largest NMSE that passes: 1e-10, or 1e-12 times [`Values::cancellation`] if that is more.
+    /// The largest NMSE that passes: 1e-10, or 1e-12 times [`Values::cancellation`] if that is more; of `f16`, 1e-6 or
+    /// 2.4e-7 times that.
     pub max_nmse: f64,
     /// Where error over bound is largest, `[n, c, y, x]`; `None` if all are equal.
     pub worst: Option<[u32; 4]>,
@@ -33,6 +38,8 @@ pub struct Difference {
     pub worst_want: f64,
     /// Elements whose error is over the bound.
     pub mismatches: usize,
+    /// Elements that are not finite, as they, or what they were computed from, may be beyond what an `f16` holds.
+    pub overflows: usize,
 }
 
 impl Difference {
@@ -56,7 +63,14 @@ impl fmt::Display for Difference {
             write!(f, "; {} beyond it", self.mismatches)?;
         }
         write!(f, "; nmse {:.1e}", self.nmse)?;
-        if self.max_nmse > MAX_NMSE { write!(f, ", up to {:.1e} where terms cancel", self.max_nmse) } else { Ok(()) }
+        if ![Precision::F32, Precision::F16].map(|precision| max_nmse(precision)[0]).contains(&self.max_nmse) {
+            write!(f, ", up to {:.1e} where terms cancel", self.max_nmse)?;
+        }
+        match self.overflows {
+            0 => Ok(()),
+            1 => write!(f, "; 1 value beyond 65504 became infinite"),
+            count => write!(f, "; {count} values beyond 65504 became infinite"),
+        }
     }
 }
 
@@ -70,18 +84,24 @@ pub fn compare(got: &Tensor, want: &Values) -> Result<Difference> {
         let reason = format!("{} values and {} bounds for {len} elements", want.values.len(), want.bound.len());
         return Err(Error::data("compare", reason));
     }
+    let [least, of_terms] = max_nmse(want.precision);
     let mut difference = Difference {
         err_over_bound: 0.0,
         max_abs: 0.0,
         nmse: 0.0,
-        max_nmse: MAX_NMSE.max(MAX_NMSE_OF_TERMS * want.cancellation),
+        max_nmse: least.max(of_terms * want.cancellation),
         worst: None,
         worst_got: 0.0,
         worst_want: 0.0,
         mismatches: 0,
+        overflows: 0,
     };
     let [mut squared_errors, mut squares] = [0.0; 2];
     for (i, ((&got, &value), &bound)) in got.data().iter().zip(&want.values).zip(&want.bound).enumerate() {
+        if bound == f64::INFINITY && value.is_finite() && !got.is_finite() {
+            difference.overflows += 1;
+            continue;
+        }
         let error = error(got, value);
         let ratio = over(error, bound);
         if got.is_finite() && value.is_finite() {
@@ -135,7 +155,13 @@ mod tests {
     /// 120 different values, each with a bound of 1e-6.
     fn truth() -> Values {
         let values: Vec<f64> = (0..120).map(|i| 1.0 + f64::from(i) * 0.03125).collect();
-        Values { shape: Shape::new(2, 3, 4, 5), bound: vec![1e-6; 120], values, cancellation: 1.0 }
+        Values {
+            shape: Shape::new(2, 3, 4, 5),
+            bound: vec![1e-6; 120],
+            values,
+            cancellation: 1.0,
+            precision: Precision::F32,
+        }
     }
 
     fn changed(change: impl FnOnce(&mut [f32])) -> Difference {
@@ -149,7 +175,13 @@ mod tests {
         let same = changed(|_| {});
         assert!(same.passes() && same.worst.is_none() && (same.err_over_bound, same.nmse) == (0.0, 0.0), "{same}");
         assert_eq!(same.to_string(), "all equal; nmse 0.0e0");
-        let empty = Values { shape: Shape::new(0, 1, 1, 1), values: vec![], bound: vec![], cancellation: 1.0 };
+        let empty = Values {
+            shape: Shape::new(0, 1, 1, 1),
+            values: vec![],
+            bound: vec![],
+            cancellation: 1.0,
+            precision: Precision::F32,
+        };
         assert!(compare(&tensor([0, 1, 1, 1], &[]), &empty).unwrap().passes());
     }
 
@@ -179,7 +211,7 @@ mod tests {
             let want = &super::super::run_with_bounds(&graph, std::slice::from_ref(&ones)).unwrap()[0];
             let got = |error: f32| tensor([1, 1, 1, 1], &[want.values[0] as f32 + error]);
             let right = compare(&got(6e-8), want).unwrap();
-            assert!(right.passes() && right.nmse > MAX_NMSE, "{right}");
+            assert!(right.passes() && right.nmse > max_nmse(Precision::F32)[0], "{right}");
             let wrong = compare(&got(2e-6), want).unwrap();
             assert!(!wrong.passes() && wrong.err_over_bound > 1.0, "{wrong}");
         }
@@ -224,8 +256,13 @@ mod tests {
     #[test]
     fn a_bound_of_zero_demands_equality_and_non_finite_values_must_match() {
         let passes = |got: f32, want: f64, bound: f64| {
-            let want =
-                Values { shape: Shape::new(1, 1, 1, 1), values: vec![want], bound: vec![bound], cancellation: 1.0 };
+            let want = Values {
+                shape: Shape::new(1, 1, 1, 1),
+                values: vec![want],
+                bound: vec![bound],
+                cancellation: 1.0,
+                precision: Precision::F32,
+            };
             compare(&tensor([1, 1, 1, 1], &[got]), &want).unwrap().err_over_bound <= 1.0
         };
         let (nan, inf) = (f64::NAN, f64::INFINITY);

@@ -15,7 +15,7 @@ pub(super) fn concat(parts: &[&Values], out: Shape) -> Values {
             bound.extend_from_slice(part.bound.get(image).unwrap_or(&[]));
         }
     }
-    Values { shape: out, values, bound, cancellation: 1.0 }
+    Values { shape: out, values, bound, cancellation: 1.0, precision: parts[0].precision }
 }
 
 #[cfg(test)]

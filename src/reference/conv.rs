@@ -1,7 +1,7 @@
 //! `y = act(scale * (w * x + bias) + residual)`, or the residual after `act`.
 
 use super::activation::activate;
-use super::{U, Values, cancellation, extents, inside, parallel, squares, sum_bound};
+use super::{U, Values, cancellation, carried, extents, inside, parallel, squared_weight, squares, sum_bound};
 use crate::ops::{Activation, Conv, Padding};
 use crate::tensor::Shape;
 
@@ -12,19 +12,20 @@ const COLUMNS: usize = 64;
 
 /// The bound is that of the sum times `|scale|`, plus the residual's, plus the rounding of their sum.
 pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape) -> Values {
-    // Σ w·x, Σ |w|·|x| and Σ w²·bound² are the same convolution of different numbers.
-    let sum = |map: fn(f64) -> f64, operand: &[f64]| {
+    // Σ w·x, Σ |w|·|x| and Σ w²·error² are the same convolution of different numbers.
+    let sum = |map: &dyn Fn(f64) -> f64, operand: &[f64]| {
         let weight: Vec<f64> = op.weight.data().iter().map(|&w| map(f64::from(w))).collect();
         convolve(op, &weight, operand, x.shape, out)
     };
-    let mapped = |map: fn(f64) -> f64, x: &[f64]| x.iter().copied().map(map).collect::<Vec<_>>();
-    let mut values = sum(|w| w, &x.values);
+    let mut values = sum(&|w| w, &x.values);
     let mut bound = Vec::new();
-    let mut carried = Vec::new();
+    let mut errors = Vec::new();
     if x.bounded() {
-        bound = sum(f64::abs, &mapped(f64::abs, &x.values));
-        if x.bound.iter().any(|&bound| bound != 0.0) {
-            carried = sum(|w| w * w, &mapped(|bound| bound * bound, &x.bound));
+        bound = sum(&f64::abs, &x.values.iter().copied().map(f64::abs).collect::<Vec<_>>());
+        let arriving = x.values.iter().zip(&x.bound).map(|(&x_at, &bound)| carried(x.precision, x_at, bound));
+        let arriving: Vec<f64> = arriving.collect();
+        if arriving.iter().any(|&error| error != 0.0) {
+            errors = sum(&|w| squared_weight(x.precision, w), &arriving);
         }
     }
 
@@ -38,7 +39,7 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
         let y = *value + bias;
         let added = residual.map(|residual| added(residual, out, i));
         let (before, after) = if op.adds_last { (None, added) } else { (added, None) };
-        let own = |sum: &f64| sum_bound(terms, y, sum + bias.abs(), carried.get(i).copied().unwrap_or(0.0));
+        let own = |sum: &f64| sum_bound(terms, y, sum + bias.abs(), errors.get(i).copied().unwrap_or(0.0));
         let own = scale.abs() * bound.get(i).map_or(0.0, own);
         let (total, own) = before.map_or((scale * y, own), |(b, b_bound)| (scale * y + b, own + b_bound));
         if total.is_finite() {
@@ -56,7 +57,7 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
         squares(&residual.values) * residual.cancellation * (out.len() / residual.shape.len().max(1)) as f64
     });
     let cancellation = cancellation(terms_squared(op, x, out) + of_residual, sums);
-    Values { shape: out, values, bound, cancellation }
+    Values { shape: out, values, bound, cancellation, precision: x.precision }
 }
 
 /// The sum of squares of everything that is added up, if each channel is as large everywhere as on average.

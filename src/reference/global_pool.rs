@@ -43,8 +43,7 @@ mod tests {
 
     #[test]
     fn the_mean_propagates_independent_errors() {
-        let x =
-            Values { shape: Shape::new(1, 1, 2, 1), values: vec![0.0; 2], bound: vec![3.0, 4.0], cancellation: 1.0 };
+        let x = Values { bound: vec![3.0, 4.0], ..Values::exact(&tensor([1, 1, 2, 1], &[0.0; 2])) };
         let mean = global_pool(&GlobalPool { kind: GlobalPoolKind::Average }, &x, Shape::new(1, 1, 1, 1));
         assert_eq!(mean.bound, [2.5]);
     }

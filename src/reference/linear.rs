@@ -1,7 +1,7 @@
 //! `y[n, o] = act(Σ_i weight[o, i] * x[n, i] + bias[o])`.
 
 use super::activation::activate;
-use super::{Values, cancellation, parallel, sum_bound};
+use super::{Values, cancellation, carried, parallel, squared_weight, sum_bound};
 use crate::ops::Linear;
 use crate::tensor::Shape;
 
@@ -21,7 +21,9 @@ pub(super) fn linear(op: &Linear, x: &Values, out: Shape) -> Values {
             let bias = op.bias.as_ref().map_or(0.0, |bias| f64::from(bias[o]));
             let weight = op.weight.data()[o * features..][..features].iter().copied().map(f64::from);
             let products = weight.clone().zip(&x.values[image.clone()]).map(|(w, x)| w * x);
-            let errors = weight.zip(x.bound.get(image).unwrap_or(&[])).map(|(w, bound)| (w * bound).powi(2));
+            let arriving = x.values[image.clone()].iter().zip(x.bound.get(image).unwrap_or(&[]));
+            let arriving = arriving.map(|(&x_at, &bound)| carried(x.precision, x_at, bound));
+            let errors = weight.zip(arriving).map(|(w, error)| squared_weight(x.precision, w) * error);
             let y = products.clone().sum::<f64>() + bias;
             let terms = products.clone().map(|product| product * product).sum::<f64>() * x.cancellation + bias * bias;
             let magnitude = products.map(f64::abs).sum::<f64>() + bias.abs();

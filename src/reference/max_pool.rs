@@ -89,12 +89,8 @@ mod tests {
 
     #[test]
     fn the_bound_is_the_largest_of_the_window() {
-        let x = Values {
-            shape: Shape::new(1, 1, 1, 4),
-            values: vec![9.0, 1.0, 2.0, 3.0],
-            bound: vec![1.0, 4.0, 2.0, 0.0],
-            cancellation: 1.0,
-        };
+        let x = tensor([1, 1, 1, 4], &[9.0, 1.0, 2.0, 3.0]);
+        let x = Values { bound: vec![1.0, 4.0, 2.0, 0.0], ..Values::exact(&x) };
         let pool = MaxPool { stride: [1, 1], ..MaxPool::new([1, 2]) };
         assert_eq!(max_pool(&pool, &x, Shape::new(1, 1, 1, 3)).bound, [4.0, 4.0, 2.0]);
     }

@@ -12,6 +12,19 @@
 //! `√Σ(w·bound)²`. The hard bound would grow with `Σ|w|` at every layer and prove nothing in a deep network.
 //! Maxima and copies round nothing: on exact operands their bound is 0, and equality is demanded.
 //!
+//! # Tensors stored in `f16`
+//!
+//! The truth stays the same. With [`Precision::F16`] each tensor is rounded as it is stored, inputs included, by up to
+//! 2⁻¹¹ of itself, or 2⁻²⁵ near 0; so is each weight. These errors are many and independent: on their way through sums they
+//! add as `√Σ²`, and so they do from node to node. An error of one rounding is on average less than half of its most, so
+//! sums of them reach [`STORED_TIMES`] times the root of the sum of squares next to never, and that is what enters the
+//! bound. What was stored before is not rounded again by copies and maxima.
+//!
+//! Values whose magnitude, give or take the bound, reaches 65 520 may become infinite. Their bound is infinite, and that of
+//! everything computed from them; [`compare`] counts them.
+//!
+//! # Cancellation
+//!
 //! The normalised mean squared error, which is the sharper check of a deep network, means nothing where sums cancel:
 //! [`Values::cancellation`] says how far they do.
 
@@ -19,9 +32,12 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use half::f16;
+
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Op};
-use crate::tensor::{MAX_HOST_BYTES, Shape, Tensor};
+use crate::ops::{GlobalPool, GlobalPoolKind, Resize, ResizeMode};
+use crate::tensor::{MAX_HOST_BYTES, Precision, Shape, Tensor};
 
 mod activation;
 mod add;
@@ -45,6 +61,19 @@ pub use compare::{Difference, compare};
 /// Half the distance from 1 to the next `f32`: the relative error of one rounding.
 const U: f64 = f32::EPSILON as f64 / 2.0;
 
+/// Half the distance from 1 to the next `f16`: the relative error of storing one.
+const U16: f64 = 1.0 / 2048.0;
+
+/// Half the distance between the least `f16`: the absolute error of storing one.
+const TINY16: f64 = 1.0 / 33_554_432.0;
+
+/// What from here on is nearer to infinity, as `f16`, than to the largest one, 65 504.
+const INFINITE16: f64 = 65_520.0;
+
+/// How many times its root mean square, were each error as large as it may be, a sum of roundings to `f16` may reach: 16
+/// errors however they fall, and seven standard deviations of more.
+const STORED_TIMES: f64 = 4.0;
+
 /// What a node evaluates to, and how far off `f32` arithmetic may be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Values {
@@ -52,18 +81,27 @@ pub struct Values {
     pub shape: Shape,
     /// NCHW, not rounded.
     pub values: Vec<f64>,
-    /// Allowed error of each value, 0 where the value is not finite; empty if only values were asked for.
+    /// Allowed error of each value, 0 where the value is not finite, infinite where an `f16` may have overflowed; empty if
+    /// only values were asked for.
     pub bound: Vec<f64>,
     /// `Σ term² / Σ value²`, at least 1, over all sums up to here: rounding errors are relative to the terms, so where
     /// those cancel, errors are large beside the values.
     pub cancellation: f64,
+    /// What the values are stored in wherever they were computed.
+    pub precision: Precision,
 }
 
 impl Values {
     /// Takes the tensor's values as exact.
     pub fn exact(tensor: &Tensor) -> Self {
         let values: Vec<f64> = tensor.data().iter().copied().map(f64::from).collect();
-        Self { shape: tensor.shape(), bound: vec![0.0; values.len()], values, cancellation: 1.0 }
+        Self {
+            shape: tensor.shape(),
+            bound: vec![0.0; values.len()],
+            values,
+            cancellation: 1.0,
+            precision: Precision::F32,
+        }
     }
 
     /// The values rounded to `f32`. Errors: a length that is not the shape's.
@@ -90,7 +128,7 @@ impl Values {
                 }
             }
         }
-        Self { shape, values, bound: bounds, cancellation: 1.0 }
+        Self { shape, values, bound: bounds, cancellation: 1.0, precision: Precision::F32 }
     }
 
     /// The mean square of each channel, as large as its terms were.
@@ -101,6 +139,20 @@ impl Values {
             sums[i % c] += squares(plane);
         }
         sums.into_iter().map(|sum| sum * self.cancellation / (n * h * w) as f64).collect()
+    }
+
+    /// The error of storing a tensor: see the module's page.
+    fn store(&mut self) {
+        for (bound, &value) in self.bound.iter_mut().zip(&self.values) {
+            // As it was before, to the last bit.
+            if *bound == 0.0 && f64::from(f16::from_f64(value)) == value || !value.is_finite() {
+                continue;
+            }
+            *bound = bound.hypot(STORED_TIMES * (U16 * value.abs()).max(TINY16));
+            if value.abs() + *bound >= INFINITE16 || bound.is_nan() {
+                *bound = f64::INFINITY; // 0 times an infinite one is NaN
+            }
+        }
     }
 
     fn bounded(&self) -> bool {
@@ -115,16 +167,19 @@ impl Values {
     }
 }
 
-/// The reference within a budget of host memory; the functions of the same names use the default, [`MAX_HOST_BYTES`].
+/// The reference of tensors stored in `precision`, within a budget of host memory; the functions of the same names use the
+/// defaults, `f32` and [`MAX_HOST_BYTES`].
 #[derive(Clone, Copy, Debug)]
 pub struct Reference {
     /// Bytes that results and what is computed on the way may take at any time.
     pub max_host_bytes: u64,
+    /// What an implementation stores tensors and weights in. Values do not depend on it, bounds do.
+    pub precision: Precision,
 }
 
 impl Default for Reference {
     fn default() -> Self {
-        Self { max_host_bytes: MAX_HOST_BYTES }
+        Self { max_host_bytes: MAX_HOST_BYTES, precision: Precision::F32 }
     }
 }
 
@@ -192,6 +247,10 @@ impl Reference {
             if !adds {
                 result.cancellation = operands.iter().map(|x| x.cancellation).fold(1.0, f64::max);
             }
+            result.precision = self.precision;
+            if self.precision == Precision::F16 && !copies(&node.op) {
+                result.store();
+            }
             results.push(Some(result));
             for id in &node.inputs {
                 readers[id.index()] -= 1;
@@ -255,6 +314,36 @@ fn compute(node: &Node, xs: &[&Values], mut input: impl FnMut() -> Values) -> Va
         Op::Resize(op) => resize::resize(op, xs[0], out),
         Op::Softmax(op) => softmax::softmax(op, xs[0]),
     }
+}
+
+/// Whether all of the results stand in the operands.
+fn copies(op: &Op) -> bool {
+    match op {
+        Op::Concat(_) | Op::Layout(_) | Op::MaxPool(_) | Op::MaxPoolCascade(_) | Op::PyramidPool(_) => true,
+        Op::GlobalPool(GlobalPool { kind }) => *kind == GlobalPoolKind::Max,
+        Op::Resize(Resize { mode, .. }) => *mode == ResizeMode::Nearest,
+        _ => false,
+    }
+}
+
+/// The square of the error that arrives with a weight of `w` times `x`, over `w²` of [`squared_weight`].
+fn carried(precision: Precision, x: f64, bound: f64) -> f64 {
+    let stored = match precision {
+        Precision::F32 => 0.0,
+        Precision::F16 => STORED_TIMES * U16 * x,
+    };
+    bound * bound + stored * stored
+}
+
+/// `w²`; of an `f16` so small that it is rounded as larger ones are, those; of what is infinite as one, infinite.
+fn squared_weight(precision: Precision, w: f64) -> f64 {
+    let least = match precision {
+        Precision::F32 => 0.0,
+        Precision::F16 if w == 0.0 => 0.0,
+        Precision::F16 if w.abs() >= INFINITE16 => f64::INFINITY,
+        Precision::F16 => TINY16 / U16,
+    };
+    w.abs().max(least).powi(2)
 }
 
 fn input(tensor: &Tensor, bounded: bool) -> Values {
@@ -436,5 +525,69 @@ mod tests {
             graph.max_pool("pool", both, MaxPool::new([1, 1]))
         });
         assert_eq!((empty.shape, empty.values.len()), (Shape::new(0, 4, 1, 1), 0));
+    }
+    /// Bounds of the outputs, with tensors stored in `f16`.
+    fn stored(graph: &Graph, x: &Tensor) -> Vec<Values> {
+        let reference = Reference { precision: Precision::F16, ..Default::default() };
+        reference.run_with_bounds(graph, std::slice::from_ref(x)).unwrap()
+    }
+
+    #[test]
+    fn what_is_stored_adds_its_rounding_once() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(1, 1, 1, 4)).unwrap();
+        let pool = graph.max_pool("pool", x, MaxPool::new([1, 1])).unwrap();
+        let both = graph.concat("both", &[pool, pool]).unwrap();
+        for (name, id) in [("x", x), ("both", both)] {
+            graph.output(name, id).unwrap();
+        }
+        // The first and the last are values of an f16; the last but one is nearer to 0 than its spacing.
+        let x = tensor([1, 1, 1, 4], &[1.5, 3.1, 1e-7, 65_504.0]);
+        let [got, both] = stored(&graph, &x).try_into().unwrap();
+        let bound = [0.0, 4.0 * f64::from(3.1f32) / 2048.0, 4.0 * 2f64.powi(-25), 0.0];
+        assert_eq!(got.bound, bound);
+        assert_eq!(both.bound, [bound, bound].concat());
+        assert_eq!(got.values, run_with_bounds(&graph, std::slice::from_ref(&x)).unwrap()[0].values);
+    }
+
+    #[test]
+    fn weights_operands_and_results_are_rounded_independently() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(1, 2, 1, 1)).unwrap();
+        let conv = graph.conv("conv", x, Conv::new(tensor([1, 2, 1, 1], &[3.0, 4.0]))).unwrap();
+        let linear = crate::ops::Linear {
+            weight: tensor([1, 2, 1, 1], &[3.0, 4.0]).into(),
+            bias: None,
+            activation: Default::default(),
+        };
+        let linear = graph.linear("linear", x, linear).unwrap();
+        graph.output("conv", conv).unwrap();
+        graph.output("linear", linear).unwrap();
+        // 0.1 is rounded, 1 is not; products 0.3 and 4, the sum 4.3.
+        for sum in stored(&graph, &tensor([1, 2, 1, 1], &[0.1, 1.0])) {
+            let want = 4.0 / 2048.0 * (2.0 * 0.3f64.powi(2) + 4.0f64.powi(2) + 4.3f64.powi(2)).sqrt();
+            assert!((sum.bound[0] / want - 1.0).abs() < 1e-3, "{:?}, want {want}", sum.bound);
+        }
+    }
+
+    #[test]
+    fn what_an_f16_may_not_hold_is_counted_and_proves_nothing() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(1, 4, 1, 1)).unwrap();
+        let sum = graph.conv("sum", x, Conv::new(tensor([1, 4, 1, 1], &[0.0, 1.0, 1.0, 1.0]))).unwrap();
+        graph.output("x", x).unwrap();
+        graph.output("sum", sum).unwrap();
+        let [large, sum] = stored(&graph, &tensor([1, 4, 1, 1], &[7e4, 65_504.0, 1.0, -64_992.0])).try_into().unwrap();
+        assert_eq!(large.bound, [f64::INFINITY, 0.0, 0.0, 0.0]);
+        assert_eq!(sum.bound, [f64::INFINITY], "0 times infinity is NaN");
+        let difference =
+            |first: f32, second: f32| compare(&tensor([1, 4, 1, 1], &[first, second, 1.0, -64_992.0]), &large).unwrap();
+        let overflow = difference(f32::INFINITY, 65_504.0);
+        assert!(overflow.passes() && overflow.overflows == 1, "{overflow}");
+        assert!(overflow.to_string().ends_with("1 value beyond 65504 became infinite"), "{overflow}");
+        let held = difference(7e4, 65_504.0);
+        assert!(held.passes() && held.overflows == 0, "{held}");
+        assert!(!difference(0.0, 65_504.0).passes(), "a finite value is held to the truth");
+        assert!(!difference(f32::INFINITY, f32::INFINITY).passes(), "65504 is the largest f16");
     }
 }

@@ -77,8 +77,7 @@ mod tests {
 
     #[test]
     fn bounds_are_weighted() {
-        let x =
-            Values { shape: Shape::new(1, 1, 1, 2), values: vec![0.0, 4.0], bound: vec![1.0, 3.0], cancellation: 1.0 };
+        let x = Values { bound: vec![1.0, 3.0], ..Values::exact(&tensor([1, 1, 1, 2], &[0.0, 4.0])) };
         let op = |mode| Resize { out_h: 1, out_w: 4, mode };
         let bilinear = resize(&op(ResizeMode::Bilinear), &x, Shape::new(1, 1, 1, 4));
         assert_eq!(bilinear.bound, [1.0, 1.5 + 14.0 * U, 2.5 + 42.0 * U, 3.0 + 56.0 * U]);

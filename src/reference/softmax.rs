@@ -73,6 +73,7 @@ mod tests {
             values: values.to_vec(),
             bound: vec![1e-4; 3],
             cancellation: 1.0,
+            precision: Default::default(),
         };
         let softmax = |x: &Values| softmax(&Softmax { axis: SoftmaxAxis::Columns }, x);
         let y = softmax(&row([0.0, 1.0, 2.0]));

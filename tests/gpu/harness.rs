@@ -2,10 +2,11 @@
 
 use std::sync::LazyLock;
 
+use half::f16;
 use spp_wgpu::plan::ConvKernel;
-use spp_wgpu::reference::{self, Values, compare};
-use spp_wgpu::wgpu::{AdapterInfo, DeviceType};
-use spp_wgpu::{Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, gpu};
+use spp_wgpu::reference::{self, Reference, Values, compare};
+use spp_wgpu::wgpu::{self, AdapterInfo, DeviceType, Features};
+use spp_wgpu::{Gpu, GpuOptions, Graph, Plan, PlanOptions, Precision, Program, Shape, Tensor, gpu};
 
 pub(crate) use crate::graphs::{Data, graph, random};
 
@@ -25,6 +26,39 @@ pub(crate) static CARD: LazyLock<Gpu> = LazyLock::new(|| {
         AdapterInfo { device_type: DeviceType::DiscreteGpu, vendor: 0, name: "card".into(), ..GPU.info().clone() };
     Gpu::from_device_with_options(info, GPU.device().clone(), GPU.queue().clone(), &gpu_options()).unwrap()
 });
+
+/// A device on the same adapter whose shaders have no 16-bit floats; `None` if the one under test has none either.
+static WITHOUT_F16: LazyLock<Option<Gpu>> = LazyLock::new(|| {
+    GPU.profile().f16.then(|| {
+        let instance = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+        let found = pollster::block_on(wgpu::Instance::new(instance).enumerate_adapters(wgpu::Backends::all()));
+        let adapter = found.into_iter().find(|adapter| adapter.get_info() == *GPU.info()).unwrap();
+        let descriptor = wgpu::DeviceDescriptor {
+            required_features: GPU.features() - Features::SHADER_F16,
+            required_limits: GPU.device().limits(),
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+        Gpu::from_device_with_options(GPU.info().clone(), device, queue, &gpu_options()).unwrap()
+    })
+});
+
+/// Operations whose kernels can store `f16`, by their stems.
+const IN_F16: [&str; 13] = [
+    "input",
+    "add",
+    "affine_activation",
+    "avg_pool",
+    "concat",
+    "global_pool",
+    "layout",
+    "linear",
+    "max_pool",
+    "max_pool_cascade",
+    "pyramid_pool",
+    "resize",
+    "softmax",
+];
 
 fn gpu_options() -> GpuOptions {
     let mut options = GpuOptions::default();
@@ -93,6 +127,35 @@ pub(crate) fn wrong(graph: &Graph, got: &[Tensor], want: &[Values]) -> Vec<Strin
 /// A device and options to plan with; the first says which.
 type Way = (&'static str, &'static Gpu, PlanOptions);
 
+/// The values as an `f16` has them.
+pub(crate) fn halves(tensor: &Tensor) -> Tensor {
+    let values = tensor.data().iter().map(|&value| f16::from_f32(value).to_f32()).collect();
+    Tensor::new(tensor.shape(), values).unwrap()
+}
+
+/// The same ways with tensors stored in `f16`, with ports in `f16` as well, and with two values packed in each word.
+fn in_f16(graph: &Graph, ways: &[Way]) -> Vec<Way> {
+    if !graph.nodes().iter().all(|node| IN_F16.contains(&node.op.stem())) {
+        return Vec::new();
+    }
+    let halved = |(plan, gpu, options): Way| (plan, gpu, options.precision(Precision::F16));
+    let mut halved: Vec<Way> = ways.iter().cloned().map(halved).collect();
+    halved.push(("with ports in f16", &GPU, PlanOptions::default().precision(Precision::F16).ports(Precision::F16)));
+    if let Some(gpu) = &*WITHOUT_F16 {
+        halved.extend(options().into_iter().map(|(plan, options)| (plan, gpu, options.precision(Precision::F16))));
+    }
+    halved
+}
+
+/// The way in words.
+fn described((plan, gpu, options): &Way) -> String {
+    match options.precision {
+        Precision::F32 => format!("planned {plan}"),
+        Precision::F16 if gpu.profile().f16 => format!("planned {plan} in f16"),
+        Precision::F16 => format!("planned {plan} in packed f16"),
+    }
+}
+
 /// All [`options`] on the device under test.
 fn ways() -> Vec<Way> {
     options().into_iter().map(|(plan, options)| (plan, &*GPU, options)).collect()
@@ -116,14 +179,24 @@ pub(crate) fn check_on_both(case: &str, graph: &Graph, inputs: &[Tensor]) {
 }
 
 fn check_ways(case: &str, graph: &Graph, inputs: &[Tensor], ways: Vec<Way>) {
-    let want = reference::run_with_bounds(graph, inputs).unwrap();
-    for (plan, gpu, options) in ways {
-        let wrong = wrong(graph, &run_on(gpu, graph, inputs, &options), &want);
-        assert!(wrong.is_empty(), "{case}, planned {plan}: {wrong:#?}");
+    // What rounding inputs does to a sum that cancels, or to an exponential, says nothing of kernels.
+    let halved: Vec<Tensor> = inputs.iter().map(halves).collect();
+    for (precision, inputs, ways) in
+        [(Precision::F16, &halved[..], in_f16(graph, &ways)), (Precision::F32, inputs, ways)]
+    {
+        if ways.is_empty() {
+            continue;
+        }
+        let want = Reference { precision, ..Default::default() }.run_with_bounds(graph, inputs).unwrap();
+        for way in ways {
+            let wrong = wrong(graph, &run_on(way.1, graph, inputs, &way.2), &want);
+            assert!(wrong.is_empty(), "{case}, {}: {wrong:#?}", described(&way));
+        }
     }
 }
 
-/// The GPU's bits are the reference's, except for the sign of zero and the payload of NaN.
+/// The GPU's bits are the reference's, except for the sign of zero and the payload of NaN: in `f16`, those of inputs
+/// rounded to such.
 pub(crate) fn check_bits(case: &str, graph: &Graph, inputs: &[Tensor]) {
     check_bits_of_ways(case, graph, inputs, ways());
 }
@@ -134,10 +207,13 @@ pub(crate) fn check_bits_on_both(case: &str, graph: &Graph, inputs: &[Tensor]) {
 }
 
 fn check_bits_of_ways(case: &str, graph: &Graph, inputs: &[Tensor], ways: Vec<Way>) {
-    let want = reference::run(graph, inputs).unwrap();
-    for (plan, gpu, options) in ways {
-        for (got, want) in run_on(gpu, graph, inputs, &options).iter().zip(&want) {
-            assert_same_bits(&format!("{case}, planned {plan}"), got, want);
+    let halved: Vec<Tensor> = inputs.iter().map(halves).collect();
+    for (inputs, ways) in [(&halved[..], in_f16(graph, &ways)), (inputs, ways)] {
+        let want = reference::run(graph, inputs).unwrap();
+        for way in ways {
+            for (got, want) in run_on(way.1, graph, inputs, &way.2).iter().zip(&want) {
+                assert_same_bits(&format!("{case}, {}", described(&way)), got, want);
+            }
         }
     }
 }
