@@ -2,7 +2,8 @@
 // A workgroup makes one row for each SHARES of its invocations, which share its values. A row is the channels of an
 // NHWC pixel, or a row of scores.
 // Dispatch: ceil(rows / (WG_SIZE / SHARES)) workgroups.
-// Pieces from shared/: index; one of value_f32, value_f16, value_packed; with value_packed: rounding, y_halves.
+// Pieces from shared/: index; one of value_f32, value_f16, value_packed; with value_f32: row_by_value;
+//   with value_f16: row_by_value; with value_packed: rounding, y_halves.
 // Constants from Rust: WG_SIZE, SHARES.
 
 struct Params {
@@ -70,12 +71,7 @@ fn softmax(
     if index >= params.rows {
         return;
     }
-    for (var i = share; i < params.width; i += SHARES) {
-        store_value(y_row + i, power(load_value(x_row + i) - highest) / sum);
-    }
-    for (var i = params.width + share; i < params.padded; i += SHARES) {
-        store_value(y_row + i, 0.0);
-    }
+    put_row(x_row, y_row, share, highest, sum);
 }
 
 // Some drivers' exp turns NaN into a number, but its bits show it everywhere.

@@ -6,6 +6,16 @@ fn load_value(i: u32) -> f32 {
     return unpack2x16float(x[i / 2u] >> (i % 2u * 16u)).x;
 }
 
-fn store_value(i: u32, v: f32) {
-    store_y(i, to_halves(vec4u(bitcast<u32>(v))).x);
+// An invocation makes both values of a word, but at the ends of a row.
+fn put_row(x_row: u32, y_row: u32, share: u32, highest: f32, sum: f32) {
+    let end = (y_row + params.padded + 1u) / 2u;
+    for (var word = y_row / 2u + share; word < end; word += SHARES) {
+        let i = vec2u(word * 2u, word * 2u + 1u) - y_row; // before the first value, it wraps around
+        let is_value = i < vec2u(params.width);
+        let at = x_row + select(vec2u(0u), i, is_value);
+        let v = vec2f(power(load_value(at.x) - highest), power(load_value(at.y) - highest)) / sum;
+        let kept = select(vec2f(0.0), v, is_value);
+        let halves = to_halves(bitcast<vec4u>(vec4f(kept, kept)));
+        store_halves(word, halves.x | (halves.y << 16u), i < vec2u(params.padded));
+    }
 }

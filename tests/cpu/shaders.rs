@@ -17,8 +17,8 @@ use naga::{
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade};
-use spp_wgpu::plan::{ConvKernel, Fields, Precision, Shader, Step};
-use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Shape};
+use spp_wgpu::plan::{ConvKernel, Fields, Shader, Step};
+use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Precision, Shape};
 
 use crate::graphs::{CONSUMERS, behind_gaps, graph, same_conv, sppf};
 use crate::shader_files::{assert_none, at};

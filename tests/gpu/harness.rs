@@ -159,7 +159,9 @@ pub(crate) fn check_on_both(case: &str, graph: &Graph, inputs: &[Tensor]) {
 }
 
 fn check_ways(case: &str, graph: &Graph, inputs: &[Tensor], ways: Vec<Way>) {
-    for (precision, ways) in [(Precision::F16, in_f16(&ways)), (Precision::F32, ways)] {
+    // What rounding inputs does to a sum that cancels, or to an exponential, says nothing of kernels.
+    let halved: Vec<Tensor> = inputs.iter().map(halves).collect();
+    for (precision, inputs, ways) in [(Precision::F16, &halved[..], in_f16(&ways)), (Precision::F32, inputs, ways)] {
         if ways.is_empty() {
             continue;
         }

@@ -1,0 +1,10 @@
+// A row's results, each by itself.
+
+fn put_row(x_row: u32, y_row: u32, share: u32, highest: f32, sum: f32) {
+    for (var i = share; i < params.width; i += SHARES) {
+        store_value(y_row + i, power(load_value(x_row + i) - highest) / sum);
+    }
+    for (var i = params.width + share; i < params.padded; i += SHARES) {
+        store_value(y_row + i, 0.0);
+    }
+}
