@@ -85,11 +85,14 @@ impl ExactGraph {
         &self.graph
     }
 
-    /// `a sum of convolutions: conv_sum(…) -> [1, 32, 9, 9]`
+    /// `a product: conv 1x1, relu, of [1, 64, 14, 16] -> [1, 96, 14, 16]`
     pub fn describe(&self) -> String {
-        let nodes = self.graph.nodes().iter().filter(|node| !node.inputs.is_empty());
-        let nodes: Vec<String> = nodes.map(|node| format!("{} -> {}", node.op, node.shape)).collect();
-        format!("{}: {}", self.form, nodes.join("; "))
+        let all = self.graph.nodes();
+        let nodes = all.iter().filter(|node| !node.inputs.is_empty()).map(|node| {
+            let inputs: Vec<_> = node.inputs.iter().map(|id| all[id.index()].shape.to_string()).collect();
+            format!("{}, of {} -> {}", node.op, inputs.join(" and "), node.shape)
+        });
+        format!("{}: {}", self.form, nodes.collect::<Vec<_>>().join("; "))
     }
 
     /// Other integers in each round.

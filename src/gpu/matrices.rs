@@ -10,7 +10,8 @@ use crate::plan::Matrices;
 /// One of wgpu's experimental features.
 pub(super) const FEATURE: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
 
-/// More drivers to deny matrices, for users: entries as in [`DENIED`], their parts joined by `+`, between semicolons.
+/// An environment variable with more drivers to deny matrices: entries between semicolons, each of parts joined by `+`
+/// that all occur, in any case, in the adapter's name, backend or driver.
 pub const DENY_MATRICES: &str = "SPP_DENY_MATRICES";
 
 /// Drivers that get no matrices, and why: each part of an entry is found, in any case, in what [`described`] says.

@@ -3,7 +3,7 @@
 use super::{DeviceClass, DeviceProfile, Hardware, Matrices, Vendor};
 use crate::error::{Error, Result, unknown};
 
-/// What [`Gpu::new`](crate::Gpu::new) gets from one adapter, as its driver in Mesa 26.2 (llvmpipe: 22.3) reports it.
+/// What [`Gpu::new`](crate::Gpu::new) gets from one adapter, matrices included, as its driver in Mesa 26.2 (llvmpipe: 22.3) reports it.
 #[derive(Clone, Debug)]
 pub struct NamedProfile {
     /// The chip's code name, as compilers spell it.

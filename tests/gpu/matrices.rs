@@ -1,5 +1,7 @@
 //! Matrices are there where they were asked for and can be trusted; and all kernels agree on integers, to the last bit.
 
+use std::time::Duration;
+
 use spp_wgpu::gpu::{ExactGraph, adapters, matrices_of, on_matrices};
 use spp_wgpu::plan::{Matrices, Role};
 use spp_wgpu::wgpu::{Adapter, Features};
@@ -37,6 +39,8 @@ fn who_asks_gets_what_the_adapter_has_or_a_reason() {
             let tested = gpu.self_test().unwrap();
             println!("{matrices:?}: {tested:?}");
             assert!(tested.mismatch.is_none() && tested.graphs > 0);
+            // Ten times what it may take on an idle machine.
+            assert!(tested.time < Duration::from_secs(1), "{:?}", tested.time);
         }
         Err(reason) => {
             println!("no matrices: {reason}");

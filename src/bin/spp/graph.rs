@@ -62,17 +62,17 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Failure::Usage("--device plans for an adapter: leave out --class and --profile".into()));
     }
     if args.planned {
-        let (profile, options) =
-            match device.map(|device| Device::open_with(Some(device), args.planning.matrices)).transpose()? {
-                Some(Device::Gpu(gpu)) => (gpu.profile().clone(), args.planning.options(&gpu)),
-                Some(Device::Reference) => {
-                    return Err(Failure::Usage("the CPU reference runs graphs without a plan".into()));
-                }
-                None if args.planning.tuned => {
-                    return Err(Failure::Usage("--tuned: name the adapter with --device".into()));
-                }
-                None => (args.profile()?, args.planning.untuned()),
-            };
+        let open = |device| Device::open_with(Some(device), args.planning.matrices);
+        let (profile, options) = match device.map(open).transpose()? {
+            Some(Device::Gpu(gpu)) => (gpu.profile().clone(), args.planning.options(&gpu)),
+            Some(Device::Reference) => {
+                return Err(Failure::Usage("the CPU reference runs graphs without a plan".into()));
+            }
+            None if args.planning.tuned => {
+                return Err(Failure::Usage("--tuned: name the adapter with --device".into()));
+            }
+            None => (args.profile()?, args.planning.untuned()),
+        };
         let plan = Plan::new(&graph, &profile, &options)?;
         if let Some(folder) = &args.wgsl {
             write_kernels(&plan, folder)?;

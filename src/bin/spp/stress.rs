@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use spp_wgpu::gpu::{ExactGraph, Mismatch, describe, on_matrices};
+use spp_wgpu::plan::Step;
 
 use crate::device::Device;
 use crate::failure::{Failure, Result};
@@ -27,17 +28,21 @@ pub(crate) fn stress(rounds: u64, seed: u64, planning: &Planning, as_json: bool,
         bar.set_message(exact.describe());
         let (plan, mismatch) = exact.check(&gpu, &options, 0..runs.min(rounds - i * runs))?;
         with_matrices += u64::from(plan.steps.iter().any(on_matrices));
-        if let (Some(mismatch), false) = (&mismatch, as_json) {
-            bar.suspend(|| say(format_args!("FAIL {mismatch}")))?;
+        if let Some(mismatch) = mismatch {
+            let kernels = plan.steps.iter().filter(|step| step.shader.stem != "layout").map(Step::kernel_name);
+            let kernels = kernels.collect::<Vec<_>>().join(", ");
+            if !as_json {
+                bar.suspend(|| say(format_args!("FAIL {mismatch}, by {kernels}")))?;
+            }
+            mismatches.push(object(&mismatch, &kernels));
         }
-        mismatches.extend(mismatch);
         bar.inc(1);
     }
     bar.finish_and_clear();
     if as_json {
         say_json(&json!({
             "device": gpu.info().name, "rounds": rounds, "graphs": graphs, "on_matrices": with_matrices,
-            "no_matrices": gpu.why_no_matrices(), "mismatches": mismatches.iter().map(object).collect::<Vec<_>>(),
+            "no_matrices": gpu.why_no_matrices(), "mismatches": mismatches,
         }))?;
     } else {
         let right = graphs - mismatches.len() as u64;
@@ -50,9 +55,10 @@ pub(crate) fn stress(rounds: u64, seed: u64, planning: &Planning, as_json: bool,
     if mismatches.is_empty() { Ok(()) } else { Err(Failure::Check) }
 }
 
-fn object(mismatch: &Mismatch) -> Value {
+fn object(mismatch: &Mismatch, kernels: &str) -> Value {
     let Mismatch { seed, round, graph, output, at, got, want, count } = mismatch;
     json!({
         "seed": seed, "round": round, "graph": graph, "output": output, "at": at, "got": got, "want": want, "count": count,
+        "kernels": kernels,
     })
 }
