@@ -20,7 +20,7 @@ alias Read = Stored;
 const TILE_N4: u32 = TILE_N / 4u;
 const TILE_K4: u32 = TILE_K / 4u;
 const LANES_X: u32 = WG_SIZE / TILE_M; // that load one pixel, so that each keeps track of only one
-const LOADS_X: u32 = TILE_K4 / LANES_X;
+const LOADS_X: u32 = TILE_K4 / LANES_X; // of an invocation: 1, 2, 4 or 8, as LOADS_W
 const LOADS_W: u32 = TILE_K * TILE_N4 / WG_SIZE;
 
 @compute @workgroup_size(WG_SIZE)
@@ -51,8 +51,7 @@ fn conv(at: At) {
                 if reaches(job, term, begin, end, ky, kx) {
                     let tap = tap_of(term, window, ky, kx, at.lane % LANES_X);
                     for (var chunk = chunks_begin; chunk < chunks_end; chunk++) {
-                        load_tile_x(term, tap, chunk * TILE_K4, at.lane);
-                        load_tile_w(w + chunk * TILE_K * TILE_N4, at.lane);
+                        load_tiles(term, tap, chunk * TILE_K4, w + chunk * TILE_K * TILE_N4, at.lane);
                         workgroupBarrier();
                         multiply(at);
                         workgroupBarrier();
@@ -102,18 +101,87 @@ fn tap_of(term: Term, window: Window, ky: u32, kx: u32, k4: u32) -> Tap {
     return Tap(window.first + (y * term.in_w + x) * term.x_stride + k4, select(0, rest, inside));
 }
 
-// Without branches: what is not there is read at the slice's first vec4 and left out.
-fn load_tile_x(term: Term, tap: Tap, c4: u32, lane: u32) {
-    for (var l = 0u; l < LOADS_X; l++) {
-        let k4 = l * LANES_X;
-        let there = i32(c4 + k4) < tap.rest;
-        let value = load_x(term.x_slot, select(term.x_offset, tap.first + c4 + k4, there));
-        put_x(lane / LANES_X, lane % LANES_X + k4, value, there);
+// All loads come before the first store, in variables by name, so that an invocation waits for memory once.
+fn load_tiles(term: Term, tap: Tap, c4: u32, w: u32, lane: u32) {
+    let x0 = fetch_x(term, tap, c4, 0u);
+    var x1 = x0;
+    var x2 = x0;
+    var x3 = x0;
+    var x4 = x0;
+    var x5 = x0;
+    var x6 = x0;
+    var x7 = x0;
+    if LOADS_X > 1u {
+        x1 = fetch_x(term, tap, c4, 1u);
+    }
+    if LOADS_X > 2u {
+        x2 = fetch_x(term, tap, c4, 2u);
+        x3 = fetch_x(term, tap, c4, 3u);
+    }
+    if LOADS_X > 4u {
+        x4 = fetch_x(term, tap, c4, 4u);
+        x5 = fetch_x(term, tap, c4, 5u);
+        x6 = fetch_x(term, tap, c4, 6u);
+        x7 = fetch_x(term, tap, c4, 7u);
+    }
+    let w0 = weights[w + lane];
+    var w1 = w0;
+    var w2 = w0;
+    var w3 = w0;
+    var w4 = w0;
+    var w5 = w0;
+    var w6 = w0;
+    var w7 = w0;
+    if LOADS_W > 1u {
+        w1 = weights[w + lane + WG_SIZE];
+    }
+    if LOADS_W > 2u {
+        w2 = weights[w + lane + 2u * WG_SIZE];
+        w3 = weights[w + lane + 3u * WG_SIZE];
+    }
+    if LOADS_W > 4u {
+        w4 = weights[w + lane + 4u * WG_SIZE];
+        w5 = weights[w + lane + 5u * WG_SIZE];
+        w6 = weights[w + lane + 6u * WG_SIZE];
+        w7 = weights[w + lane + 7u * WG_SIZE];
+    }
+    let pixel = lane / LANES_X;
+    let k4 = lane % LANES_X;
+    put_x(pixel, k4, x0, is_there(tap, c4, 0u));
+    if LOADS_X > 1u {
+        put_x(pixel, k4 + LANES_X, x1, is_there(tap, c4, 1u));
+    }
+    if LOADS_X > 2u {
+        put_x(pixel, k4 + 2u * LANES_X, x2, is_there(tap, c4, 2u));
+        put_x(pixel, k4 + 3u * LANES_X, x3, is_there(tap, c4, 3u));
+    }
+    if LOADS_X > 4u {
+        put_x(pixel, k4 + 4u * LANES_X, x4, is_there(tap, c4, 4u));
+        put_x(pixel, k4 + 5u * LANES_X, x5, is_there(tap, c4, 5u));
+        put_x(pixel, k4 + 6u * LANES_X, x6, is_there(tap, c4, 6u));
+        put_x(pixel, k4 + 7u * LANES_X, x7, is_there(tap, c4, 7u));
+    }
+    put_w(lane, w0);
+    if LOADS_W > 1u {
+        put_w(lane + WG_SIZE, w1);
+    }
+    if LOADS_W > 2u {
+        put_w(lane + 2u * WG_SIZE, w2);
+        put_w(lane + 3u * WG_SIZE, w3);
+    }
+    if LOADS_W > 4u {
+        put_w(lane + 4u * WG_SIZE, w4);
+        put_w(lane + 5u * WG_SIZE, w5);
+        put_w(lane + 6u * WG_SIZE, w6);
+        put_w(lane + 7u * WG_SIZE, w7);
     }
 }
 
-fn load_tile_w(w: u32, lane: u32) {
-    for (var l = 0u; l < LOADS_W; l++) {
-        put_w(lane + l * WG_SIZE, weights[w + lane + l * WG_SIZE]);
-    }
+// Without branches: what is not there is read at the slice's first vec4 and left out.
+fn fetch_x(term: Term, tap: Tap, c4: u32, load: u32) -> Read {
+    return load_x(term.x_slot, select(term.x_offset, tap.first + c4 + load * LANES_X, is_there(tap, c4, load)));
+}
+
+fn is_there(tap: Tap, c4: u32, load: u32) -> bool {
+    return i32(c4 + load * LANES_X) < tap.rest;
 }

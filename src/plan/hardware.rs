@@ -65,6 +65,7 @@ impl Hardware {
     pub(super) const TURING: Self = Self::core(1024, 256, 64);
     /// And its successors.
     pub(super) const AMPERE: Self = Self::core(1536, 256, 100);
+    pub(super) const HOPPER: Self = Self::core(2048, 256, 228);
     pub(super) const XE: Self = Self::core(2048, 512, 128);
     pub(super) const APPLE: Self = Self::core(1024, 208, 60);
     pub(super) const ADRENO: Self = Self::core(2048, 256, 32);

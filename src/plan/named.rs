@@ -3,7 +3,8 @@
 use super::{DeviceClass, DeviceProfile, Hardware, Matrices, Vendor};
 use crate::error::{Error, Result, unknown};
 
-/// What [`Gpu::new`](crate::Gpu::new) gets from one adapter, matrices included, as its driver in Mesa 26.2 (llvmpipe: 22.3) reports it.
+/// What [`Gpu::new`](crate::Gpu::new) gets from one adapter where matrices are asked for, as its driver in Mesa 26.2
+/// (llvmpipe: 22.3; gh100: NVIDIA's own, 580.159) reports it.
 #[derive(Clone, Debug)]
 pub struct NamedProfile {
     /// The chip's code name, as compilers spell it.
@@ -41,6 +42,8 @@ const NVIDIA: DeviceProfile = DeviceProfile {
     matrices: MATRICES,
     ..profile(DeviceClass::Discrete, Vendor::Nvidia, [32, 32], 48 << 10)
 };
+/// By NVIDIA's own driver, which says so: Mesa has none for it.
+const GH100: DeviceProfile = DeviceProfile { max_buffer: 4_292_870_144, ..NVIDIA };
 const APPLE: DeviceProfile = profile(DeviceClass::Integrated, Vendor::Apple, [32, 32], 32 << 10);
 const ADRENO: DeviceProfile = DeviceProfile {
     max_binding: 128 << 20,
@@ -68,13 +71,14 @@ const fn named(name: &'static str, card: &'static str, profile: DeviceProfile) -
 
 // Cores, clocks under load and bandwidths are those of the cards' data sheets; Apple and Qualcomm publish none, so theirs
 // are what others have found out.
-static NAMED: [NamedProfile; 13] = [
+static NAMED: [NamedProfile; 14] = [
     named("navi21", "AMD Radeon RX 6800", with([60, 64, 2105, 512], Hardware::RDNA_2, AMD)),
     named("navi31", "AMD Radeon RX 7900 XTX", with([96, 64, 2500, 960], Hardware::RDNA_3, AMD_WITH_MATRICES)),
     named("gfx1201", "AMD Radeon RX 9070 XT", with([64, 64, 2970, 640], Hardware::RDNA_3, AMD_WITH_MATRICES)),
     named("tu102", "NVIDIA GeForce RTX 2080 Ti", with([68, 64, 1545, 616], Hardware::TURING, NVIDIA)),
     named("ga102", "NVIDIA GeForce RTX 3090", with([82, 128, 1695, 936], Hardware::AMPERE, NVIDIA)),
     named("ad102", "NVIDIA GeForce RTX 4090", with([128, 128, 2520, 1008], Hardware::AMPERE, NVIDIA)),
+    named("gh100", "NVIDIA H100 80GB HBM3", with([132, 128, 1980, 3350], Hardware::HOPPER, GH100)),
     named("gb202", "NVIDIA GeForce RTX 5090", with([170, 128, 2407, 1792], Hardware::AMPERE, NVIDIA)),
     named("tgl", "Intel Iris Xe Graphics of Core i7-1185G7", with([6, 128, 1350, 68], Hardware::XE, TGL)),
     named("dg2", "Intel Arc A770M", with([32, 128, 1650, 512], Hardware::XE, DG2)),
@@ -123,7 +127,7 @@ impl DeviceProfile {
     }
 
     /// The names that [`DeviceProfile::named`] knows.
-    pub fn names() -> [&'static str; 13] {
+    pub fn names() -> [&'static str; 14] {
         NAMED.each_ref().map(|named| named.name)
     }
 }

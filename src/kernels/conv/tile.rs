@@ -118,11 +118,13 @@ const fn workgroup_memory(tile: &Tile, element: Element) -> u64 {
     }
 }
 
-/// Whether the shader's loads cover the tiles without remainder.
+/// Whether the shader's loads, which are 1, 2, 4 or 8 of an invocation, cover the tiles without remainder.
 const fn is_even(tile: &Tile, invocations: u32) -> bool {
-    invocations.is_multiple_of(tile.m)
-        && (tile.k / 4).is_multiple_of(invocations / tile.m)
-        && (tile.k * tile.n / 4).is_multiple_of(invocations)
+    const fn covers(len: u32, invocations: u32) -> bool {
+        len.is_multiple_of(invocations) && matches!(len / invocations, 1 | 2 | 4 | 8)
+    }
+    let [x, w] = [tile.k / 4 * tile.m, tile.k / 4 * tile.n];
+    invocations.is_multiple_of(tile.m) && covers(x, invocations) && covers(w, invocations)
 }
 
 fn kernel(profile: &DeviceProfile, tile: Tile, element: Element) -> Kernel {
