@@ -28,7 +28,7 @@ pub(crate) static CARD: LazyLock<Gpu> = LazyLock::new(|| {
 });
 
 /// A device on the same adapter whose shaders have no 16-bit floats; `None` if the one under test has none either.
-static WITHOUT_F16: LazyLock<Option<Gpu>> = LazyLock::new(|| {
+pub(crate) static WITHOUT_F16: LazyLock<Option<Gpu>> = LazyLock::new(|| {
     GPU.profile().f16.then(|| {
         let instance = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
         let found = pollster::block_on(wgpu::Instance::new(instance).enumerate_adapters(wgpu::Backends::all()));
