@@ -111,7 +111,7 @@ pub(crate) fn wrong(graph: &Graph, got: &[Tensor], want: &[Values]) -> Vec<Strin
 }
 
 /// A device and options to plan with; the first says which.
-type Way = (&'static str, &'static Gpu, PlanOptions);
+pub(crate) type Way = (&'static str, &'static Gpu, PlanOptions);
 
 /// The values as an `f16` has them.
 pub(crate) fn halves(tensor: &Tensor) -> Tensor {
@@ -120,7 +120,7 @@ pub(crate) fn halves(tensor: &Tensor) -> Tensor {
 }
 
 /// The same ways with tensors stored in `f16`, with ports in `f16` as well, and with two values packed in each word.
-fn in_f16(graph: &Graph, ways: &[Way]) -> Vec<Way> {
+pub(crate) fn in_f16(graph: &Graph, ways: &[Way]) -> Vec<Way> {
     if !graph.nodes().iter().all(|node| IN_F16.contains(&node.op.stem())) {
         return Vec::new();
     }
@@ -134,7 +134,7 @@ fn in_f16(graph: &Graph, ways: &[Way]) -> Vec<Way> {
 }
 
 /// The way in words.
-fn described((plan, gpu, options): &Way) -> String {
+pub(crate) fn described((plan, gpu, options): &Way) -> String {
     match options.precision {
         Precision::F32 => format!("planned {plan}"),
         Precision::F16 if gpu.profile().f16 => format!("planned {plan} in f16"),
@@ -148,7 +148,7 @@ fn ways() -> Vec<Way> {
 }
 
 /// These, and a plan for a card, which has other forms of some kernels.
-fn ways_on_both() -> Vec<Way> {
+pub(crate) fn ways_on_both() -> Vec<Way> {
     let mut ways = ways();
     ways.push(("for a card", &CARD, PlanOptions::default()));
     ways
