@@ -170,6 +170,23 @@ fn graph_prints_every_format() {
         fails(&["graph", "sppf_v5s", pass], 2, &["--planned"]);
     }
     assert!(prints(&planned[..3]).starts_with("3 dispatches"));
+    let unsplit = [&planned[..3], &["--without", "split-sums"]].concat();
+    let says = |storage: &[&str]| prints(&[&unsplit[..], storage].concat()).lines().nth(1).unwrap().to_string();
+    let megabytes = |storage: &[&str]| {
+        let numbers = says(storage).split(' ').filter_map(|word| word.parse().ok()).collect::<Vec<f64>>();
+        <[f64; 3]>::try_from(numbers).unwrap()
+    };
+    let single = megabytes(&[]);
+    let (half, mixed) = (megabytes(&["--precision", "f16", "--ports", "f16"]), megabytes(&["--precision", "f16"]));
+    assert!((0..3).all(|i| half[i] < 0.51 * single[i]), "{half:?} of {single:?}");
+    assert_eq!(mixed[1..], [half[1], single[2]]);
+    assert!(says(&["--precision", "f16"]).contains("MB in f16, inputs and outputs"));
+    let stored = json(&[&planned[..], &["--precision", "f16"]].concat());
+    assert_eq!((&stored["precision"], &plan["precision"]), (&"f16".into(), &"f32".into()));
+    assert!(stored["bytes"].as_u64() < plan["bytes"].as_u64() && stored["port_bytes"] == plan["port_bytes"]);
+    for storage in ["--precision", "--ports"] {
+        fails(&["graph", "sppf_v5s", storage, "f16"], 2, &[storage, "--planned"]);
+    }
     assert!(prints(&["graph", "sppf_v5s", "--planned", "--format", "dot"]).contains("max_pool_cascade"));
 }
 
@@ -185,6 +202,9 @@ fn case_files_are_verified_on_the_reference() {
     }
     fails(&["verify", "sppf_v5s", "--device", "cpu"], 2, &["itself"]);
     fails(&["verify", "--device", "cpu"], 2, &["itself"]);
+    for storage in ["--precision", "--ports"] {
+        fails(&["verify", &case("sppf_k5"), "--device", "cpu", storage, "f16"], 2, &["reference", "stores no f16"]);
+    }
     fails(&["peak", "--device", "cpu"], 2, &["no limits"]);
 }
 
@@ -226,7 +246,7 @@ fn the_gpu_is_verified_against_reference_and_files() {
     let rows = json(&["verify", "pyramid_sppnet", &case("sppf_k3_odd_channels"), "--json"]);
     for (row, name, dispatches) in [(&rows[0], "pyramid_sppnet", 1), (&rows[1], "sppf_k3_odd_channels", 3)] {
         assert_eq!((&row["case"], &row["pass"]), (&name.into(), &true.into()), "{row}");
-        assert_eq!(row["dispatches"], dispatches, "{row}");
+        assert_eq!((&row["dispatches"], &row["overflows"]), (&dispatches.into(), &0.into()), "{row}");
         assert!(row["err_over_bound"].as_f64().unwrap() <= 1.0 && row["ms"].as_f64().unwrap() > 0.0, "{row}");
     }
     let row = &json(&["verify", &case("sppf_k3_odd_channels"), "--unfused", "--json"])[0];
@@ -287,10 +307,11 @@ fn run_takes_weights_and_input_from_files_of_their_own() {
     fails(&with(&["--tensor", "x"]), 2, &["'x'"]);
     fails(&with(&["--tensor", "weights.cv1.bn.bias"]), 2, &["[n, c, h, w]"]);
     fails(&with(&["--precision", "f64"]), 2, &["use f32 or f16"]);
-    fails(&with(&["--precision", "f16", "--device", "cpu"]), 2, &["reference", "f64", "--precision"]);
     fails(&["run", "--block", "sppf", "--output", "y"], 2, &["--weights"]);
     fails(&["run", "--output", "y"], 2, &["CASE"]);
     fails(&["run", "sppf_v5l", "--output", "y"], 2, &["sppf_v5l", "case file, or --block"]);
+    let on_cpu = ["run", &case, "--precision", "f16", "--device", "cpu", "--output", text(&path)];
+    fails(&on_cpu, 2, &["reference", "stores no f16", "--precision"]);
     fails(&["run", &case, "--prefix", "a", "--output", "y"], 2, &["'[CASE]' cannot be used with '--prefix <PREFIX>'"]);
     assert!(!path.exists());
 }

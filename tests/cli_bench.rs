@@ -258,6 +258,10 @@ fn a_difference_is_faster_slower_or_noise() {
     let last = ran.stdout.lines().last().unwrap();
     assert!(ran.code == Some(1) && last.ends_with("slower"), "{}", ran.stdout);
     assert!(ran.stderr.contains("longer") && ran.stderr.contains("a check failed"), "{}", ran.stderr);
+    for storage in ["--precision", "--ports"] {
+        let other = user.bench(&["--baseline", "quick", storage, "f16"]);
+        refused(&other, &["the baseline has no pyramid_sppnet of batch 1, stored in f", "no samples"]);
+    }
     // Without --fail-over it is only reported.
     assert_eq!(user.bench(&["--baseline", "quick"]).code, Some(0));
     // Three samples against three prove nothing.
@@ -382,6 +386,8 @@ fn blocks_are_compared_with_sppf() {
         "images_per_s",
         "parameters",
         "planned_bytes",
+        "ports",
+        "precision",
         "receptive_field",
         "relative",
         "wall_ms",
@@ -425,6 +431,7 @@ fn a_tuning_is_kept_for_its_adapter_and_used_when_asked_for() {
     assert_eq!(*cv1, json!(["conv_direct", "tuned"]));
     assert_ne!(cv2[1], "tuned");
     assert!(kernels(&[]).iter().all(|kernel| kernel[1] != "tuned"));
+    assert!(kernels(&["--tuned", "--precision", "f16"]).iter().all(|kernel| kernel[1] != "tuned"));
     let verified = user.json(&["verify", "sppf_v5s", "--tuned", "--json"]);
     assert_eq!(verified[0]["pass"], true, "{verified}");
     // What cannot be understood causes a warning, and does no harm.

@@ -160,7 +160,8 @@ impl Program {
         &self.plan
     }
 
-    /// Uploads the inputs (NCHW, in the graph's order), runs, and waits for the outputs. Errors: inputs of the wrong
+    /// Uploads the inputs (NCHW, in the graph's order), runs, and waits for the outputs. Where [`PlanOptions::ports`] says
+    /// `f16`, it converts both on the host. Errors: inputs of the wrong
     /// count or shape; a lost device; a timeout.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         let Some((staging, submission)) = self.submit(inputs, |encoder| self.record_own(encoder))? else {
@@ -183,8 +184,9 @@ impl Program {
     }
 
     /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
-    /// order: dense NCHW of the type [`PlanOptions::ports`] in the app's buffers, with usage `STORAGE`. They may lie apart from each other in one
-    /// buffer, unless a dispatch reads one and writes the other. Errors: a buffer that is too small, lacks that usage, is
+    /// order: dense NCHW of the type [`PlanOptions::ports`] in the app's buffers, with usage `STORAGE`. They may lie apart
+    /// from each other in one buffer, unless a dispatch reads one and writes the other. An odd number of `f16` takes whole
+    /// words: what fills up the last one is neither read nor written. Errors: a buffer that is too small, lacks that usage, is
     /// misaligned, would be read and written at once, or belongs to another device. It cannot recognise buffers of
     /// another wgpu instance: wgpu may panic.
     pub fn bind(&self, inputs: &[BufferBinding], outputs: &[BufferBinding]) -> Result<Bindings> {

@@ -28,7 +28,7 @@ pub(crate) static CARD: LazyLock<Gpu> = LazyLock::new(|| {
 });
 
 /// A device on the same adapter whose shaders have no 16-bit floats; `None` if the one under test has none either.
-static WITHOUT_F16: LazyLock<Option<Gpu>> = LazyLock::new(|| {
+pub(crate) static WITHOUT_F16: LazyLock<Option<Gpu>> = LazyLock::new(|| {
     GPU.profile().f16.then(|| {
         let instance = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
         let found = pollster::block_on(wgpu::Instance::new(instance).enumerate_adapters(wgpu::Backends::all()));
@@ -108,7 +108,7 @@ pub(crate) fn wrong(graph: &Graph, got: &[Tensor], want: &[Values]) -> Vec<Strin
 }
 
 /// A device and options to plan with; the first says which.
-type Way = (&'static str, &'static Gpu, PlanOptions);
+pub(crate) type Way = (&'static str, &'static Gpu, PlanOptions);
 
 /// The values as an `f16` has them.
 pub(crate) fn halves(tensor: &Tensor) -> Tensor {
@@ -117,7 +117,7 @@ pub(crate) fn halves(tensor: &Tensor) -> Tensor {
 }
 
 /// The same ways with tensors stored in `f16`, with ports in `f16` as well, and with two values packed in each word.
-fn in_f16(ways: &[Way]) -> Vec<Way> {
+pub(crate) fn in_f16(ways: &[Way]) -> Vec<Way> {
     let halved = |(plan, gpu, options): Way| (plan, gpu, options.precision(Precision::F16));
     let mut halved: Vec<Way> = ways.iter().cloned().map(halved).collect();
     halved.push(("with ports in f16", &GPU, PlanOptions::default().precision(Precision::F16).ports(Precision::F16)));
@@ -128,7 +128,7 @@ fn in_f16(ways: &[Way]) -> Vec<Way> {
 }
 
 /// The way in words.
-fn described((plan, gpu, options): &Way) -> String {
+pub(crate) fn described((plan, gpu, options): &Way) -> String {
     match options.precision {
         Precision::F32 => format!("planned {plan}"),
         Precision::F16 if gpu.profile().f16 => format!("planned {plan} in f16"),
@@ -142,7 +142,7 @@ fn ways() -> Vec<Way> {
 }
 
 /// These, and a plan for a card, which has other forms of some kernels.
-fn ways_on_both() -> Vec<Way> {
+pub(crate) fn ways_on_both() -> Vec<Way> {
     let mut ways = ways();
     ways.push(("for a card", &CARD, PlanOptions::default()));
     ways

@@ -34,6 +34,7 @@ mod max_pool_cascade_strip;
 mod padding_lanes;
 mod passes;
 mod peak;
+mod ports;
 mod precision;
 mod pyramid_pool;
 mod resize;

@@ -119,3 +119,32 @@ fn median_ms(mut run: impl FnMut() -> Result<(), Error>) -> Result<f64, Error> {
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() / 2])
 }
+
+#[cfg(test)]
+mod tests {
+    use spp_wgpu::{Precision, Shape};
+
+    use super::*;
+
+    #[test]
+    fn values_beyond_an_f16_are_counted_over_all_outputs() {
+        let shape = Shape::new(1, 1, 1, 3);
+        let mut graph = Graph::new();
+        let x = graph.input("x", shape).unwrap();
+        for name in ["one", "two"] {
+            graph.output(name, x).unwrap();
+        }
+        let x = Tensor::new(shape, vec![7e4, -1e9, 65_504.0]).unwrap();
+        let stored = Tensor::new(shape, vec![f32::INFINITY, f32::NEG_INFINITY, 65_504.0]).unwrap();
+        let checked = |precision| {
+            let want =
+                Reference { precision, ..Reference::default() }.run_with_bounds(&graph, slice::from_ref(&x)).unwrap();
+            outcome(&graph, &[stored.clone(), stored.clone()], &want).unwrap()
+        };
+        let half = checked(Precision::F16);
+        assert!(half.pass && half.overflows == 4, "{half:?}");
+        assert_eq!(half.note, "4 values beyond 65504 became infinite");
+        let single = checked(Precision::F32);
+        assert!(!single.pass && single.overflows == 0, "{single:?}");
+    }
+}
