@@ -205,6 +205,15 @@ pub(crate) fn assert_same_bits(case: &str, got: &Tensor, want: &Tensor) {
     assert!(shown.is_empty(), "{case}: (index, (got, want)) {shown:?}");
 }
 
+/// As [`random`]; of a wide range, what an `f16` holds.
+pub(crate) fn random_halves(shape: Shape, seed: u64, data: Data) -> Tensor {
+    let mut values = random(shape, seed, data);
+    if data == Data::WideRange {
+        values.data_mut().iter_mut().for_each(|value| *value /= 64.0);
+    }
+    values
+}
+
 /// `tensor` with NaN, infinities and negative zeros scattered in.
 pub(crate) fn with_specials(mut tensor: Tensor) -> Tensor {
     let specials = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, -f32::NAN, f32::MAX, f32::MIN];
