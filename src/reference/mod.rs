@@ -337,11 +337,12 @@ fn carried(precision: Precision, x: f64, bound: f64) -> f64 {
     bound * bound + stored * stored
 }
 
-/// `w²`; of an `f16` so small that it is rounded as larger ones are, those.
+/// `w²`; of an `f16` so small that it is rounded as larger ones are, those; infinite if it may be.
 fn squared_weight(precision: Precision, w: f64) -> f64 {
     let least = match precision {
         Precision::F32 => 0.0,
         Precision::F16 if w == 0.0 => 0.0,
+        Precision::F16 if w.abs() >= INFINITE16 => f64::INFINITY,
         Precision::F16 => TINY16 / U16,
     };
     w.abs().max(least).powi(2)
