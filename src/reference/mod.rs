@@ -85,7 +85,7 @@ pub struct Values {
     /// only values were asked for.
     pub bound: Vec<f64>,
     /// `Σ term² / Σ value²`, at least 1, over all sums up to here: rounding errors are relative to the terms, so where
-    /// those cancel, errors are large beside the values.
+    /// those cancel, errors are large beside the values. With [`Precision::F16`], and 1 for each time that it was stored.
     pub cancellation: f64,
     /// What the values are stored in wherever they were computed.
     pub precision: Precision,
@@ -250,6 +250,8 @@ impl Reference {
             result.precision = self.precision;
             if self.precision == Precision::F16 && !copies(&node.op) {
                 result.store();
+                // Roundings add up, each relative to what it rounds; an input begins with one.
+                result.cancellation += f64::from(u8::from(!matches!(node.op, Op::Input)));
             }
             results.push(Some(result));
             for id in &node.inputs {
@@ -335,7 +337,7 @@ fn carried(precision: Precision, x: f64, bound: f64) -> f64 {
     bound * bound + stored * stored
 }
 
-/// `w²`; of an `f16` so small that it is rounded as larger ones are, those; of what is infinite as one, infinite.
+/// `w²`; of an `f16` so small that it is rounded as larger ones are, those; infinite if it may be.
 fn squared_weight(precision: Precision, w: f64) -> f64 {
     let least = match precision {
         Precision::F32 => 0.0,

@@ -1,7 +1,7 @@
 //! Fully connected layers: maps as input, activations, weights larger than one binding holds.
 
 use spp_wgpu::ops::{Activation, Linear};
-use spp_wgpu::{DeviceProfile, Graph, Plan, PlanOptions, Shape, Tensor, reference};
+use spp_wgpu::{DeviceProfile, Graph, Plan, PlanOptions, Shape, reference};
 
 use crate::graphs::vector;
 use crate::harness::{Data, GPU, check, check_bits, graph, random, random_halves, run_plan, stems, wrong};
