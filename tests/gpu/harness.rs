@@ -217,11 +217,11 @@ pub(crate) fn assert_same_bits(case: &str, got: &Tensor, want: &Tensor) {
     assert!(shown.is_empty(), "{case}: (index, (got, want)) {shown:?}");
 }
 
-/// As [`random`]; of a wide range, what an `f16` holds.
+/// As [`random`]; of a wide range, what an `f16` holds, and sums of products with others as well.
 pub(crate) fn random_halves(shape: Shape, seed: u64, data: Data) -> Tensor {
     let mut values = random(shape, seed, data);
     if data == Data::WideRange {
-        values.data_mut().iter_mut().for_each(|value| *value /= 64.0);
+        values.data_mut().iter_mut().for_each(|value| *value /= 8192.0);
     }
     values
 }
