@@ -19,9 +19,11 @@ alias Read = Stored;
 
 const TILE_N4: u32 = TILE_N / 4u;
 const TILE_K4: u32 = TILE_K / 4u;
-const LANES_X: u32 = WG_SIZE / TILE_M; // that load one pixel, so that each keeps track of only one
-const LOADS_X: u32 = TILE_K4 / LANES_X; // of an invocation: 1, 2, 4 or 8, as LOADS_W
+const LOADS_X: u32 = TILE_M * TILE_K4 / WG_SIZE; // of an invocation: 1, 2, 4 or 8, as LOADS_W
 const LOADS_W: u32 = TILE_K * TILE_N4 / WG_SIZE;
+const NOWHERE = 0xffffffffu;
+
+var<workgroup> taps: array<u32, TILE_M>; // where x has each pixel's tap, or NOWHERE in the padding
 
 @compute @workgroup_size(WG_SIZE)
 fn conv(at: At) {
@@ -41,7 +43,7 @@ fn conv(at: At) {
     begin_sums(job, at, block, part);
     for (var t = job.term_begin; t < job.term_end; t++) {
         let term = params.terms[t];
-        let window = window_of(job, term, first + at.lane / LANES_X);
+        let window = window_of(job, term, first + at.lane);
         let chunks = (term.group_in_c / 4u + TILE_K4 - 1u) / TILE_K4;
         let chunks_begin = part * chunks / parts;
         let chunks_end = (part + 1u) * chunks / parts;
@@ -49,9 +51,12 @@ fn conv(at: At) {
         for (var ky = 0u; ky < term.kernel_h; ky++) {
             for (var kx = 0u; kx < term.kernel_w; kx++) {
                 if reaches(job, term, begin, end, ky, kx) {
-                    let tap = tap_of(term, window, ky, kx, at.lane % LANES_X);
+                    if at.lane < TILE_M {
+                        taps[at.lane] = tap_of(term, window, ky, kx);
+                    }
+                    workgroupBarrier();
                     for (var chunk = chunks_begin; chunk < chunks_end; chunk++) {
-                        load_tiles(term, tap, chunk * TILE_K4, w + chunk * TILE_K * TILE_N4, at.lane);
+                        load_tiles(term, chunk * TILE_K4, w + chunk * TILE_K * TILE_N4, at.lane);
                         workgroupBarrier();
                         multiply(at);
                         workgroupBarrier();
@@ -72,7 +77,7 @@ fn store_sum(job: Job, part: u32, pixel: u32, o4: u32, sum: vec4f) {
     }
 }
 
-// Where the window of the output pixel lies whose input this invocation loads. Wraps in the padding.
+// Where the window of an output pixel lies. Wraps in the padding.
 struct Window {
     first: u32, // vec4 of x
     top: u32,
@@ -87,23 +92,17 @@ fn window_of(job: Job, term: Term, pixel: u32) -> Window {
     return Window(term.x_offset + ((p.n * term.in_h + top) * term.in_w + left) * term.x_stride, top, left);
 }
 
-// The part of one tap that an invocation loads.
-struct Tap {
-    first: u32, // vec4 of x
-    rest: i32, // vec4s to the end of the channels; none in the padding
-}
-
-fn tap_of(term: Term, window: Window, ky: u32, kx: u32, k4: u32) -> Tap {
+fn tap_of(term: Term, window: Window, ky: u32, kx: u32) -> u32 {
     let y = ky * term.dilation_h;
     let x = kx * term.dilation_w;
     let inside = (window.top + y < term.in_h) & (window.left + x < term.in_w);
-    let rest = i32(term.group_in_c / 4u) - i32(k4);
-    return Tap(window.first + (y * term.in_w + x) * term.x_stride + k4, select(0, rest, inside));
+    return select(NOWHERE, window.first + (y * term.in_w + x) * term.x_stride, inside);
 }
 
-// All loads come before the first store, in variables by name, so that an invocation waits for memory once.
-fn load_tiles(term: Term, tap: Tap, c4: u32, w: u32, lane: u32) {
-    let x0 = fetch_x(term, tap, c4, 0u);
+// Neighbours load side by side. All loads come before the first store, in variables by name, so that an invocation waits
+// for memory once.
+fn load_tiles(term: Term, c4: u32, w: u32, lane: u32) {
+    let x0 = fetch_x(term, c4, lane);
     var x1 = x0;
     var x2 = x0;
     var x3 = x0;
@@ -112,17 +111,17 @@ fn load_tiles(term: Term, tap: Tap, c4: u32, w: u32, lane: u32) {
     var x6 = x0;
     var x7 = x0;
     if LOADS_X > 1u {
-        x1 = fetch_x(term, tap, c4, 1u);
+        x1 = fetch_x(term, c4, lane + WG_SIZE);
     }
     if LOADS_X > 2u {
-        x2 = fetch_x(term, tap, c4, 2u);
-        x3 = fetch_x(term, tap, c4, 3u);
+        x2 = fetch_x(term, c4, lane + 2u * WG_SIZE);
+        x3 = fetch_x(term, c4, lane + 3u * WG_SIZE);
     }
     if LOADS_X > 4u {
-        x4 = fetch_x(term, tap, c4, 4u);
-        x5 = fetch_x(term, tap, c4, 5u);
-        x6 = fetch_x(term, tap, c4, 6u);
-        x7 = fetch_x(term, tap, c4, 7u);
+        x4 = fetch_x(term, c4, lane + 4u * WG_SIZE);
+        x5 = fetch_x(term, c4, lane + 5u * WG_SIZE);
+        x6 = fetch_x(term, c4, lane + 6u * WG_SIZE);
+        x7 = fetch_x(term, c4, lane + 7u * WG_SIZE);
     }
     let w0 = weights[w + lane];
     var w1 = w0;
@@ -145,21 +144,19 @@ fn load_tiles(term: Term, tap: Tap, c4: u32, w: u32, lane: u32) {
         w6 = weights[w + lane + 6u * WG_SIZE];
         w7 = weights[w + lane + 7u * WG_SIZE];
     }
-    let pixel = lane / LANES_X;
-    let k4 = lane % LANES_X;
-    put_x(pixel, k4, x0, is_there(tap, c4, 0u));
+    put_x(lane, x0);
     if LOADS_X > 1u {
-        put_x(pixel, k4 + LANES_X, x1, is_there(tap, c4, 1u));
+        put_x(lane + WG_SIZE, x1);
     }
     if LOADS_X > 2u {
-        put_x(pixel, k4 + 2u * LANES_X, x2, is_there(tap, c4, 2u));
-        put_x(pixel, k4 + 3u * LANES_X, x3, is_there(tap, c4, 3u));
+        put_x(lane + 2u * WG_SIZE, x2);
+        put_x(lane + 3u * WG_SIZE, x3);
     }
     if LOADS_X > 4u {
-        put_x(pixel, k4 + 4u * LANES_X, x4, is_there(tap, c4, 4u));
-        put_x(pixel, k4 + 5u * LANES_X, x5, is_there(tap, c4, 5u));
-        put_x(pixel, k4 + 6u * LANES_X, x6, is_there(tap, c4, 6u));
-        put_x(pixel, k4 + 7u * LANES_X, x7, is_there(tap, c4, 7u));
+        put_x(lane + 4u * WG_SIZE, x4);
+        put_x(lane + 5u * WG_SIZE, x5);
+        put_x(lane + 6u * WG_SIZE, x6);
+        put_x(lane + 7u * WG_SIZE, x7);
     }
     put_w(lane, w0);
     if LOADS_W > 1u {
@@ -177,11 +174,16 @@ fn load_tiles(term: Term, tap: Tap, c4: u32, w: u32, lane: u32) {
     }
 }
 
-// Without branches: what is not there is read at the slice's first vec4 and left out.
-fn fetch_x(term: Term, tap: Tap, c4: u32, load: u32) -> Read {
-    return load_x(term.x_slot, select(term.x_offset, tap.first + c4 + load * LANES_X, is_there(tap, c4, load)));
+// Four channels of a pixel, and whether they are there.
+struct Fetched {
+    value: Read,
+    there: bool,
 }
 
-fn is_there(tap: Tap, c4: u32, load: u32) -> bool {
-    return i32(c4 + load * LANES_X) < tap.rest;
+// Without branches: what is not there is read at the slice's first vec4 and left out.
+fn fetch_x(term: Term, c4: u32, i: u32) -> Fetched {
+    let tap = taps[i / TILE_K4];
+    let k4 = c4 + i % TILE_K4;
+    let there = (tap != NOWHERE) & (k4 < term.group_in_c / 4u);
+    return Fetched(load_x(term.x_slot, select(term.x_offset, tap + k4, there)), there);
 }

@@ -27,8 +27,8 @@ var<private> sum5: vec4f;
 var<private> sum6: vec4f;
 var<private> sum7: vec4f;
 
-fn put_x(pixel: u32, k4: u32, v: Stored, there: bool) {
-    tile_x[pixel * TILE_K4 + k4] = select(vec4f(0.0), loaded(v), there);
+fn put_x(i: u32, x: Fetched) {
+    tile_x[i] = select(vec4f(0.0), loaded(x.value), x.there);
 }
 
 fn put_w(i: u32, v: Stored) {

@@ -6,13 +6,13 @@ var<workgroup> tile_x: array<Factor, TILE_M * PITCH>; // [pixel][k]
 var<workgroup> tile_w: array<Factor, TILE_N * PITCH>; // [n][k]
 var<workgroup> staged: array<f32, ROLES * SPLIT_K * MATRIX4 * 4u>; // a matrix of each subgroup
 
-fn put_x(pixel: u32, k4: u32, v: Stored, there: bool) {
-    let to = pixel * PITCH + k4 * 4u;
-    let x = select(Stored(), v, there);
-    tile_x[to] = x.x;
-    tile_x[to + 1u] = x.y;
-    tile_x[to + 2u] = x.z;
-    tile_x[to + 3u] = x.w;
+fn put_x(i: u32, x: Fetched) {
+    let to = i / TILE_K4 * PITCH + i % TILE_K4 * 4u;
+    let v = select(Stored(), x.value, x.there);
+    tile_x[to] = v.x;
+    tile_x[to + 1u] = v.y;
+    tile_x[to + 2u] = v.z;
+    tile_x[to + 3u] = v.w;
 }
 
 fn put_w(i: u32, v: Stored) {

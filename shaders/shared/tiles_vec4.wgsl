@@ -6,8 +6,8 @@ var<workgroup> tile_x: array<Stored, TILE_M * PITCH>; // [pixel][k4]
 var<workgroup> tile_w: array<Stored, TILE_N * PITCH>; // [n][k4]
 var<workgroup> staged: array<vec4f, ROLES * SPLIT_K * MATRIX4>; // a matrix of each subgroup
 
-fn put_x(pixel: u32, k4: u32, v: Stored, there: bool) {
-    tile_x[pixel * PITCH + k4] = select(Stored(), v, there);
+fn put_x(i: u32, x: Fetched) {
+    tile_x[i / TILE_K4 * PITCH + i % TILE_K4] = select(Stored(), x.value, x.there);
 }
 
 fn put_w(i: u32, v: Stored) {

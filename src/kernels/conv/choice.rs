@@ -187,8 +187,9 @@ fn by_table(
 
 /// The best tile by estimate, and why. None that spills: only measuring can tell what that costs.
 fn tile_by_estimate(profile: &DeviceProfile, jobs: &[Job], in_parts: &[Candidate]) -> Option<(Candidate, String)> {
-    let large = if tile::spills(Tile::LARGE, profile) { Tile::LEAN } else { Tile::LARGE };
     let element = jobs::element(jobs);
+    let has_large = tile::fits(Tile::LARGE, profile, element) && !tile::spills(Tile::LARGE, profile);
+    let large = if has_large { Tile::LARGE } else { Tile::LEAN };
     let tiles: &[Tile] =
         if narrow(jobs) { &[Tile::NARROW, Tile::NARROW_SPLIT] } else { &[large, Tile::MEDIUM, Tile::SPLIT_4] };
     let tiles = tiles.iter().copied().filter(|tile| tile::fits(*tile, profile, element));
