@@ -5,7 +5,7 @@
 // Weights: [ky][kx][channel in group][out_c4].
 // Pieces from shared/: index, jobs, window, activation, lanes, sources_1, targets_1;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
-//   made_stored; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
+//   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
 // Constants from Rust: WG_SIZE, DEPTHWISE; JOBS, TERMS, ROUNDS.
 
 alias Read = Stored;

@@ -2,7 +2,8 @@
 //   y[n,oy,ox,o] = act(bias[o] + Σ z[n, oy + dy_t, ox + dx_t, t, o]) over the taps t that lie inside the image.
 // One invocation makes four channels of one pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index, activation, lanes; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
+// Pieces from shared/: index, activation, lanes; one of made_stored, made_sums; one of stored_f32, stored_f16,
+//   stored_packed; with stored_packed: rounding.
 // Constants from Rust: WG_SIZE, ACTIVATION, SLOPE.
 
 struct Params {
@@ -21,7 +22,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> z: array<Stored>;
 @group(0) @binding(1) var<storage, read> shifts: array<vec4i>; // dy, dx, vec4s from channels of a pixel, unused
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> y: array<Made>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(WG_SIZE)
@@ -50,7 +51,7 @@ fn conv_shift_add(
         sum = sum + z0 + z1 + z2 + z3;
     }
     let kept = keep_lanes(activate(sum, ACTIVATION, SLOPE), c * 4u, params.channels);
-    y[params.y_offset + pixel * params.y_stride + c] = stored(kept);
+    y[params.y_offset + pixel * params.y_stride + c] = made(kept);
 }
 
 // What a tap contributes: zero if it lies outside the image, where the first value is read.

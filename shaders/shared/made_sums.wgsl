@@ -1,4 +1,4 @@
-// Results of convolutions that are still to be added up: not rounded.
+// Results of convolutions that are still to be added up, or converted to outputs: not rounded.
 
 alias Made = vec4f;
 

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Graph, Node, NodeId, Op};
 use crate::kernels::{Contract, Form, contract};
-use crate::plan::{BufferId, Builder, Order, Slice, image_len, padded, physical};
-use crate::tensor::{MAX_ELEMENTS, Shape};
+use crate::plan::{BufferId, Builder, Element, Order, Slice, image_len, padded, physical};
+use crate::tensor::{MAX_ELEMENTS, Precision, Shape};
 
 /// Bytes on the host for a run of channels, which some ten slices repeat.
 const RUN_BYTES: u64 = 40;
@@ -72,9 +72,20 @@ pub(super) fn run(
     for batch in batches.iter().filter(|batch| batch.len() > 1) {
         place_together(builder, graph, batch, &forms, &mut places)?;
     }
-    for id in graph.ids() {
-        if places[id.index()].is_none() {
-            places[id.index()] = Some(own_place(builder, graph, id, forms[id.index()])?);
+    for batch in batches {
+        for &id in batch {
+            if places[id.index()].is_some() {
+                continue;
+            }
+            let form = forms[id.index()];
+            let place = match &batch[..] {
+                // The results of one dispatch have one type.
+                [_] if is_sum_to_convert(builder, graph, reading, id, form)? => {
+                    builder.sums(label(graph, id)?, graph.shape(id)?, form.segments.clone())?
+                }
+                _ => own_place(builder, graph, id, form)?,
+            };
+            places[id.index()] = Some(place);
         }
     }
     Ok(places.into_iter().flatten().collect())
@@ -176,10 +187,30 @@ fn place_together(
     Ok(())
 }
 
-fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> Result<Slice> {
+/// Whether `id` is a sum that only the conversion to an `f32` output reads: rounded to `f16` on the way, outputs would have
+/// an error more for nothing but the bytes of this one tensor.
+fn is_sum_to_convert(
+    builder: &Builder,
+    graph: &Graph,
+    reading: &[Vec<NodeId>],
+    id: NodeId,
+    form: &Form,
+) -> Result<bool> {
+    let Node { op, shape, .. } = graph.node(id)?;
+    let len = u64::from(physical(&form.segments)) * shape.len() / u64::from(shape.c.max(1));
+    Ok(matches!(op, Op::Conv(_) | Op::ConvSum(_))
+        && reading[id.index()].is_empty()
+        && builder.options.ports == Precision::F32
+        && Element::F32.bytes_of(len) <= builder.profile.max_slice())
+}
+
+fn label(graph: &Graph, id: NodeId) -> Result<String> {
     let node = graph.node(id)?;
-    let label = format!("{} '{}'", node.op.stem(), node.name);
-    let shape = node.shape;
+    Ok(format!("{} '{}'", node.op.stem(), node.name))
+}
+
+fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> Result<Slice> {
+    let (label, shape) = (label(graph, id)?, graph.shape(id)?);
     let output = graph.outputs().iter().position(|(_, output)| *output == id);
     match (form.order, output) {
         (Order::Nchw, Some(position)) => Ok(builder.output_slice(position)),

@@ -1,7 +1,7 @@
 //! Tensors stored in `f16`, on a device whose shaders have such a type, and on one that packs two values in a word.
 
 use half::f16;
-use spp_wgpu::ops::{Activation, AffineActivation, MaxPool};
+use spp_wgpu::ops::{Activation, AffineActivation, Conv, ConvSum, MaxPool};
 use spp_wgpu::{DeviceProfile, Graph, Plan, PlanOptions, Precision, Shape, Tensor};
 
 use crate::harness::{CARD, Data, GPU, SHAPES, assert_same_bits, graph, halves, random, run_plan, with_specials};
@@ -80,5 +80,60 @@ fn every_result_is_rounded_to_the_nearest_half() {
     let want = halves(&Tensor::new(shape, values).unwrap());
     for (way, got) in in_every_way(&graph, &[Tensor::filled(shape, 1.0).unwrap()]) {
         assert_same_bits(&way, &got[0], &want);
+    }
+}
+
+/// 2049 is no half. An output in `f32` gets the sum as it was formed, from a convolution that nothing else reads and that
+/// shares its dispatch with none; all others are stored.
+#[test]
+fn a_sum_is_an_output_without_being_rounded_on_the_way() {
+    let shape = Shape::new(1, 2, 3, 5);
+    let ones = || Conv::new(Tensor::filled(Shape::new(6, 2, 1, 1), 1.0).unwrap());
+    let plane = |value| vec![value; 15];
+    let x = Tensor::new(shape, [plane(2048.0), plane(1.0)].concat()).unwrap();
+    let alone = graph(shape, |graph, x| graph.conv("y", x, ones()).unwrap());
+    let sum = graph(shape, |graph, x| {
+        let activation = Activation::Relu;
+        let halved = Conv { scale: 0.5, ..ones() };
+        graph.conv_sum("y", &[x, x], ConvSum { terms: vec![halved.clone(), halved], activation }).unwrap()
+    });
+    // So long a sum is made tap by tap on a processor.
+    let long = graph(shape, |graph, x| {
+        let mut weight = Tensor::filled(Shape::new(6, 2048, 1, 2), 0.0).unwrap();
+        weight.data_mut().chunks_mut(4096).for_each(|of_output| (of_output[0], of_output[3]) = (1.0, 1.0));
+        let mut widen = Tensor::filled(Shape::new(2048, 2, 1, 1), 0.0).unwrap();
+        (widen.data_mut()[0], widen.data_mut()[3]) = (1.0, 1.0);
+        let wide = graph.conv("wide", x, Conv::new(widen)).unwrap();
+        graph.conv("y", wide, Conv::new(weight)).unwrap()
+    });
+    let shared = {
+        let mut graph = graph(shape, |graph, x| graph.conv("y", x, ones()).unwrap());
+        let y = graph.outputs()[0].1;
+        let pooled = graph.max_pool("pooled", y, MaxPool::new([1, 1])).unwrap();
+        graph.output("pooled", pooled).unwrap();
+        graph
+    };
+    let together = {
+        let mut graph = Graph::new();
+        let x = graph.input("x", shape).unwrap();
+        for name in ["a", "b"] {
+            let y = graph.conv(name, x, ones()).unwrap();
+            graph.output(name, y).unwrap();
+        }
+        graph
+    };
+    for (what, graph, whole) in [
+        ("alone", alone, true),
+        ("sum", sum, true),
+        ("long", long, true),
+        ("shared", shared, false),
+        ("together", together, false),
+    ] {
+        for (way, got) in in_every_way(&graph, std::slice::from_ref(&x)) {
+            let want = if whole && way.ends_with("F32") { 2049.0 } else { 2048.0 };
+            for got in got {
+                assert!(got.data().iter().all(|&got| got == want), "{what}, {way}: {:?}, want {want}", got.data());
+            }
+        }
     }
 }

@@ -429,10 +429,15 @@ fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()
         .constants(kernel.constants.iter().copied());
     step.params = [bytemuck::cast_slice::<_, u8>(&entries), bytemuck::cast_slice(&operands)].concat();
     step.load = kernel.load(&jobs);
-    let as_stored = jobs.iter().all(|job| job.y.element == builder.element());
-    let made = if as_stored { piece!("made_stored") } else { piece!("made_sums") };
+    debug_assert!(jobs.iter().all(|job| job.y.element == jobs[0].y.element), "one dispatch makes values of one type");
+    let made = made(builder, &jobs[0].y);
     builder.push(bind(step, kernel, &jobs, &bound).pieces(builder.stored()).piece(made));
     Ok(())
+}
+
+/// What a shader writes results by.
+pub(super) fn made(builder: &Builder, y: &Slice) -> &'static Piece {
+    if y.element == builder.element() { piece!("made_stored") } else { piece!("made_sums") }
 }
 
 /// What the shader's `Params` holds: an entry for each job and an operand for each term.

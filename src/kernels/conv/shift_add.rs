@@ -3,7 +3,7 @@
 //! empty, and there are as many times more as there are taps. Attributes: [`crate::ops::Conv`]; shaders:
 //! a convolution kernel, then `conv_shift_add`.
 
-use super::jobs::{Job, Term, summed_bias};
+use super::jobs::{Job, Term, made, summed_bias};
 use crate::error::Result;
 use crate::kernels::{WG_SIZE, activation, workgroups};
 use crate::ops::{Activation, Conv};
@@ -144,7 +144,7 @@ impl ShiftAdd<'_> {
         let step = step.table(1, shifts).table(2, bias).writes(3, y);
         let step = step.flops(u64::from(taps) * y.shape.len()).loops([taps.div_ceil(TAPS)]);
         let step = step.constant("WG_SIZE", Constant::U32(WG_SIZE)).constants(activation(job.activation));
-        builder.push(step.pieces(builder.stored()));
+        builder.push(step.pieces(builder.stored()).piece(made(builder, y)));
         Ok(())
     }
 }
