@@ -36,7 +36,7 @@ const MAX_WARM_UP: usize = 20;
 const STABLE: f64 = 0.05;
 /// A GPU is kept busy so long before anything is timed: it raises its clocks only under load. (On an H100, runs took 26 ms
 /// for the first quarter of a second, then 7.5.)
-const CLOCKS_RISE: Duration = Duration::from_millis(500);
+const CLOCKS_RISE: Duration = Duration::from_secs(1);
 
 /// What was measured of one graph.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ pub fn measure(
             let time = programs[i % programs.len()].gpu_time()?;
             Ok(time.map(|time| time.as_secs_f64() * 1e3))
         };
-        raise_clocks(gpu, |i| busy(i).map(drop))?;
+        raise_clocks(gpu.profile().class, |i| busy(i).map(drop))?;
         on_device = repeat(options, busy)?;
     }
     let on_device = on_device.into_iter().collect::<Option<Vec<f64>>>();
@@ -129,6 +129,7 @@ pub fn measure(
 /// the device has no timestamps. On the inputs of the last [`Program::run`]. Errors: those of
 /// [`Program::gpu_step_times`].
 pub fn step_medians(program: &Program, runs: usize) -> Result<Option<Vec<f64>>> {
+    raise_clocks(program.plan().profile.class, |_| program.gpu_step_times().map(drop))?;
     let mut all: Vec<Vec<f64>> = vec![Vec::new(); program.plan().steps.len()];
     for _ in 0..runs.max(1) {
         let Some(times) = program.gpu_step_times()? else {
@@ -153,10 +154,10 @@ fn warm_up<T>(programs: &[Program], run: &impl Fn(usize) -> Result<(f64, T)>) ->
 }
 
 /// Runs for as long as a GPU's clocks take to rise; software adapters have none.
-pub(super) fn raise_clocks(gpu: &Gpu, run: impl Fn(usize) -> Result<()>) -> Result<()> {
+fn raise_clocks(class: DeviceClass, run: impl Fn(usize) -> Result<()>) -> Result<()> {
     let start = Instant::now();
     let mut turn = 0;
-    while gpu.profile().class != DeviceClass::Software && start.elapsed() < CLOCKS_RISE {
+    while class != DeviceClass::Software && start.elapsed() < CLOCKS_RISE {
         run(turn)?;
         turn += 1;
     }
