@@ -1,14 +1,15 @@
 """Counts what a driver's compiler made of kernels, from the files that the layer wrote.
 
 A line has, of a kernel: registers, spills (stores and loads), scratch memory and waves, in the driver's own units; all
-its instructions; and those of its hot loop, with multiply-adds and branches among them. Of a tiled convolution that is
-one step of its sum as it is executed: what fills the tiles in workgroup memory with TILE_K input channels, and the
-multiply-adds over them, an inner loop as often as it runs. Of another kernel it is the innermost loop with the most
-multiply-adds, or the longest, once. Instructions that repeat, as Adreno's, count as often as they do.
+its instructions; and those of its hot loop, with multiply-adds, products of matrices and branches among them. Of a tiled
+convolution that is one step of its sum as it is executed: what fills the tiles in workgroup memory with TILE_K input
+channels, and the arithmetic over them, an inner loop as often as it runs. Of another kernel it is the innermost loop with
+the most multiply-adds, or the longest, once. Instructions that repeat, as Adreno's, count as often as they do.
 """
 
 import argparse
 import json
+import math
 import re
 import sys
 import textwrap
@@ -65,6 +66,7 @@ COLUMNS = [
     "instructions",
     "loop",
     "multiply-adds",
+    "matrices",
     "share",
     "branches",
 ]
@@ -74,17 +76,20 @@ COLUMNS = [
 # Kinds of instructions by their opcodes: the first that fits.
 Kinds = list[tuple[str, str]]
 AMD: Kinds = [
-    ("multiply-add", r"v_(dual_)?(pk_)?(fma|fmac|mad_f|mac_f|fmaak|fmamk)|v_dot|v_s?wmma"),
+    ("matrices", r"v_wmma"),
+    ("multiply-add", r"v_(dual_)?(pk_)?(fma|fmac|mad_f|mac_f|fmaak|fmamk)|v_dot"),
     ("store", r"ds_(write|store)"),
     ("branch", r"s_c?branch"),
 ]
 NVIDIA: Kinds = [
-    ("multiply-add", r"(ffma|hfma2|fma|hmma)\b"),
+    ("matrices", r"hmma\b"),
+    ("multiply-add", r"(ffma|hfma2|fma)\b"),
     ("store", r"st\.shared|sts"),
     ("branch", r"(bra|bssy|bsync|brk|exit|break|kill)\b"),
 ]
 INTEL: Kinds = [
-    ("multiply-add", r"mad|mac|dpas"),
+    ("matrices", r"dpas"),
+    ("multiply-add", r"mad|mac"),
     ("store", r"store\.slm"),
     ("branch", r"(if|else|endif|while|do|break|cont|jmpi|halt|goto|join)\b"),
 ]
@@ -106,6 +111,16 @@ class Block(NamedTuple):
 
 def kind_of(opcode: str, kinds: Kinds) -> str:
     return next((kind for kind, pattern in kinds if re.match(pattern, opcode)), "other")
+
+
+def instructions_a_product(opcode: str, size: int) -> int:
+    """Of two square matrices.
+
+    >>> instructions_a_product("v_wmma_f32_16x16x16_f16", 16), instructions_a_product("hmma.m16n8k16.f32", 16)
+    (1, 2)
+    """
+    sizes = re.search(r"(\d+)[xn](\d+)[xk](\d+)", opcode)
+    return max(1, size**3 // math.prod(map(int, sizes.groups()))) if sizes else 1
 
 
 def amd_blocks(text: str) -> Iterator[Block]:
@@ -265,21 +280,35 @@ class Assembly:
     def hot_loop(self) -> Counter[str]:
         return self.counts(self.hot_body())
 
-    def step(self, expected: int) -> Counter[str]:
-        """One step of a convolution's sum: the smallest loop that fills tiles and adds up, with a loop of multiply-adds
-        inside it, if the compiler left one, as often as makes `expected` of them."""
-        adds = {id(body): self.counts(body)["multiply-add"] for body in self.loops}
-        filling = [body for body in self.loops if adds[id(body)] >= 16 and self.counts(body)["store"]]
+    def products(self, count: int, size: int) -> int:
+        """Instructions of so many products of square matrices."""
+        opcodes = (opcode for block in self.blocks for opcode, _ in block.code)
+        opcode = next((opcode for opcode in opcodes if kind_of(opcode, self.kinds) == "matrices"), "")
+        return count * instructions_a_product(opcode, size)
+
+    def step(self, kind: str, expected: int) -> Counter[str]:
+        """One step of a convolution's sum: the smallest loop that fills tiles and adds up, with a loop of arithmetic
+        inside it, if the compiler left one, as often as makes `expected` instructions of this kind.
+
+        >>> loop = "BB2:\\n v_wmma_f32_16x16x16_f16 v0\\n s_cbranch_scc1 BB2"
+        >>> text = f"BB1:\\n ds_store_b64 v1, v2\\n{loop}\\nBB3:\\n s_cbranch_scc0 BB1\\nBB4:\\n s_endpgm"
+        >>> sorted(Assembly.read(text).step("matrices", 4).items())
+        [('branch', 5), ('matrices', 4), ('store', 1)]
+        """
+        # Addresses take a few multiply-adds, too.
+        least = 1 if kind == "matrices" else 16
+        adds = {id(body): self.counts(body)[kind] for body in self.loops}
+        filling = [body for body in self.loops if adds[id(body)] >= least and self.counts(body)["store"]]
         if not filling:
             return self.hot_loop()
         outer = min(filling, key=len)
         total = self.counts(outer)
-        inner = [body for body in self.loops if body < outer and adds[id(body)] >= 16]
+        inner = [body for body in self.loops if body < outer and adds[id(body)] >= least]
         if inner:
             once = self.counts(max(inner, key=len))
-            turns = max(1, round(expected / once["multiply-add"]))
-            for kind, count in once.items():
-                total[kind] += count * (turns - 1)
+            turns = max(1, round(expected / once[kind]))
+            for each, count in once.items():
+                total[each] += count * (turns - 1)
         return total
 
 
@@ -302,22 +331,25 @@ def row(out: Path, source: Path) -> dict[str, str]:
     if fills := cells.pop("fills"):
         cells["spills"] += f"/{fills}" if (cells["spills"], fills) != ("0", "0") else ""
     if assembly := assembly_of(out, source.stem):
-        # The constants are on the first line.
-        constants = {
-            name: int(value)
-            for name, value in re.findall(r"const (\w+): u32 = (\d+)u;", source.read_text().split("\n")[0])
-        }
-        if "TILE_K" in constants:
+        found = re.findall(r"const (\w+): u32 = (\d+)u;", source.read_text())
+        constants = {name: int(value) for name, value in found}
+        if "GRID" in constants:
+            # A subgroup has sums of so many matrices.
+            each = constants["GRID"] ** 2 * constants["TILE_K"] // constants["SIZE"]
+            loop = assembly.step("matrices", assembly.products(each // constants["SPLIT_K"], constants["SIZE"]))
+        elif "TILE_K" in constants:
             # An invocation has sums of eight or sixteen vec4s.
             each = 4 * (16 if "-sums_16" in source.stem else 8)
-            loop = assembly.step(constants["TILE_K"] * each // constants["SPLIT_K"])
+            loop = assembly.step("multiply-add", constants["TILE_K"] * each // constants["SPLIT_K"])
         else:
             loop = assembly.hot_loop()
-        total, adds = loop.total(), loop["multiply-add"]
+        total, adds, matrices = loop.total(), loop["multiply-add"], loop["matrices"]
         if total:
             cells |= {"loop": str(total), "multiply-adds": str(adds), "branches": str(loop["branch"])}
-        if adds:
-            cells["share"] = f"{100 * adds / total:.0f} %"
+        if matrices:
+            cells["matrices"] = str(matrices)
+        if matrices or adds:
+            cells["share"] = f"{100 * (matrices or adds) / total:.0f} %"
     return cells
 
 
@@ -330,6 +362,8 @@ def by_numbers(name: str) -> list[tuple[str, int]]:
 
 
 def markdown(columns: list[str], rows: list[dict[str, str]]) -> str:
+    if not any(row.get("matrices") for row in rows):
+        columns = [column for column in columns if column != "matrices"]
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(row.get(column) or NONE for column in columns) + " |" for row in rows]
     return "\n".join(lines) + "\n"
@@ -346,12 +380,13 @@ def checksum(sources: Iterable[Path]) -> str:
 
 
 def page(chip: str, work: Path, profiles: str) -> str:
-    """The table of a chip, from what `scripts/gpu-static tables` put into a folder, and what spp says of all chips."""
+    """The tables of a chip, from what `scripts/gpu-static tables` put into a folder, and what spp says of all chips."""
     sources = sorted((work / "kernels").iterdir(), key=lambda source: by_numbers(source.stem))
-    rows = []
+    in_f32, in_f16 = [], []
     for source in sources:
-        cases = sorted(path.parent.name for path in (work / "cases").glob(f"*/{source.name}"))
+        cases = sorted({path.parent.name for path in (work / "cases").glob(f"*/*/{source.name}")})
         cells = row(work / "out", source)
+        rows = in_f32 if any((work / "cases/f32").glob(f"*/{source.name}")) else in_f16
         rows.append(cells | {"cases": ", ".join(cases) if len(cases) < 3 else f"{len(cases)} cases"})
     _, driver = (work / "out/adapter").read_text().splitlines()
     prefix = next(prefix for prefix in DRIVERS if driver.startswith(prefix))
@@ -360,18 +395,29 @@ def page(chip: str, work: Path, profiles: str) -> str:
     version = driver.removeprefix(prefix).strip()
     head = (
         f"**Nothing was executed.** This is what the compiler of {name}, {whose}, in {version} makes of the kernels "
-        f"that all published shapes are planned with for this chip. {units} [README](README.md) says how to read it. "
+        f"that all published shapes are planned with for this chip, in f32 and in f16. {units} [README](README.md) says how to read it. "
         "Written by `scripts/gpu-static tables`."
     )
     head = textwrap.fill(head, 128, break_on_hyphens=False)
-    return f"# {chip}: {card}\n\n{head}\n\n{markdown(COLUMNS, rows)}\n<!-- of kernels {checksum(sources)} -->\n"
+    tables = f"## In f32\n\n{markdown(COLUMNS, in_f32)}\n## Besides, in f16\n\n{markdown(COLUMNS, in_f16)}"
+    return f"# {chip}: {card}\n\n{head}\n\n{tables}\n<!-- of kernels {checksum(sources)} -->\n"
 
 
 def rows_of(page: str) -> list[dict[str, str]]:
-    lines = [
-        [cell.strip() for cell in line.strip("| ").split(" | ")] for line in page.splitlines() if line.startswith("| ")
-    ]
-    return [dict(zip(lines[0], cells, strict=True)) for cells in lines[1:] if not cells[0].startswith("---")]
+    """Of all its tables.
+
+    >>> rows_of("| kernel | lanes |\\n| --- | --- |\\n| a | 8 |\\n\\n| kernel |\\n| --- |\\n| b |")
+    [{'kernel': 'a', 'lanes': '8'}, {'kernel': 'b'}]
+    """
+    columns: list[str] = []
+    rows = []
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        if cells[0] == "kernel":
+            columns = cells
+        elif line.startswith("| ") and not cells[0].startswith("---"):
+            rows.append(dict(zip(columns, cells, strict=True)))
+    return rows
 
 
 def kernels_with(rows: list[dict[str, str]], column: str) -> str:
@@ -384,8 +430,26 @@ def kernels_with(rows: list[dict[str, str]], column: str) -> str:
     return str(sum(cell != "0" for cell in told)) if told else NONE
 
 
+def shares(rows: list[dict[str, str]], kind: str) -> str:
+    """The least with each tile, in kernels of this kind.
+
+    >>> found = [(16, 71), (8, 9), (16, 70)]
+    >>> rows = [{"kernel": f"conv-tile64x64x{k}-sums_8-stored_f16", "share": f"{share} %"} for k, share in found]
+    >>> shares(rows, "f16"), shares(rows, "f32")
+    ('64x64x8 9 %, 64x64x16 70 %', '')
+    """
+    tiles: dict[str, int] = {}
+    for cells in rows:
+        name = cells["kernel"]
+        precision = "f16" if re.search("-stored_(f16|packed)", name) else "f32"
+        tile, share = re.search(r"-tile(\d+x\d+x\d+)-", name), re.match(r"(\d+) %", cells["share"])
+        if tile and share and kind == ("matrices" if "-sums_matrices-" in name else precision):
+            tiles[tile[1]] = min(int(share[1]), tiles.get(tile[1], 100))
+    return ", ".join(f"{tile} {tiles[tile]} %" for tile in sorted(tiles, key=by_numbers))
+
+
 def summary() -> str:
-    """A line for each page: how many kernels spill, and the least share of multiply-adds with each tile."""
+    """A line for each page: how many kernels spill, and the least share of arithmetic with each tile."""
     lines, versions = [], set()
     for path in sorted(TABLES.glob("*.md")):
         text = path.read_text()
@@ -393,15 +457,6 @@ def summary() -> str:
             continue
         versions |= set(re.findall(r"in (Mesa \S+)", " ".join(text.split())))
         rows = rows_of(text)
-        tiles: dict[str, list[int]] = {}
-        for cells in rows:
-            if tile := re.search(r"-tile(\d+x\d+x\d+)-", cells["kernel"]):
-                tiles.setdefault(tile[1], []).extend(int(share) for share in re.findall(r"(\d+) %", cells["share"]))
-        least = [
-            f"{tile} {min(found)} %"
-            for tile, found in sorted(tiles.items(), key=lambda item: by_numbers(item[0]))
-            if found
-        ]
         lines.append(
             {
                 "chip": f"[`{path.stem}`](benches/static/{path.name})",
@@ -409,7 +464,9 @@ def summary() -> str:
                 "kernels": str(len(rows)),
                 "spill": kernels_with(rows, "spills"),
                 "scratch": kernels_with(rows, "scratch"),
-                "multiply-adds": ", ".join(least),
+                "multiply-adds in f32": shares(rows, "f32"),
+                "in f16": shares(rows, "f16"),
+                "matrices": shares(rows, "matrices"),
             }
         )
     table = markdown(list(lines[0]), sorted(lines, key=lambda line: line["card"]))

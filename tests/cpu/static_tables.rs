@@ -5,7 +5,7 @@ use std::fs;
 
 use spp_wgpu::case::canonical;
 use spp_wgpu::plan::NamedProfile;
-use spp_wgpu::{DeviceClass, Plan, PlanOptions};
+use spp_wgpu::{DeviceClass, Plan, PlanOptions, Precision};
 
 use crate::shader_files::{assert_found, assert_none, at};
 
@@ -13,15 +13,26 @@ const RENEW: &str = "benches/static is not of today's kernels. `scripts/gpu-stat
     renew it, on Debian or Ubuntu on x86-64. Without such a machine, leave it as it is and say so with your change: nothing \
     else depends on it, and whoever merges the change can renew it.";
 
-/// Names and sources of the kernels of all published shapes, for each chip that is no processor.
+/// Chips that none of Mesa's drivers is for.
+const WITHOUT_PAGE: [&str; 1] = ["gh100"];
+
+/// Names and sources of the kernels of all published shapes, in f32 and in f16, for each chip that is no processor.
 fn kernels() -> BTreeMap<&'static str, BTreeMap<String, String>> {
+    let has_page = |named: &&NamedProfile| {
+        named.profile.class != DeviceClass::Software && !WITHOUT_PAGE.contains(&named.name)
+    };
     let mut kernels: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     for row in canonical().unwrap() {
         let graph = row.graph(0).unwrap();
-        for named in NamedProfile::all().iter().filter(|named| named.profile.class != DeviceClass::Software) {
-            let plan = Plan::new(&graph, &named.profile, &PlanOptions::default()).unwrap();
-            let steps = plan.steps.iter().map(|step| (step.kernel_name(), step.source()));
-            kernels.entry(named.name).or_default().extend(steps);
+        for named in NamedProfile::all().iter().filter(has_page) {
+            for precision in [Precision::F32, Precision::F16] {
+                let plan = Plan::new(&graph, &named.profile, &PlanOptions::default().precision(precision)).unwrap();
+                for step in &plan.steps {
+                    let source = step.source();
+                    let other = kernels.entry(named.name).or_default().insert(step.kernel_name(), source.clone());
+                    assert!(other.is_none_or(|other| other == source), "two kernels are called {}", step.kernel_name());
+                }
+            }
         }
     }
     kernels
