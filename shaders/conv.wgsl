@@ -40,7 +40,8 @@ fn conv(at: At) {
     let begin = place(job, first);
     let end = place(job, first + TILE_M - 1u);
 
-    begin_sums(job, at, block, part);
+    var sums: Sums;
+    begin_sums(&sums, job, at, block, part);
     for (var t = job.term_begin; t < job.term_end; t++) {
         let term = params.terms[t];
         let window = window_of(job, term, first + at.lane);
@@ -58,7 +59,7 @@ fn conv(at: At) {
                     for (var chunk = chunks_begin; chunk < chunks_end; chunk++) {
                         load_tiles(term, chunk * TILE_K4, w + chunk * TILE_K * TILE_N4, at.lane);
                         workgroupBarrier();
-                        multiply(at);
+                        multiply(&sums, at);
                         workgroupBarrier();
                     }
                 }
@@ -66,7 +67,7 @@ fn conv(at: At) {
             }
         }
     }
-    end_sums(job, at, block, part, first);
+    end_sums(&sums, job, at, block, part, first);
 }
 
 // A sum of TILE_M pixels and TILE_N channels, in a job's result.

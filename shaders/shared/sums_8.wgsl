@@ -18,14 +18,16 @@ var<workgroup> tile_x: array<vec4f, TILE_M * TILE_K4>; // [pixel][k4]
 var<workgroup> tile_w: array<vec4f, TILE_K * TILE_N4>; // [k][n4]; in the end [pixel][n4], to add up shares
 
 // [pixel]
-var<private> sum0: vec4f;
-var<private> sum1: vec4f;
-var<private> sum2: vec4f;
-var<private> sum3: vec4f;
-var<private> sum4: vec4f;
-var<private> sum5: vec4f;
-var<private> sum6: vec4f;
-var<private> sum7: vec4f;
+struct Sums {
+    sum0: vec4f,
+    sum1: vec4f,
+    sum2: vec4f,
+    sum3: vec4f,
+    sum4: vec4f,
+    sum5: vec4f,
+    sum6: vec4f,
+    sum7: vec4f,
+}
 
 fn put_x(i: u32, x: Fetched) {
     tile_x[i] = select(vec4f(0.0), loaded(x.value), x.there);
@@ -43,23 +45,23 @@ fn m_of(at: At) -> u32 {
     return at.lane / THREADS_N % (TILE_M / 8u) * 8u;
 }
 
-fn begin_sums(job: Job, at: At, block: u32, part: u32) {
+fn begin_sums(sums: ptr<function, Sums>, job: Job, at: At, block: u32, part: u32) {
     let o4 = block * TILE_N4 + n4_of(at);
     let has_bias = at.lane < THREADS && part == 0u;
     let bias0 = select(vec4f(0.0), bias[job.bias + o4], has_bias);
-    sum0 = bias0;
-    sum1 = bias0;
-    sum2 = bias0;
-    sum3 = bias0;
-    sum4 = bias0;
-    sum5 = bias0;
-    sum6 = bias0;
-    sum7 = bias0;
+    (*sums).sum0 = bias0;
+    (*sums).sum1 = bias0;
+    (*sums).sum2 = bias0;
+    (*sums).sum3 = bias0;
+    (*sums).sum4 = bias0;
+    (*sums).sum5 = bias0;
+    (*sums).sum6 = bias0;
+    (*sums).sum7 = bias0;
 }
 
 // A share of a step. Counted from zero, or NVIDIA's compiler in Mesa keeps the loop; pixel by pixel, so that Intel's and
 // Apple's need no more registers than there are.
-fn multiply(at: At) {
+fn multiply(sums: ptr<function, Sums>, at: At) {
     let x = m_of(at) * TILE_K4 + at.lane / THREADS * SHARE_K4;
     let w = at.lane / THREADS * SHARE_K4 * 4u * TILE_N4 + n4_of(at);
     for (var k4 = 0u; k4 < SHARE_K4; k4++) {
@@ -69,21 +71,21 @@ fn multiply(at: At) {
         let w01 = tile_w[row0 + TILE_N4];
         let w00 = tile_w[row0];
         let x0 = tile_x[x + k4];
-        sum0 = dot4(x0, w00, w01, w02, w03, sum0);
+        (*sums).sum0 = dot4(x0, w00, w01, w02, w03, (*sums).sum0);
         let x1 = tile_x[x + k4 + TILE_K4];
-        sum1 = dot4(x1, w00, w01, w02, w03, sum1);
+        (*sums).sum1 = dot4(x1, w00, w01, w02, w03, (*sums).sum1);
         let x2 = tile_x[x + k4 + 2u * TILE_K4];
-        sum2 = dot4(x2, w00, w01, w02, w03, sum2);
+        (*sums).sum2 = dot4(x2, w00, w01, w02, w03, (*sums).sum2);
         let x3 = tile_x[x + k4 + 3u * TILE_K4];
-        sum3 = dot4(x3, w00, w01, w02, w03, sum3);
+        (*sums).sum3 = dot4(x3, w00, w01, w02, w03, (*sums).sum3);
         let x4 = tile_x[x + k4 + 4u * TILE_K4];
-        sum4 = dot4(x4, w00, w01, w02, w03, sum4);
+        (*sums).sum4 = dot4(x4, w00, w01, w02, w03, (*sums).sum4);
         let x5 = tile_x[x + k4 + 5u * TILE_K4];
-        sum5 = dot4(x5, w00, w01, w02, w03, sum5);
+        (*sums).sum5 = dot4(x5, w00, w01, w02, w03, (*sums).sum5);
         let x6 = tile_x[x + k4 + 6u * TILE_K4];
-        sum6 = dot4(x6, w00, w01, w02, w03, sum6);
+        (*sums).sum6 = dot4(x6, w00, w01, w02, w03, (*sums).sum6);
         let x7 = tile_x[x + k4 + 7u * TILE_K4];
-        sum7 = dot4(x7, w00, w01, w02, w03, sum7);
+        (*sums).sum7 = dot4(x7, w00, w01, w02, w03, (*sums).sum7);
     }
 }
 
@@ -91,48 +93,48 @@ fn dot4(a: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f, sum: vec4f) -> vec
     return fma(vec4f(a.w), w3, fma(vec4f(a.z), w2, fma(vec4f(a.y), w1, fma(vec4f(a.x), w0, sum))));
 }
 
-fn end_sums(job: Job, at: At, block: u32, part: u32, first: u32) {
+fn end_sums(sums: ptr<function, Sums>, job: Job, at: At, block: u32, part: u32, first: u32) {
     let share = at.lane / THREADS;
     for (var s = 1u; s < SPLIT_K; s++) {
-        add_share(m_of(at) * TILE_N4 + n4_of(at), share, s);
+        add_share(sums, m_of(at) * TILE_N4 + n4_of(at), share, s);
     }
     if share > 0u {
         return;
     }
     let pixel = first + m_of(at);
     let o4 = block * TILE_N4 + n4_of(at);
-    store_sum(job, part, pixel, o4, sum0);
-    store_sum(job, part, pixel + 1u, o4, sum1);
-    store_sum(job, part, pixel + 2u, o4, sum2);
-    store_sum(job, part, pixel + 3u, o4, sum3);
-    store_sum(job, part, pixel + 4u, o4, sum4);
-    store_sum(job, part, pixel + 5u, o4, sum5);
-    store_sum(job, part, pixel + 6u, o4, sum6);
-    store_sum(job, part, pixel + 7u, o4, sum7);
+    store_sum(job, part, pixel, o4, (*sums).sum0);
+    store_sum(job, part, pixel + 1u, o4, (*sums).sum1);
+    store_sum(job, part, pixel + 2u, o4, (*sums).sum2);
+    store_sum(job, part, pixel + 3u, o4, (*sums).sum3);
+    store_sum(job, part, pixel + 4u, o4, (*sums).sum4);
+    store_sum(job, part, pixel + 5u, o4, (*sums).sum5);
+    store_sum(job, part, pixel + 6u, o4, (*sums).sum6);
+    store_sum(job, part, pixel + 7u, o4, (*sums).sum7);
 }
 
 // Share 0 adds share s to its own, through the tile that is no longer needed.
-fn add_share(to: u32, share: u32, s: u32) {
+fn add_share(sums: ptr<function, Sums>, to: u32, share: u32, s: u32) {
     if share == s {
-        tile_w[to] = sum0;
-        tile_w[to + TILE_N4] = sum1;
-        tile_w[to + 2u * TILE_N4] = sum2;
-        tile_w[to + 3u * TILE_N4] = sum3;
-        tile_w[to + 4u * TILE_N4] = sum4;
-        tile_w[to + 5u * TILE_N4] = sum5;
-        tile_w[to + 6u * TILE_N4] = sum6;
-        tile_w[to + 7u * TILE_N4] = sum7;
+        tile_w[to] = (*sums).sum0;
+        tile_w[to + TILE_N4] = (*sums).sum1;
+        tile_w[to + 2u * TILE_N4] = (*sums).sum2;
+        tile_w[to + 3u * TILE_N4] = (*sums).sum3;
+        tile_w[to + 4u * TILE_N4] = (*sums).sum4;
+        tile_w[to + 5u * TILE_N4] = (*sums).sum5;
+        tile_w[to + 6u * TILE_N4] = (*sums).sum6;
+        tile_w[to + 7u * TILE_N4] = (*sums).sum7;
     }
     workgroupBarrier();
     if share == 0u {
-        sum0 += tile_w[to];
-        sum1 += tile_w[to + TILE_N4];
-        sum2 += tile_w[to + 2u * TILE_N4];
-        sum3 += tile_w[to + 3u * TILE_N4];
-        sum4 += tile_w[to + 4u * TILE_N4];
-        sum5 += tile_w[to + 5u * TILE_N4];
-        sum6 += tile_w[to + 6u * TILE_N4];
-        sum7 += tile_w[to + 7u * TILE_N4];
+        (*sums).sum0 += tile_w[to];
+        (*sums).sum1 += tile_w[to + TILE_N4];
+        (*sums).sum2 += tile_w[to + 2u * TILE_N4];
+        (*sums).sum3 += tile_w[to + 3u * TILE_N4];
+        (*sums).sum4 += tile_w[to + 4u * TILE_N4];
+        (*sums).sum5 += tile_w[to + 5u * TILE_N4];
+        (*sums).sum6 += tile_w[to + 6u * TILE_N4];
+        (*sums).sum7 += tile_w[to + 7u * TILE_N4];
     }
     workgroupBarrier();
 }

@@ -19,23 +19,23 @@ const ROLES: u32 = TILE_M / SIDE * ROLES_N;
 const SHARE_K: u32 = TILE_K / SIZE / SPLIT_K; // matrices of a step in a share
 const MATRIX4: u32 = SIZE * SIZE / 4u; // vec4s of a matrix
 
-fn begin_sums(job: Job, at: At, block: u32, part: u32) {
-    clear();
+fn begin_sums(sums: ptr<function, Sums>, job: Job, at: At, block: u32, part: u32) {
+    clear(sums);
 }
 
-fn multiply(at: At) {
+fn multiply(sums: ptr<function, Sums>, at: At) {
     if at.subgroup < ROLES * SPLIT_K {
         let m = at.subgroup % ROLES / ROLES_N * SIDE;
         let n = at.subgroup % ROLES_N * SIDE;
         let k = at.subgroup / ROLES * SHARE_K;
         for (var i = 0u; i < SHARE_K; i++) {
-            multiply_matrices(m, n, k + i);
+            multiply_matrices(sums, m, n, k + i);
         }
     }
 }
 
-fn end_sums(job: Job, at: At, block: u32, part: u32, first: u32) {
-    store_matrices(job, at, block, part, first);
+fn end_sums(sums: ptr<function, Sums>, job: Job, at: At, block: u32, part: u32, first: u32) {
+    store_matrices(sums, job, at, block, part, first);
 }
 
 // The matrix at this row and column of every role's grid, by way of workgroup memory: matrices give out no values.

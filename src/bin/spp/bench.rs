@@ -19,9 +19,6 @@ use crate::planning::Planning;
 use crate::report::{self, Report};
 use crate::subject::Subject;
 
-/// Whole networks take minutes on a processor; they run only when named.
-const NETS: [&str; 2] = ["sppnet", "rfbnet"];
-
 /// Measure blocks at their published shapes, with seeded weights, or case files
 ///
 /// Times are in milliseconds: wall is host tensor in to host tensor out, gpu the first to the last timestamp on the device: on
@@ -155,10 +152,8 @@ pub(crate) fn judge(fail_over: Option<f64>, compared: &[Comparison]) -> Result<(
 
 fn subjects(args: &Args) -> Result<Vec<Subject>> {
     let subjects: Vec<Subject> = match args.subjects.as_slice() {
-        [] => {
-            let rows = canonical()?.into_iter().filter(|row| !NETS.contains(&row.block.as_str()));
-            rows.map(Subject::Canonical).collect()
-        }
+        // Whole networks take minutes on a processor; they run only when named.
+        [] => canonical()?.into_iter().map(Subject::Canonical).filter(|subject| !subject.is_net()).collect(),
         named => named.iter().map(|text| Subject::find(text)).collect::<Result<_, Error>>()?,
     };
     let mut batched = Vec::new();

@@ -14,7 +14,19 @@ pub(crate) enum Subject {
     File(String, Case),
 }
 
+/// The blocks that are whole networks.
+const NETS: [&str; 2] = ["sppnet", "rfbnet"];
+
 impl Subject {
+    /// Whether it is a whole network.
+    pub(crate) fn is_net(&self) -> bool {
+        let block = match self {
+            Self::Canonical(row) => &row.block,
+            Self::File(_, case) => &case.block,
+        };
+        NETS.contains(&block.as_str())
+    }
+
     /// Errors: neither a row (the nearest is suggested) nor a sound case file.
     pub(crate) fn find(text: &str) -> Result<Self, Error> {
         let path = Path::new(text);
