@@ -1,10 +1,10 @@
 // Convolutions as implicit matrix products in workgroup memory, NHWC, each a sum of terms t:
 //   y[n,oy,ox,o] = act(bias[o] + Σ x_t[n,iy,ix,i] * w_t[ky,kx,i,o] + residual)
 // A workgroup makes TILE_M pixels times TILE_N output channels; the sum runs over terms, taps and, in steps of TILE_K,
-// over input channels. How a workgroup's tile is multiplied and summed up is a piece: by invocations in registers, or by
-// subgroups in cooperative matrices. With SPLIT_K > 1, so many share an output, each with its share of every step, for
-// maps of too few outputs to fill a GPU. A job of several parts has that many workgroups share it, each with some of
-// the input channels. They leave parts y[part,n,oy,ox,o], the first with the bias, for their reader to add up.
+// over input channels. How a workgroup's tile is multiplied and summed up is a piece: by invocations in registers, or
+// by subgroups in cooperative matrices. With SPLIT_K > 1, so many share an output, each with its share of every step,
+// for maps of too few outputs to fill a GPU. A job of several parts has that many workgroups share it, each with some
+// of the input channels. They leave parts y[part,n,oy,ox,o], the first with the bias, for their reader to add up.
 // Dispatch: for each job, ceil(out_c / TILE_N) * parts * ceil(pixels / TILE_M), pixels fastest.
 // Weights: [term][block][ky][kx][in chunk], then as the piece has it.
 // Pieces from shared/: index, jobs, place, activation, lanes;
