@@ -1,19 +1,22 @@
 // Convolutions as implicit matrix products in workgroup memory, NHWC, each a sum of terms t:
 //   y[n,oy,ox,o] = act(bias[o] + Σ x_t[n,iy,ix,i] * w_t[ky,kx,i,o] + residual)
-// A workgroup makes TILE_M pixels times TILE_N output channels; the sum runs over terms, taps and, in steps of TILE_K, over
-// input channels. How a workgroup's tile is multiplied and summed up is a piece: by invocations in registers, or by
-// subgroups in cooperative matrices. With SPLIT_K > 1, so many share an output, each with its share of every step, for
-// maps of too few outputs to fill a GPU. A job of several parts has that many workgroups share it, each with some of the
-// input channels. They leave parts y[part,n,oy,ox,o], the first with the bias, for their reader to add up.
+// A workgroup makes TILE_M pixels times TILE_N output channels; the sum runs over terms, taps and, in steps of TILE_K,
+// over input channels. How a workgroup's tile is multiplied and summed up is a piece: by invocations in registers, or
+// by subgroups in cooperative matrices. With SPLIT_K > 1, so many share an output, each with its share of every step,
+// for maps of too few outputs to fill a GPU. A job of several parts has that many workgroups share it, each with some
+// of the input channels. They leave parts y[part,n,oy,ox,o], the first with the bias, for their reader to add up.
 // Dispatch: for each job, ceil(out_c / TILE_N) * parts * ceil(pixels / TILE_M), pixels fastest.
 // Weights: [term][block][ky][kx][in chunk], then as the piece has it.
 // Pieces from shared/: index, jobs, place, activation, lanes;
 //   one of sums_8, sums_16, sums_matrices;
+//   with sums_matrices: one of grid_2x2, grid_4x4; with sums_matrices: one of tiles_vec4, tiles_scalar;
+//   with sums_matrices: one of matrices_8, matrices_16; with sums_matrices: one of factor_f16, factor_f32;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3;
 //   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
-// Constants from Rust: TILE_M, TILE_N, TILE_K, SPLIT_K, ONE_PIXEL; JOBS, TERMS, ROUNDS; those of the piece.
+// Constants from Rust: TILE_M, TILE_N, TILE_K, SPLIT_K, ONE_PIXEL; JOBS, TERMS, ROUNDS; with sums_matrices: WG_SIZE,
+//   SIZE.
 
 alias Read = Stored;
 
@@ -100,8 +103,8 @@ fn tap_of(term: Term, window: Window, ky: u32, kx: u32) -> u32 {
     return select(NOWHERE, window.first + (y * term.in_w + x) * term.x_stride, inside);
 }
 
-// The vec4 of the tile's x that a load of an invocation fills: neighbours load side by side, unless there are so many sums
-// that it has no registers left for more than ONE_PIXEL.
+// The vec4 of the tile's x that a load of an invocation fills: neighbours load side by side, unless there are so many
+// sums that it has no registers left for more than ONE_PIXEL.
 fn cell(lane: u32, load: u32) -> u32 {
     return select(lane + load * WG_SIZE, lane * TILE_K4 + load, ONE_PIXEL);
 }

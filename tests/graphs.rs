@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use spp_wgpu::ops::*;
-use spp_wgpu::plan::Step;
-use spp_wgpu::{Graph, NodeId, Plan, Shape, Tensor};
+use spp_wgpu::plan::{ConvVariant, Step, Tile, Tuning};
+use spp_wgpu::{DeviceProfile, Graph, NodeId, Plan, PlanOptions, Shape, Tensor};
 
 /// The numbers a test feeds in: each regime finds different mistakes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -195,6 +195,19 @@ pub(crate) fn behind_gaps(shape: Shape, consumer: &Consumer) -> Graph {
         let cat = graph.concat("cat", &[x, seven, eight]).unwrap();
         consumer.1(graph, cat)
     })
+}
+
+/// Options by which every convolution that can takes this tile, in parts where it may be split.
+pub(crate) fn by_tile(graph: &Graph, profile: &DeviceProfile, options: PlanOptions, tile: Tile) -> PlanOptions {
+    let plan = Plan::new(graph, profile, &options).unwrap();
+    let mut tuning = Tuning::default();
+    for choice in plan.steps.into_iter().filter_map(|step| step.choice) {
+        let is_it = |variant: &&ConvVariant| matches!(variant, ConvVariant::Tiled(of) if of.in_parts(1) == tile);
+        if let Some(taken) = choice.candidates.iter().filter(is_it).max_by_key(|variant| variant.parts()) {
+            tuning.set(choice.class, *taken);
+        }
+    }
+    options.tuned(tuning)
 }
 
 /// Parts of the sum that a convolution leaves to be added up; `None` for other steps.

@@ -59,8 +59,8 @@ fn begin_sums(sums: ptr<function, Sums>, job: Job, at: At, block: u32, part: u32
     (*sums).sum7 = bias0;
 }
 
-// A share of a step. Counted from zero, or NVIDIA's compiler in Mesa keeps the loop; pixel by pixel, so that Intel's and
-// Apple's need no more registers than there are.
+// A share of a step. Counted from zero, or NVIDIA's compiler in Mesa keeps the loop; pixel by pixel, so that Intel's
+// and Apple's need no more registers than there are.
 fn multiply(sums: ptr<function, Sums>, at: At) {
     let x = m_of(at) * TILE_K4 + at.lane / THREADS * SHARE_K4;
     let w = at.lane / THREADS * SHARE_K4 * 4u * TILE_N4 + n4_of(at);

@@ -1,10 +1,7 @@
-// Sums of convolutions in cooperative matrices: a subgroup has a role, for which it makes GRID by GRID of them, and a share
-// of every step. A workgroup has as many subgroups as that takes if they are as large as can be; if they are smaller, those
-// without a role only load.
+// Sums of convolutions in cooperative matrices: a subgroup has a role, for which it makes GRID by GRID of them, and a
+// share of every step. A workgroup has as many subgroups as that takes if they are as large as can be; if they are
+// smaller, those without a role only load.
 // Weights of a chunk: [TILE_N][TILE_K].
-// Needs one of grid_2x2, grid_4x4; one of tiles_vec4, tiles_scalar; one of matrices_8, matrices_16; one of factor_f16,
-//   factor_f32.
-// Constants from Rust: WG_SIZE, SIZE.
 
 struct At {
     @builtin(workgroup_id) workgroup: vec3u,

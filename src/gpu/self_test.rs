@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::exact::{ExactGraph, Mismatch, on_matrices};
 use super::{Gpu, Kept, Program, unpoisoned};
 use crate::error::{Error, Result};
-use crate::plan::{Matrices, Plan, PlanOptions, Precision};
+use crate::plan::{DeviceProfile, Matrices, Plan, PlanOptions, Precision};
 
-/// A convolution with a stride, a product with a residual, a sum of convolutions, and two in one dispatch; of enough
-/// channels for matrices, and of no whole number of tiles.
-const SEEDS: [u64; 4] = [1, 7, 10, 27];
+/// A convolution with a stride, a product with a residual, a sum of convolutions, two in one dispatch, and a long sum on a
+/// small map; of enough channels for matrices wherever there are some, and of no whole number of tiles.
+const SEEDS: [u64; 5] = [313, 127, 258, 187, 5];
 
 /// Other inputs, to find what a run leaves behind.
 const ROUNDS: u64 = 2;
@@ -50,7 +50,7 @@ impl Gpu {
     /// turned matrices off if they fail. Without matrices, nothing is run. Errors: those of [`Program::new`] and
     /// [`Program::run`].
     pub fn self_test(&self) -> Result<SelfTest> {
-        run(self, trials(self)?)
+        run(self, trials(self.profile())?)
     }
 
     /// Why this device's matrices may not be used: found out before, by this process or an earlier one, or now.
@@ -58,7 +58,7 @@ impl Gpu {
         if self.profile().matrices == Matrices::NONE {
             return None;
         }
-        let trials = match trials(self) {
+        let trials = match trials(self.profile()) {
             Ok(trials) => trials,
             Err(error) => return Some(format!("the self test cannot be planned: {error}")),
         };
@@ -102,14 +102,14 @@ fn judged(tested: Result<SelfTest>) -> (Option<String>, bool) {
     }
 }
 
-fn trials(gpu: &Gpu) -> Result<Vec<Trial>> {
-    let matrices = gpu.profile().matrices;
+fn trials(profile: &DeviceProfile) -> Result<Vec<Trial>> {
+    let matrices = profile.matrices;
     let precisions = [(matrices.f16, Precision::F16), (matrices.f32, Precision::F32)];
     let precisions = precisions.into_iter().filter(|(size, _)| size.is_some());
     let each = precisions.flat_map(|(_, precision)| SEEDS.map(|seed| (seed, precision)));
     let trials = each.map(|(seed, precision)| {
         let exact = ExactGraph::random(seed)?;
-        let plan = Plan::new(exact.graph(), gpu.profile(), &PlanOptions::default().precision(precision))?;
+        let plan = Plan::new(exact.graph(), profile, &PlanOptions::default().precision(precision))?;
         Ok(Trial { exact, plan })
     });
     trials.collect()
@@ -158,6 +158,7 @@ mod tests {
     use wgpu::{AdapterInfo, Backend, DeviceType};
 
     use super::*;
+    use crate::plan::NamedProfile;
 
     #[test]
     fn what_is_kept_is_read_and_nothing_else() {
@@ -168,6 +169,32 @@ mod tests {
         for bad in [json!({}), json!({"kernels": "1f"}), json!({"failed": null}), json!({"kernels": "1f", "failed": 1})]
         {
             assert!(parse(&bad).is_err(), "{bad}");
+        }
+    }
+
+    /// A processor with matrices, and every kind of card that has some.
+    fn profiles() -> Vec<(&'static str, DeviceProfile)> {
+        let with = |name, matrices| {
+            let profile = DeviceProfile::named(name).unwrap();
+            (name, DeviceProfile { f16: true, matrices, ..profile })
+        };
+        let named = NamedProfile::all().iter().filter(|named| named.profile.matrices != Matrices::NONE);
+        let others = [
+            with("llvmpipe", Matrices { f16: Some(8), f32: None }),
+            with("m1", Matrices { f16: Some(8), f32: Some(8) }),
+        ];
+        named.map(|named| (named.name, named.profile.clone())).chain(others).collect()
+    }
+
+    /// Else the test would say nothing of matrices there.
+    #[test]
+    fn every_graph_is_planned_on_matrices() {
+        for (name, profile) in profiles() {
+            let trials = trials(&profile).unwrap();
+            assert!(trials.len() >= SEEDS.len());
+            for Trial { exact, plan } in trials {
+                assert!(plan.steps.iter().any(on_matrices), "{} on {name}: {plan}", exact.describe());
+            }
         }
     }
 

@@ -29,7 +29,7 @@ fn every_dispatch_of_every_published_case_has_an_estimate_on_every_gpu() {
             let floor = plan.cost().flops as f64 / peak;
             let dispatches = 20.0 * plan.steps.len() as f64;
             assert!(sum > floor && sum < 100.0 * floor + 10.0 * dispatches, "{} on {name}: {sum} {floor}", row.name);
-            assert!(plan.to_string().contains(" MB of buffers, ≈ "), "{plan}");
+            assert!(plan.to_string().contains(" MB moved, ≈ "), "{plan}");
         }
     }
 }
@@ -48,9 +48,9 @@ fn software_adapters_have_none() {
     }
 }
 
-/// Loads of tiles: workgroups of which each has so many steps.
+/// Loads of tiles: workgroups of which each has so many steps, of which arithmetic takes longer than waiting.
 fn load(workgroups: u64, steps: u64) -> Load {
-    let longest = steps * 91_000;
+    let longest = steps * 400_000;
     Load {
         workgroups,
         invocations: 128,

@@ -123,7 +123,7 @@ struct MadeOf<'a> {
 }
 
 /// A header ends with the pieces and the constants of its shader's steps: those that each step has; `one of` several, of
-/// which each has one; `with` a piece, those of each step that has the piece.
+/// which each has one; `with` a piece, those of each step that has the piece, or one of them.
 fn misnamed(text: &str, steps: &[MadeOf]) -> Vec<String> {
     let lines: Vec<&str> = header(text).iter().map(|line| line.trim_start_matches('/').trim()).collect();
     let header = lines.join(" ");
@@ -149,11 +149,14 @@ fn misnamed(text: &str, steps: &[MadeOf]) -> Vec<String> {
 fn named<'a>(list: &'a str, step: &MadeOf) -> BTreeSet<&'a str> {
     let mut named = BTreeSet::new();
     for group in list.split("; ").filter(|group| !group.is_empty()) {
+        let with = group.strip_prefix("with ").and_then(|group| group.split_once(": "));
+        if with.is_some_and(|(piece, _)| !step.pieces.contains(piece)) {
+            continue;
+        }
+        let group = with.map_or(group, |(_, group)| group);
         if let Some(choice) = group.strip_prefix("one of ") {
             let mut taken = choice.split(", ").filter(|name| step.pieces.contains(name));
             named.insert(taken.next().filter(|_| taken.next().is_none()).unwrap_or(group));
-        } else if let Some((piece, names)) = group.strip_prefix("with ").and_then(|group| group.split_once(": ")) {
-            named.extend(names.split(", ").filter(|_| step.pieces.contains(piece)));
         } else {
             named.extend(group.split(", "));
         }
@@ -176,11 +179,12 @@ fn headers_name_the_pieces_and_constants_of_all_their_steps_and_no_others() {
 
 #[test]
 fn headers_that_name_other_pieces_or_constants_are_found() {
-    let steps = [(&["a", "b"][..], &["A"][..]), (&["a", "c", "d"], &["A", "D"])];
+    let steps =
+        [(&["a", "b"][..], &["A"][..]), (&["a", "c", "d", "f"], &["A", "D"]), (&["a", "c", "d", "g"], &["A", "D"])];
     let set = |names: &[&'static str]| names.iter().copied().collect();
     let steps = steps.map(|(pieces, constants)| MadeOf { pieces: set(pieces), constants: set(constants) });
-    let right =
-        "// y = x.\n// Pieces from shared/: a; one of b, c;\n//   with c: d.\n// Constants from Rust: A; with c: D.\n";
+    let right = "// y = x.\n// Pieces from shared/: a; one of b, c;\n//   with c: d; with c: one of f, g.\n\
+                 // Constants from Rust: A; with c: D.\n";
     assert_none(misnamed(right, &steps));
     for (from, to, fault) in [
         ("a; ", "", "'a' is not named"),
@@ -190,6 +194,9 @@ fn headers_that_name_other_pieces_or_constants_are_found() {
         ("one of b, c", "one of a, b, c", "'one of a, b, c' is named, but there is a step without"),
         ("one of b, c", "b, c", "'b' is named, but there is a step without"),
         ("with c: d", "with b: d", "'d' is not named"),
+        ("with c: one of f, g", "with b: one of f, g", "'f' is not named"),
+        ("with c: one of f, g", "with c: one of d, f, g", "'one of d, f, g' is named, but there is a step without"),
+        ("with c: one of f, g", "with c: f, g", "'g' is named, but there is a step without"),
         ("with c: d", "with c: d; with e: d", "'e' is named, but no step has it"),
         ("with c: D", "D", "'D' is named, but there is a step without"),
         ("; with c: D", "", "'D' is not named"),

@@ -17,10 +17,10 @@ use naga::{
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade};
-use spp_wgpu::plan::{ConvKernel, Fields, Shader, Step};
+use spp_wgpu::plan::{Constant, ConvKernel, Fields, Matrices, Shader, Step, Tile};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Precision, Shape};
 
-use crate::graphs::{CONSUMERS, behind_gaps, graph, same_conv, sppf};
+use crate::graphs::{CONSUMERS, behind_gaps, by_tile, graph, same_conv, sppf};
 use crate::shader_files::{assert_none, at};
 
 /// Graphs that between them use every kernel in every form.
@@ -34,7 +34,12 @@ fn graphs() -> Vec<Graph> {
     }));
     let files = fs::read_dir(at("tests/data/cases")).unwrap().map(|file| file.unwrap().path());
     graphs.push(three_sources());
-    graphs.push(graph(shape, depthwise_and_residuals));
+    graphs.push(three_targets());
+    graphs.push(graph(shape, |graph, x| residuals(graph, x, 12)));
+    graphs.push(graph(shape, |graph, x| residuals(graph, x, 1)));
+    // Long sums of few outputs: split where there are cores to spare, and of few channels, made tap by tap.
+    graphs.push(graph(Shape::new(1, 1024, 5, 5), |graph, x| graph.conv("y", x, same_conv(64, 1024, 1)).unwrap()));
+    graphs.push(graph(Shape::new(1, 512, 5, 5), |graph, x| graph.conv("y", x, same_conv(21, 512, 3)).unwrap()));
     // From a buffer of its own, unlike SPPF's.
     graphs
         .push(graph(shape, |graph, x| graph.max_pool_cascade("y", x, MaxPoolCascade { kernel: 5, times: 3 }).unwrap()));
@@ -52,9 +57,20 @@ fn three_sources() -> Graph {
     graph
 }
 
+/// As many outputs as one dispatch can have.
+fn three_targets() -> Graph {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::new(1, 4, 3, 3)).unwrap();
+    for (name, kernel) in [("a", 1), ("b", 3), ("c", 5)] {
+        let y = graph.conv(name, x, same_conv(8, 4, kernel)).unwrap();
+        graph.output(name, y).unwrap();
+    }
+    graph
+}
+
 /// A residual of the map, then of a pixel per image, then of a resized one, then one that is added last.
-fn depthwise_and_residuals(graph: &mut Graph, x: NodeId) -> NodeId {
-    let conv = || ops::Conv { groups: 12, ..same_conv(12, 1, 3) };
+fn residuals(graph: &mut Graph, x: NodeId, groups: u32) -> NodeId {
+    let conv = || ops::Conv { groups, ..same_conv(12, 12 / groups, 3) };
     let y = graph.conv_add("map", x, x, conv()).unwrap();
     let pixel = graph.global_pool("pixel", x, ops::GlobalPool { kind: ops::GlobalPoolKind::Max }).unwrap();
     let y = graph.conv_add("image", y, pixel, conv()).unwrap();
@@ -72,6 +88,22 @@ fn options() -> [PlanOptions; 5] {
     let kernels = [ConvKernel::Tiled, ConvKernel::Subgroup, ConvKernel::Direct].map(kernel);
     let [tiled, subgroup, direct] = kernels;
     [PlanOptions::default(), PlanOptions::unfused(), tiled, subgroup, direct]
+}
+
+/// Rows of the matrices that kernels are written for, and what these multiply.
+const MATRICES: [(u32, Precision); 3] = [(8, Precision::F16), (16, Precision::F16), (8, Precision::F32)];
+
+/// A card with matrices has more than every adapter offers: this is what Apple's GPUs and llvmpipe have.
+fn with_matrices(size: u32, precision: Precision) -> DeviceProfile {
+    let has = |of| (of == precision).then_some(size);
+    DeviceProfile {
+        matrices: Matrices { f16: has(Precision::F16), f32: has(Precision::F32) },
+        workgroup_memory: 32 << 10,
+        max_invocations: 1024,
+        subgroups: Some([32; 2]),
+        f16: precision == Precision::F16,
+        ..DeviceProfile::portable(DeviceClass::Discrete)
+    }
 }
 
 /// A step for each different source.
@@ -94,8 +126,22 @@ pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
             for options in [PlanOptions::default(), PlanOptions::unfused()] {
                 let options = options.precision(Precision::F16);
                 for (ports, f16) in [(Precision::F32, false), (Precision::F16, false), (Precision::F16, true)] {
-                    let profile = DeviceProfile { f16, subgroups: Some([8; 2]), ..DeviceProfile::portable(class) };
+                    let portable = DeviceProfile::portable(class);
+                    let profile = DeviceProfile { f16, int64: f16, subgroups: Some([8; 2]), ..portable };
                     add(&graph, &profile, &options.clone().ports(ports));
+                }
+            }
+        }
+    }
+    for graph in graphs() {
+        for (size, precision) in MATRICES {
+            let profile = with_matrices(size, precision);
+            for tile in Tile::of_matrices(size) {
+                let mut whole = PlanOptions::default();
+                whole.split_sums = false;
+                for options in [PlanOptions::default(), PlanOptions::unfused(), whole] {
+                    let options = options.precision(precision);
+                    add(&graph, &profile, &by_tile(&graph, &profile, options, tile));
                 }
             }
         }
@@ -103,7 +149,8 @@ pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
     for row in case::canonical().unwrap() {
         let graph = row.graph(1).unwrap();
         for class in [DeviceClass::Discrete, DeviceClass::Software] {
-            add(&graph, &DeviceProfile::portable(class), &PlanOptions::default());
+            let portable = DeviceProfile::portable(class);
+            add(&graph, &DeviceProfile { workgroup_memory: 32 << 10, ..portable }, &PlanOptions::default());
         }
     }
     for plan in bench::peak_plans(&DeviceProfile::portable(DeviceClass::Discrete)) {
@@ -219,6 +266,37 @@ fn every_source_becomes_spirv_msl_and_hlsl() {
     BACKENDS.into_iter().for_each(assert_no_fault);
 }
 
+/// Each tile of each kind of matrices, with all that a convolution may read, do and write. Sums in parts have the same
+/// sources.
+#[test]
+fn all_forms_of_matrices_are_among_the_sources() {
+    let forms = [
+        "epilogue_plain epilogue_residual epilogue_last epilogue_image epilogue_resized",
+        "sources_1 sources_2 sources_3",
+        "targets_1 targets_2 targets_3",
+        "made_stored made_sums",
+    ];
+    for (size, precision) in MATRICES {
+        let factor = if precision == Precision::F16 { "factor_f16" } else { "factor_f32" };
+        let matrices = format!("matrices_{size}");
+        for tile in Tile::of_matrices(size) {
+            let is_it = |step: &&Step| {
+                let of = |stem: &str| step.pieces.iter().any(|piece| piece.stem == stem);
+                let sizes = [("TILE_M", tile.m), ("TILE_K", tile.k), ("SPLIT_K", tile.split_k)];
+                let sized = |(name, size)| step.constants.contains(&(name, Constant::U32(size)));
+                of(factor) && of(&matrices) && sizes.into_iter().all(sized)
+            };
+            let steps: Vec<&Step> = STEPS.values().filter(is_it).collect();
+            let there: BTreeSet<&str> = steps.iter().flat_map(|step| &step.pieces).map(|piece| piece.stem).collect();
+            // Sums in f32 are what is stored in f32.
+            let forms = forms.iter().flat_map(|form| form.split(' '));
+            let forms = forms.filter(|form| precision == Precision::F16 || *form != "made_sums");
+            let missing: Vec<&str> = forms.filter(|form| !there.contains(form)).collect();
+            assert!(missing.is_empty(), "{tile} in {precision:?}: {missing:?}");
+        }
+    }
+}
+
 #[test]
 fn what_does_not_translate_is_found() {
     let mistakes: &[Mistake] = &[
@@ -235,10 +313,12 @@ fn what_does_not_translate_is_found() {
     }
 }
 
-/// The limits that every adapter offers.
+/// The limits that every adapter offers. Tiles, which plans take where they fit, need the workgroup memory that they are
+/// said to need, and matrices as many invocations as all adapters with some have.
 fn keeps_to_limits(source: &str, step: &Step) -> Result<(), String> {
     let (module, _) = parsed(source)?;
     let profile = DeviceProfile::portable(DeviceClass::Discrete);
+    let most = if has_matrices(source) { 1024 } else { profile.max_invocations };
     let mut layouter = Layouter::default();
     layouter.update(module.to_ctx()).unwrap();
     let globals = || module.global_variables.iter().map(|(_, global)| global);
@@ -246,9 +326,11 @@ fn keeps_to_limits(source: &str, step: &Step) -> Result<(), String> {
     let memory: u32 = in_workgroups.map(|global| layouter[global.ty].size).sum();
     let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
     let bound = globals().filter(|global| matches!(global.space, AddressSpace::Storage { .. })).count();
+    let tiles = step.load().workgroup_memory;
+    let within = if tiles > 0 { memory == tiles } else { memory <= profile.workgroup_memory };
     let faults = [
-        (memory > profile.workgroup_memory, format!("{memory} bytes of workgroup memory")),
-        (invocations > profile.max_invocations, format!("{invocations} invocations")),
+        (!within, format!("{memory} bytes of workgroup memory")),
+        (invocations > most, format!("{invocations} invocations")),
         (bound > profile.max_storage_buffers as usize, format!("{bound} storage buffers")),
         (bound != step.bindings.len(), format!("it binds {bound} buffers, and its step {}", step.bindings.len())),
         (!module.overrides.is_empty(), "an override".into()),
@@ -272,6 +354,7 @@ fn what_exceeds_the_portable_limits_is_found() {
     const BUFFER: &str = "@group(0) @binding(11) var<storage, read> a: f32; @compute";
     let mistakes: &[Mistake] = &[
         ("linear", &[["array<vec4f, WG_SIZE>", "array<vec4f, 1025>"]], "16400 bytes of workgroup memory"),
+        ("conv", &[["array<u32, TILE_M>", "array<u32, 2u * TILE_M>"]], "bytes of workgroup memory"),
         ("copy", &[["@workgroup_size(WG_SIZE)", "@workgroup_size(257)"]], "257 invocations"),
         ("copy", &[["@compute", BUFFERS]], "9 storage buffers"),
         ("copy", &[["@compute", BUFFER]], "it binds 3 buffers, and its step 2"),

@@ -84,8 +84,9 @@ fn the_table_goes_by_class_and_by_how_much_there_is_to_do() {
         ConvVariant::Tiled(tile) => tile.in_parts(1),
         other => panic!("{other}"),
     };
-    let portable = DeviceProfile::portable;
-    let [discrete, integrated] = [DeviceClass::Discrete, DeviceClass::Integrated].map(portable);
+    // Workgroup memory as GPUs have it.
+    let has = |class| DeviceProfile { workgroup_memory: 32 << 10, ..DeviceProfile::portable(class) };
+    let [discrete, integrated] = [DeviceClass::Discrete, DeviceClass::Integrated].map(has);
     // Where the largest tile would spill registers, it is not taken, whatever the class.
     for (name, large) in
         [("navi31", Tile::LARGE), ("ga102", Tile::LARGE), ("dg2", Tile::LEAN), ("lnl", Tile::LEAN), ("m1", Tile::LEAN)]
@@ -95,6 +96,9 @@ fn the_table_goes_by_class_and_by_how_much_there_is_to_do() {
     }
     assert_eq!(taken(&conv(1 << 16, 512), &discrete), ConvVariant::Tiled(Tile::LARGE));
     assert_eq!(taken(&conv(1 << 16, 512), &integrated), ConvVariant::Tiled(Tile::LEAN));
+    // The largest tile, and where its pixels lie, are more than what every adapter has.
+    let portable = DeviceProfile::portable(DeviceClass::Discrete);
+    assert_eq!(taken(&conv(1 << 16, 512), &portable), ConvVariant::Tiled(Tile::LEAN));
     // A small map fills a small GPU.
     let of_maps = |name| {
         let profile = DeviceProfile::named(name).unwrap();

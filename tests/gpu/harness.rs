@@ -3,11 +3,13 @@
 use std::sync::LazyLock;
 
 use half::f16;
-use spp_wgpu::plan::ConvKernel;
+use spp_wgpu::gpu::adapters;
+use spp_wgpu::plan::{ConvKernel, Tile};
 use spp_wgpu::reference::{self, Reference, Values, compare};
-use spp_wgpu::wgpu::{self, AdapterInfo, DeviceType, Features};
+use spp_wgpu::wgpu::{self, Adapter, AdapterInfo, DeviceType, Features};
 use spp_wgpu::{Gpu, GpuOptions, Graph, Plan, PlanOptions, Precision, Program, Shape, Tensor, gpu};
 
+use crate::graphs::by_tile;
 pub(crate) use crate::graphs::{Data, graph, random};
 
 /// The device under test; `WGPU_ADAPTER_NAME` chooses it. `SPP_CHECKED_SHADERS=1` compiles all kernels with checks.
@@ -20,11 +22,37 @@ pub(crate) static GPU: LazyLock<Gpu> = LazyLock::new(|| {
 });
 
 /// The same device, planned for as if it were a discrete card.
-pub(crate) static CARD: LazyLock<Gpu> = LazyLock::new(|| {
-    // Of no maker that has tiles of its own, whoever's the adapter is.
+pub(crate) static CARD: LazyLock<Gpu> = LazyLock::new(|| as_a_card(&GPU, &gpu_options()));
+
+/// Of no maker that has tiles of its own, whoever's the adapter is.
+fn as_a_card(gpu: &Gpu, options: &GpuOptions) -> Gpu {
     let info =
-        AdapterInfo { device_type: DeviceType::DiscreteGpu, vendor: 0, name: "card".into(), ..GPU.info().clone() };
-    Gpu::from_device_with_options(info, GPU.device().clone(), GPU.queue().clone(), &gpu_options()).unwrap()
+        AdapterInfo { device_type: DeviceType::DiscreteGpu, vendor: 0, name: "card".into(), ..gpu.info().clone() };
+    Gpu::from_device_with_options(info, gpu.device().clone(), gpu.queue().clone(), options).unwrap()
+}
+
+/// The adapter of the device under test.
+pub(crate) fn adapter() -> Adapter {
+    adapters().into_iter().find(|adapter| adapter.get_info() == GPU.device().adapter_info()).unwrap()
+}
+
+/// A device on the same adapter that has its matrices: none, if it has none.
+pub(crate) static MATRICES: LazyLock<Gpu> = LazyLock::new(|| {
+    let mut options = gpu_options();
+    options.matrices = true;
+    let gpu = Gpu::new(&options).unwrap();
+    match gpu.why_no_matrices() {
+        None => println!("with matrices: {:?}", gpu.profile().matrices),
+        Some(reason) => println!("nothing is tested on matrices: {reason}"),
+    }
+    gpu
+});
+
+/// The same device, planned for as if it were a discrete card: with tiles by estimate, and sums in parts.
+pub(crate) static CARD_WITH_MATRICES: LazyLock<Gpu> = LazyLock::new(|| {
+    let mut options = gpu_options();
+    (options.matrices, options.adapter) = (true, Some(adapter()));
+    as_a_card(&MATRICES, &options)
 });
 
 /// A device on the same adapter whose shaders have no 16-bit floats; `None` if the one under test has none either.
@@ -155,18 +183,47 @@ pub(crate) fn ways_on_both() -> Vec<Way> {
 
 /// The GPU agrees with the reference within the bound, however the graph is planned.
 pub(crate) fn check(case: &str, graph: &Graph, inputs: &[Tensor]) {
-    check_ways(case, graph, inputs, ways());
+    check_ways(case, graph, inputs, in_both(graph, ways()));
 }
 
 /// As [`check`], planned for a card, too.
 pub(crate) fn check_on_both(case: &str, graph: &Graph, inputs: &[Tensor]) {
-    check_ways(case, graph, inputs, ways_on_both());
+    check_ways(case, graph, inputs, in_both(graph, ways_on_both()));
 }
 
-fn check_ways(case: &str, graph: &Graph, inputs: &[Tensor], ways: Vec<Way>) {
-    // What rounding inputs does to a sum that cancels, or to an exponential, says nothing of kernels.
-    let halved: Vec<Tensor> = inputs.iter().map(halves).collect();
-    for (precision, inputs, ways) in [(Precision::F16, &halved[..], in_f16(&ways)), (Precision::F32, inputs, ways)] {
+/// Every tile of the adapter's matrices for what is stored in this precision, and what a card would take. On adapters
+/// without such matrices, nothing.
+pub(crate) fn on_matrices(graph: &Graph, precision: Precision) -> Vec<Way> {
+    let Some(size) = MATRICES.profile().matrices.of(precision.element()) else { return Vec::new() };
+    let options = || PlanOptions::default().precision(precision);
+    let tiles = ["by large tiles of matrices", "by small tiles of matrices", "by shared tiles of matrices"];
+    let forced = tiles.into_iter().zip(Tile::of_matrices(size));
+    let forced = forced.map(|(way, tile)| (way, by_tile(graph, CARD_WITH_MATRICES.profile(), options(), tile)));
+    let ways = forced.chain([("for a card with matrices", options())]);
+    let ways = ways.map(|(way, options)| (way, &*CARD_WITH_MATRICES, options));
+    ways.chain([("with matrices", &*MATRICES, options())]).collect()
+}
+
+/// Ways that store in each precision.
+type Ways = [(Precision, Vec<Way>); 2];
+
+/// These in both, and all that the adapter's matrices can do.
+fn in_both(graph: &Graph, single: Vec<Way>) -> Ways {
+    let [half, single] = [(Precision::F16, in_f16(&single)), (Precision::F32, single)];
+    [half, single].map(|(precision, ways)| (precision, [ways, on_matrices(graph, precision)].concat()))
+}
+
+/// As [`check`], on matrices alone; if whole numbers are to be exact, as [`check_bits`].
+pub(crate) fn check_on_matrices(case: &str, graph: &Graph, inputs: &[Tensor], exact: bool) {
+    let ways = [Precision::F16, Precision::F32].map(|precision| (precision, on_matrices(graph, precision)));
+    if exact { check_bits_of_ways(case, graph, inputs, ways) } else { check_ways(case, graph, inputs, ways) }
+}
+
+fn check_ways(case: &str, graph: &Graph, inputs: &[Tensor], ways: Ways) {
+    for (precision, ways) in ways {
+        // What rounding inputs does to a sum that cancels, or to an exponential, says nothing of kernels.
+        let halved: Vec<Tensor> = inputs.iter().map(halves).collect();
+        let inputs = if precision == Precision::F16 { &halved } else { inputs };
         check_stored(case, graph, inputs, precision, ways);
     }
 }
@@ -182,17 +239,18 @@ fn check_stored(case: &str, graph: &Graph, inputs: &[Tensor], precision: Precisi
 /// The GPU's bits are the reference's, except for the sign of zero and the payload of NaN: in `f16`, those of inputs
 /// rounded to such.
 pub(crate) fn check_bits(case: &str, graph: &Graph, inputs: &[Tensor]) {
-    check_bits_of_ways(case, graph, inputs, ways());
+    check_bits_of_ways(case, graph, inputs, in_both(graph, ways()));
 }
 
 /// As [`check_bits`], planned for a card, too.
 pub(crate) fn check_bits_on_both(case: &str, graph: &Graph, inputs: &[Tensor]) {
-    check_bits_of_ways(case, graph, inputs, ways_on_both());
+    check_bits_of_ways(case, graph, inputs, in_both(graph, ways_on_both()));
 }
 
-fn check_bits_of_ways(case: &str, graph: &Graph, inputs: &[Tensor], ways: Vec<Way>) {
-    let halved: Vec<Tensor> = inputs.iter().map(halves).collect();
-    for (inputs, ways) in [(&halved[..], in_f16(&ways)), (inputs, ways)] {
+fn check_bits_of_ways(case: &str, graph: &Graph, inputs: &[Tensor], ways: Ways) {
+    for (precision, ways) in ways {
+        let halved: Vec<Tensor> = inputs.iter().map(halves).collect();
+        let inputs = if precision == Precision::F16 { &halved } else { inputs };
         let want = reference::run(graph, inputs).unwrap();
         let (exact, rounded): (Vec<Way>, Vec<Way>) =
             ways.into_iter().partition(|way| way.2.precision == Precision::F32 || want.iter().all(is_stored));

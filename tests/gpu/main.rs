@@ -19,6 +19,7 @@ mod conv;
 mod conv_choice;
 mod conv_direct;
 mod conv_grouped;
+mod conv_matrices;
 mod conv_shift_add;
 mod conv_subgroup;
 mod conv_sum;

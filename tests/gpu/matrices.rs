@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use spp_wgpu::gpu::{ExactGraph, adapters, matrices_of, on_matrices};
+use spp_wgpu::gpu::{ExactGraph, matrices_of, on_matrices};
 use spp_wgpu::plan::{Matrices, Role};
-use spp_wgpu::wgpu::{Adapter, Features};
-use spp_wgpu::{Gpu, GpuOptions, Plan, PlanOptions, Program};
+use spp_wgpu::wgpu::Features;
+use spp_wgpu::{Gpu, GpuOptions, Plan, PlanOptions, Precision, Program};
 
-use crate::harness::{CARD, GPU, options};
-
-/// Of the device under test.
-fn adapter() -> Adapter {
-    adapters().into_iter().find(|adapter| adapter.get_info() == GPU.device().adapter_info()).unwrap()
-}
+use crate::harness::on_matrices as ways_on_matrices;
+use crate::harness::{CARD, CARD_WITH_MATRICES, GPU, MATRICES, Way, adapter, described, in_f16, options};
 
 fn with_matrices(change: impl FnOnce(&mut GpuOptions)) -> GpuOptions {
     let mut options = GpuOptions::device(&GPU.info().name);
@@ -36,9 +32,12 @@ fn who_asks_gets_what_the_adapter_has_or_a_reason() {
         Ok(matrices) => {
             assert_eq!((gpu.profile().matrices, gpu.why_no_matrices()), (matrices, None));
             assert!(gpu.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX));
+            // Software adapters compile what they run for the first time.
+            gpu.self_test().unwrap();
             let tested = gpu.self_test().unwrap();
             println!("{matrices:?}: {tested:?}");
             assert!(tested.mismatch.is_none() && tested.graphs > 0);
+            assert_eq!(tested.on_matrices, tested.graphs);
             // Ten times what it may take on an idle machine.
             assert!(tested.time < Duration::from_secs(1), "{:?}", tested.time);
         }
@@ -74,17 +73,34 @@ fn an_apps_device_has_matrices_if_its_adapter_says_so() {
 
 #[test]
 fn all_kernels_agree_on_integers() {
-    let gpu = Gpu::new(&with_matrices(|_| ())).unwrap();
     let ways = options().into_iter().chain([("by default", PlanOptions::default())]);
-    let ways = ways.map(|(way, options)| (way, &gpu, options)).chain([("for a card", &*CARD, PlanOptions::default())]);
-    for (way, gpu, options) in ways {
+    let mut ways: Vec<Way> = ways.map(|(way, options)| (way, &*MATRICES, options)).collect();
+    ways.extend([("for a card", &*CARD, PlanOptions::default())]);
+    ways.extend([("for a card with matrices", &*CARD_WITH_MATRICES, PlanOptions::default())]);
+    ways.extend(in_f16(&ways));
+    for way in ways {
         let mut matrices = 0;
         for seed in 0..16 {
-            let (plan, mismatch) = ExactGraph::random(seed).unwrap().check(gpu, &options, 0..2).unwrap();
-            assert!(mismatch.is_none(), "planned {way}: {}", mismatch.unwrap());
+            let (plan, mismatch) = ExactGraph::random(seed).unwrap().check(way.1, &way.2, 0..2).unwrap();
+            assert!(mismatch.is_none(), "{}: {}", described(&way), mismatch.unwrap());
             matrices += usize::from(plan.steps.iter().any(on_matrices));
         }
-        println!("planned {way}: {matrices} of 16 graphs on matrices");
+        println!("{}: {matrices} of 16 graphs on matrices", described(&way));
+    }
+}
+
+/// Whatever the planner would take.
+#[test]
+fn every_tile_of_matrices_agrees_on_integers() {
+    for seed in 0..16 {
+        let exact = ExactGraph::random(seed).unwrap();
+        for precision in [Precision::F16, Precision::F32] {
+            for way in ways_on_matrices(exact.graph(), precision) {
+                let (plan, mismatch) = exact.check(way.1, &way.2, 0..2).unwrap();
+                assert!(mismatch.is_none(), "{}: {}", described(&way), mismatch.unwrap());
+                assert!(way.2.tuned.is_none() || plan.steps.iter().any(on_matrices), "{}: {plan}", described(&way));
+            }
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 //! finite there from convolutions, so these tests look at memory itself.
 
 use spp_wgpu::plan::{BufferId, Order, Port, Role, Slice};
-use spp_wgpu::{Graph, Plan, PlanOptions, Program, Shape, Tensor};
+use spp_wgpu::{Gpu, Graph, Plan, PlanOptions, Precision, Program, Shape, Tensor};
 
 use crate::graphs::{CONSUMERS, behind_gaps};
-use crate::harness::{CARD, Data, GPU, graph, random};
+use crate::harness::{CARD, Data, GPU, graph, on_matrices, random};
 
 /// Every buffer of intermediate results becomes an output, as it lies in memory.
 fn laid_open(mut plan: Plan) -> Plan {
@@ -57,8 +57,12 @@ fn options() -> [PlanOptions; 2] {
 }
 
 fn run(plan: &Plan, graph: &Graph) -> Vec<Tensor> {
+    run_on(&GPU, plan, graph)
+}
+
+fn run_on(gpu: &Gpu, plan: &Plan, graph: &Graph) -> Vec<Tensor> {
     let inputs: Vec<Tensor> = graph.inputs().zip(7..).map(|((_, x), i)| random(x.shape, i, Data::Uniform)).collect();
-    let program = Program::from_plan(&GPU, plan.clone()).unwrap();
+    let program = Program::from_plan(gpu, plan.clone()).unwrap();
     program.poison().unwrap();
     program.run(&inputs).unwrap()
 }
@@ -73,6 +77,20 @@ fn every_operation_leaves_zeros() {
                 let found = filled(&plan, &run(&plan, &graph));
                 assert!(found.is_empty(), "{}: {:#?}\n{plan}", consumer.0, &found[..found.len().min(8)]);
             }
+        }
+    }
+}
+
+/// By every tile of matrices, which compute padding lanes as others.
+#[test]
+fn matrices_leave_zeros() {
+    for consumer in CONSUMERS.iter().filter(|(name, _)| name.contains("conv")) {
+        let graph = behind_gaps(Shape::new(2, 9, 5, 6), consumer);
+        for (way, gpu, mut options) in [Precision::F16, Precision::F32].map(|of| on_matrices(&graph, of)).concat() {
+            options.reuse_buffers = false;
+            let plan = laid_open(Plan::new(&graph, gpu.profile(), &options).unwrap());
+            let found = filled(&plan, &run_on(gpu, &plan, &graph));
+            assert!(found.is_empty(), "{} {way}: {:#?}\n{plan}", consumer.0, &found[..found.len().min(8)]);
         }
     }
 }
