@@ -64,8 +64,9 @@ fn compiled(tile: &Tile, profile: &DeviceProfile, element: Element) -> Compiled 
     };
     // What an H100 made of them, on maps that fill it.
     let multiply_adds = match *tile {
-        Tile { sums: Sums::Matrices { .. }, .. } => by_compilers,
         _ if profile.vendor != Vendor::Nvidia => by_compilers,
+        Tile { sums: Sums::Matrices { grid: 4, .. }, .. } => 110,
+        Tile { sums: Sums::Matrices { .. }, .. } => by_compilers,
         Tile { sums: Sums::Registers { vec4s: 2.. }, .. } => 43,
         Tile { split_k: 1, n: 33.., .. } => 49,
         Tile { split_k: 1, .. } => 32,
