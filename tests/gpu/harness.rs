@@ -55,7 +55,9 @@ pub(crate) static MATRICES: LazyLock<Gpu> = LazyLock::new(|| {
 pub(crate) static CARD_WITH_MATRICES: LazyLock<Gpu> = LazyLock::new(|| {
     let mut options = gpu_options();
     (options.matrices, options.adapter) = (true, Some(adapter()));
-    as_a_card(&MATRICES, &options)
+    let card = as_a_card(&MATRICES, &options);
+    assert_eq!(card.profile().matrices, MATRICES.profile().matrices, "{:?}", card.why_no_matrices());
+    card
 });
 
 /// A device on the same adapter whose shaders have no 16-bit floats; `None` if the one under test has none either.
