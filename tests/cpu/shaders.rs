@@ -93,12 +93,12 @@ fn options() -> [PlanOptions; 5] {
 /// Rows of the matrices that kernels are written for, and what these multiply.
 const MATRICES: [(u32, Precision); 3] = [(8, Precision::F16), (16, Precision::F16), (8, Precision::F32)];
 
-/// A card with matrices has more than every adapter offers: this is what Apple's GPUs and llvmpipe have.
+/// A card with matrices has more than every adapter offers.
 fn with_matrices(size: u32, precision: Precision) -> DeviceProfile {
     let has = |of| (of == precision).then_some(size);
     DeviceProfile {
         matrices: Matrices { f16: has(Precision::F16), f32: has(Precision::F32) },
-        workgroup_memory: 32 << 10,
+        workgroup_memory: if size == 16 { 48 << 10 } else { 32 << 10 },
         max_invocations: 1024,
         subgroups: Some([32; 2]),
         f16: precision == Precision::F16,

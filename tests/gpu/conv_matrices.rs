@@ -5,7 +5,7 @@ use std::slice;
 use spp_wgpu::gpu::on_matrices as is_on_matrices;
 use spp_wgpu::ops::{Activation, Conv, ConvSum, GlobalPool, GlobalPoolKind, Padding};
 use spp_wgpu::plan::{Element, Tile};
-use spp_wgpu::{Graph, Plan, PlanOptions, Precision, Shape, Tensor, reference};
+use spp_wgpu::{Graph, NodeId, Plan, PlanOptions, Precision, Shape, Tensor, reference};
 
 use crate::graphs::{CONSUMERS, all_parts, behind_gaps, same_conv};
 use crate::harness::{
@@ -82,7 +82,8 @@ fn edges_of_tiles_are_right() {
 
 #[test]
 fn strides_dilation_and_padding_are_right() {
-    let changes: [(&str, fn(Conv) -> Conv); 6] = [
+    type Change = fn(Conv) -> Conv;
+    let changes: [(&str, Change); 6] = [
         ("strides", |conv| Conv { stride: [2, 3], ..conv }),
         ("dilation", |conv| Conv { dilation: [2, 3], padding: Padding::symmetric(2, 3), ..conv }),
         ("dilation past the border", |conv| Conv { dilation: [13; 2], padding: Padding::symmetric(13, 13), ..conv }),
@@ -110,7 +111,8 @@ fn residuals_are_right() {
         let of = |out_c, in_c, kernel| weight(of(data, out_c, in_c, kernel));
         let shape = Shape::new(3, 36, 5, 7);
         let max = GlobalPool { kind: GlobalPoolKind::Max };
-        let build: [(&str, &dyn Fn(&mut Graph, spp_wgpu::NodeId) -> spp_wgpu::NodeId); 4] = [
+        type Build<'a> = &'a dyn Fn(&mut Graph, NodeId) -> NodeId;
+        let build: [(&str, Build); 4] = [
             ("before", &|graph, x| graph.conv_add("y", x, x, of(36, 36, 3)).unwrap()),
             ("last", &|graph, x| graph.conv_add("y", x, x, Conv { adds_last: true, ..of(36, 36, 3) }).unwrap()),
             ("of the image", &|graph, x| {

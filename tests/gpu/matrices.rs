@@ -79,20 +79,22 @@ fn all_kernels_agree_on_integers() {
     ways.extend([("for a card with matrices", &*CARD_WITH_MATRICES, PlanOptions::default())]);
     ways.extend(in_f16(&ways));
     for way in ways {
+        // Each form once, or twice.
+        let seeds = if way.2.precision == Precision::F16 { 8 } else { 16 };
         let mut matrices = 0;
-        for seed in 0..16 {
+        for seed in 0..seeds {
             let (plan, mismatch) = ExactGraph::random(seed).unwrap().check(way.1, &way.2, 0..2).unwrap();
             assert!(mismatch.is_none(), "{}: {}", described(&way), mismatch.unwrap());
             matrices += usize::from(plan.steps.iter().any(on_matrices));
         }
-        println!("{}: {matrices} of 16 graphs on matrices", described(&way));
+        println!("{}: {matrices} of {seeds} graphs on matrices", described(&way));
     }
 }
 
 /// Whatever the planner would take.
 #[test]
 fn every_tile_of_matrices_agrees_on_integers() {
-    for seed in 0..16 {
+    for seed in 0..8 {
         let exact = ExactGraph::random(seed).unwrap();
         for precision in [Precision::F16, Precision::F32] {
             for way in ways_on_matrices(exact.graph(), precision) {
