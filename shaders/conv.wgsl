@@ -13,7 +13,7 @@
 //   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3;
 //   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
-// Constants from Rust: TILE_M, TILE_N, TILE_K, SPLIT_K; JOBS, TERMS, ROUNDS; those of the piece.
+// Constants from Rust: TILE_M, TILE_N, TILE_K, SPLIT_K, ONE_PIXEL; JOBS, TERMS, ROUNDS; those of the piece.
 
 alias Read = Stored;
 
@@ -99,10 +99,15 @@ fn tap_of(term: Term, window: Window, ky: u32, kx: u32) -> u32 {
     return select(NOWHERE, window.first + (y * term.in_w + x) * term.x_stride, inside);
 }
 
-// Neighbours load side by side. All loads come before the first store, in variables by name, so that an invocation waits
-// for memory once.
+// The vec4 of the tile's x that a load of an invocation fills: neighbours load side by side, unless there are so many sums
+// that it has no registers left for more than ONE_PIXEL.
+fn cell(lane: u32, load: u32) -> u32 {
+    return select(lane + load * WG_SIZE, lane * TILE_K4 + load, ONE_PIXEL);
+}
+
+// All loads come before the first store, in variables by name, so that an invocation waits for memory once.
 fn load_tiles(term: Term, c4: u32, w: u32, lane: u32) {
-    let x0 = fetch_x(term, c4, lane);
+    let x0 = fetch_x(term, c4, cell(lane, 0u));
     var x1 = x0;
     var x2 = x0;
     var x3 = x0;
@@ -111,17 +116,17 @@ fn load_tiles(term: Term, c4: u32, w: u32, lane: u32) {
     var x6 = x0;
     var x7 = x0;
     if LOADS_X > 1u {
-        x1 = fetch_x(term, c4, lane + WG_SIZE);
+        x1 = fetch_x(term, c4, cell(lane, 1u));
     }
     if LOADS_X > 2u {
-        x2 = fetch_x(term, c4, lane + 2u * WG_SIZE);
-        x3 = fetch_x(term, c4, lane + 3u * WG_SIZE);
+        x2 = fetch_x(term, c4, cell(lane, 2u));
+        x3 = fetch_x(term, c4, cell(lane, 3u));
     }
     if LOADS_X > 4u {
-        x4 = fetch_x(term, c4, lane + 4u * WG_SIZE);
-        x5 = fetch_x(term, c4, lane + 5u * WG_SIZE);
-        x6 = fetch_x(term, c4, lane + 6u * WG_SIZE);
-        x7 = fetch_x(term, c4, lane + 7u * WG_SIZE);
+        x4 = fetch_x(term, c4, cell(lane, 4u));
+        x5 = fetch_x(term, c4, cell(lane, 5u));
+        x6 = fetch_x(term, c4, cell(lane, 6u));
+        x7 = fetch_x(term, c4, cell(lane, 7u));
     }
     let w0 = weights[w + lane];
     var w1 = w0;
@@ -144,19 +149,19 @@ fn load_tiles(term: Term, c4: u32, w: u32, lane: u32) {
         w6 = weights[w + lane + 6u * WG_SIZE];
         w7 = weights[w + lane + 7u * WG_SIZE];
     }
-    put_x(lane, x0);
+    put_x(cell(lane, 0u), x0);
     if LOADS_X > 1u {
-        put_x(lane + WG_SIZE, x1);
+        put_x(cell(lane, 1u), x1);
     }
     if LOADS_X > 2u {
-        put_x(lane + 2u * WG_SIZE, x2);
-        put_x(lane + 3u * WG_SIZE, x3);
+        put_x(cell(lane, 2u), x2);
+        put_x(cell(lane, 3u), x3);
     }
     if LOADS_X > 4u {
-        put_x(lane + 4u * WG_SIZE, x4);
-        put_x(lane + 5u * WG_SIZE, x5);
-        put_x(lane + 6u * WG_SIZE, x6);
-        put_x(lane + 7u * WG_SIZE, x7);
+        put_x(cell(lane, 4u), x4);
+        put_x(cell(lane, 5u), x5);
+        put_x(cell(lane, 6u), x6);
+        put_x(cell(lane, 7u), x7);
     }
     put_w(lane, w0);
     if LOADS_W > 1u {

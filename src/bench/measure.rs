@@ -36,7 +36,7 @@ const MAX_WARM_UP: usize = 20;
 const STABLE: f64 = 0.05;
 /// A GPU is kept busy so long before anything is timed: it raises its clocks only under load. (On an H100, runs took 26 ms
 /// for the first quarter of a second, then 7.5.)
-const CLOCKS_RISE: Duration = Duration::from_millis(500);
+const CLOCKS_RISE: Duration = Duration::from_secs(1);
 
 /// What was measured of one graph.
 #[derive(Clone, Debug)]
@@ -45,7 +45,8 @@ pub struct Measurement {
     pub compile_ms: f64,
     /// Host tensor in to host tensor out.
     pub wall: Samples,
-    /// First to last timestamp on the device in the same runs; `None` where the device has none.
+    /// First to last timestamp on the device; `None` where it has none. On software adapters, in the same runs. On GPUs, in
+    /// runs without a host's tensors, one close behind the other: while a GPU waits for the host, its clocks sink.
     pub gpu: Option<Samples>,
     /// Each dispatch, if they were asked for and the device has timestamps.
     pub steps: Option<Vec<StepTime>>,
@@ -100,9 +101,16 @@ pub fn measure(
         Ok((ms(start), on_device))
     };
     warm_up(&programs, &run)?;
-    raise_clocks(gpu, |i| run(i).map(drop))?;
-    let (wall, on_device): (Vec<f64>, Vec<Option<f64>>) = repeat(options, run)?.into_iter().unzip();
+    let (wall, mut on_device): (Vec<f64>, Vec<Option<f64>>) = repeat(options, run)?.into_iter().unzip();
     let wall = Samples::new(wall)?;
+    if gpu.profile().class != DeviceClass::Software {
+        let busy = |i: usize| {
+            let time = programs[i % programs.len()].gpu_time()?;
+            Ok(time.map(|time| time.as_secs_f64() * 1e3))
+        };
+        raise_clocks(gpu.profile().class, |i| busy(i).map(drop))?;
+        on_device = repeat(options, busy)?;
+    }
     let on_device = on_device.into_iter().collect::<Option<Vec<f64>>>();
     // A clock that stands still is no clock.
     let on_device = on_device.filter(|times| times.iter().all(|&time| time > 0.0));
@@ -121,6 +129,7 @@ pub fn measure(
 /// the device has no timestamps. On the inputs of the last [`Program::run`]. Errors: those of
 /// [`Program::gpu_step_times`].
 pub fn step_medians(program: &Program, runs: usize) -> Result<Option<Vec<f64>>> {
+    raise_clocks(program.plan().profile.class, |_| program.gpu_step_times().map(drop))?;
     let mut all: Vec<Vec<f64>> = vec![Vec::new(); program.plan().steps.len()];
     for _ in 0..runs.max(1) {
         let Some(times) = program.gpu_step_times()? else {
@@ -145,10 +154,10 @@ fn warm_up<T>(programs: &[Program], run: &impl Fn(usize) -> Result<(f64, T)>) ->
 }
 
 /// Runs for as long as a GPU's clocks take to rise; software adapters have none.
-pub(super) fn raise_clocks(gpu: &Gpu, run: impl Fn(usize) -> Result<()>) -> Result<()> {
+fn raise_clocks(class: DeviceClass, run: impl Fn(usize) -> Result<()>) -> Result<()> {
     let start = Instant::now();
     let mut turn = 0;
-    while gpu.profile().class != DeviceClass::Software && start.elapsed() < CLOCKS_RISE {
+    while class != DeviceClass::Software && start.elapsed() < CLOCKS_RISE {
         run(turn)?;
         turn += 1;
     }

@@ -44,21 +44,23 @@ impl Bound {
 }
 
 impl Peaks {
-    /// The least time for this much work and traffic in `f32`, in milliseconds, and what binds it.
-    pub fn floor_ms(&self, flops: u64, bytes: u64) -> (f64, Bound) {
-        let compute = flops as f64 / self.f32_gflops / 1e6;
+    /// The least time for this much work and traffic, in milliseconds, and what binds it; the work in `f32`, or on matrices
+    /// where their peak is known.
+    pub fn floor_ms(&self, flops: u64, bytes: u64, on_matrices: bool) -> (f64, Bound) {
+        let gflops = self.coop_gflops.filter(|_| on_matrices).unwrap_or(self.f32_gflops);
+        let compute = flops as f64 / gflops / 1e6;
         let memory = bytes as f64 / self.copy_gbps / 1e6;
         if compute >= memory { (compute, Bound::Compute) } else { (memory, Bound::Memory) }
     }
 
     /// The floor of a whole graph: its FLOPs, and each input, output and weight touched once.
-    pub fn floor_of_graph(&self, cost: &GraphCost) -> (f64, Bound) {
-        self.floor_ms(cost.flops, cost.min_bytes)
+    pub fn floor_of_graph(&self, cost: &GraphCost, on_matrices: bool) -> (f64, Bound) {
+        self.floor_ms(cost.flops, cost.min_bytes, on_matrices)
     }
 
     /// The floor of one dispatch: each operand and result touched once.
-    pub fn floor_of_step(&self, cost: &Cost) -> (f64, Bound) {
-        self.floor_ms(cost.flops, cost.bytes)
+    pub fn floor_of_step(&self, cost: &Cost, on_matrices: bool) -> (f64, Bound) {
+        self.floor_ms(cost.flops, cost.bytes, on_matrices)
     }
 }
 
@@ -71,7 +73,7 @@ mod tests {
         let peaks = Peaks {
             f32_gflops: 60_000.0,
             f16_gflops: None,
-            coop_gflops: None,
+            coop_gflops: Some(600_000.0),
             copy_gbps: 4300.0,
             upload_gbps: 1.0,
             download_gbps: 1.0,
@@ -79,9 +81,12 @@ mod tests {
             submit_us: 1.0,
         };
         // SPPF of 1024 channels: 2.097 GFLOP over 60 TFLOP/s are 35.0 µs, 13.8 MB over 4.3 TB/s 3.2 µs.
-        let (ms, bound) = peaks.floor_ms(2_097_152_000, 13_800_000);
+        let (ms, bound) = peaks.floor_ms(2_097_152_000, 13_800_000, false);
         assert!((ms - 0.03495).abs() < 1e-5 && bound == Bound::Compute);
-        let (ms, bound) = peaks.floor_ms(0, 43_000_000);
+        // On matrices a tenth of that, and the half of the bytes 1.6 µs.
+        let (ms, bound) = peaks.floor_ms(2_097_152_000, 6_900_000, true);
+        assert!((ms - 0.003495).abs() < 1e-6 && bound == Bound::Compute);
+        let (ms, bound) = peaks.floor_ms(0, 43_000_000, false);
         assert!((ms - 0.01).abs() < 1e-9 && bound == Bound::Memory);
     }
 }

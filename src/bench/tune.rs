@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::measure::raise_clocks;
 use super::step_medians;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Kept, Program};
@@ -71,9 +70,7 @@ fn class_times(
     runs: usize,
 ) -> Result<BTreeMap<String, f64>> {
     let program = Program::with_options(gpu, graph, options)?;
-    let run = || program.run(std::slice::from_ref(input)).map(drop);
-    run()?;
-    raise_clocks(gpu, |_| run())?;
+    program.run(std::slice::from_ref(input))?;
     let no_clock = || Error::Unsupported {
         op: gpu.info().name.clone(),
         what: "tuning without timestamps".into(),

@@ -57,6 +57,10 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         //   `tests/gpu/workgroup_memory.rs` fills it with NaN first. Its tile has room for each row that the planner
         //   chose, and one more vec4, and invocations beyond the last row use none.
         // - `subgroup_invocation_id` is below the number of lanes of a subgroup, which the device itself reports.
+        // - matrices are loaded from rows of a tile, and stored to what is set aside for their subgroup, by subgroups that
+        //   have a role alone: `subgroup_id` decides, whatever number of lanes the driver compiles for. Workgroups have
+        //   as many invocations as all roles take if subgroups are as large as the device says they can be.
+        // - f16 in words: whoever writes half a word changes only its own bits, atomically.
         //
         // There are no ray queries, mesh or task shaders.
         Checks::None => unsafe {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use spp_wgpu::bench::{Peaks, peaks, step_medians};
+use spp_wgpu::gpu::on_matrices;
 use spp_wgpu::plan::{Constant, Cost, Step};
 use spp_wgpu::{Error, Plan, Program};
 
@@ -63,6 +64,7 @@ struct Line {
     /// What the planner reckons.
     estimated_us: Option<f64>,
     cost: Cost,
+    on_matrices: bool,
     dispatches: usize,
 }
 
@@ -129,6 +131,7 @@ impl Line {
             us,
             estimated_us: step.estimate(&plan.profile).map(|estimate| estimate.us),
             cost: step.cost,
+            on_matrices: on_matrices(step),
             dispatches: 1,
         }
     }
@@ -142,7 +145,7 @@ impl Line {
     }
 
     fn floor_percent(&self, peaks: Option<&Peaks>) -> Option<f64> {
-        peaks.map(|peaks| 100.0 * peaks.floor_of_step(&self.cost).0 * 1e3 / self.us)
+        peaks.map(|peaks| 100.0 * peaks.floor_of_step(&self.cost, self.on_matrices).0 * 1e3 / self.us)
     }
 
     fn cells(&self, total: f64, peaks: Option<&Peaks>) -> [String; 10] {
@@ -181,6 +184,7 @@ fn folded(lines: Vec<Line>) -> Vec<Line> {
         sum.us += line.us;
         sum.cost.flops += line.cost.flops;
         sum.cost.bytes += line.cost.bytes;
+        sum.on_matrices |= line.on_matrices;
         sum.dispatches += 1;
     }
     let mut lines: Vec<Line> = kernels.into_values().collect();

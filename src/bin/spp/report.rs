@@ -355,7 +355,7 @@ mod tests {
                 compile_ms: 31.0,
                 wall: times(4.321),
                 gpu: has_timestamps.then(|| times(1.234)),
-                floor: Some(peaks().floor_of_graph(&cost)),
+                floor: Some(peaks().floor_of_graph(&cost, false)),
                 estimated_ms: has_timestamps.then_some(0.5),
                 steps: has_timestamps.then(|| [300.0, 100.0].map(step).into()),
             }
