@@ -18,9 +18,8 @@ const WITHOUT_PAGE: [&str; 1] = ["gh100"];
 
 /// Names and sources of the kernels of all published shapes, in f32 and in f16, for each chip that is no processor.
 fn kernels() -> BTreeMap<&'static str, BTreeMap<String, String>> {
-    let has_page = |named: &&NamedProfile| {
-        named.profile.class != DeviceClass::Software && !WITHOUT_PAGE.contains(&named.name)
-    };
+    let has_page =
+        |named: &&NamedProfile| named.profile.class != DeviceClass::Software && !WITHOUT_PAGE.contains(&named.name);
     let mut kernels: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     for row in canonical().unwrap() {
         let graph = row.graph(0).unwrap();
