@@ -399,7 +399,7 @@ def page(chip: str, work: Path, profiles: str) -> str:
         "Written by `scripts/gpu-static tables`."
     )
     head = textwrap.fill(head, 128, break_on_hyphens=False)
-    tables = f"## In f32\n\n{markdown(COLUMNS, in_f32)}\n## Besides, in f16\n\n{markdown(COLUMNS, in_f16)}"
+    tables = f"## In f32\n\n{markdown(COLUMNS, in_f32)}\n## Only in f16\n\n{markdown(COLUMNS, in_f16)}"
     return f"# {chip}: {card}\n\n{head}\n\n{tables}\n<!-- of kernels {checksum(sources)} -->\n"
 
 
