@@ -26,6 +26,8 @@ const LOADS_X: u32 = TILE_M * TILE_K4 / WG_SIZE; // of an invocation: 1, 2, 4 or
 const LOADS_W: u32 = TILE_K * TILE_N4 / WG_SIZE;
 const NOWHERE = 0xffffffffu;
 
+const_assert WG_SIZE % TILE_K4 == 0u; // so that a load is of whole rows
+
 var<workgroup> taps: array<u32, TILE_M>; // where x has each pixel's tap, or NOWHERE in the padding
 
 @compute @workgroup_size(WG_SIZE)
@@ -103,15 +105,21 @@ fn tap_of(term: Term, window: Window, ky: u32, kx: u32) -> u32 {
     return select(NOWHERE, window.first + (y * term.in_w + x) * term.x_stride, inside);
 }
 
-// The vec4 of the tile's x that a load of an invocation fills: neighbours load side by side, unless there are so many
-// sums that it has no registers left for more than ONE_PIXEL.
-fn cell(lane: u32, load: u32) -> u32 {
-    return select(lane + load * WG_SIZE, lane * TILE_K4 + load, ONE_PIXEL);
+// Row and column of a tile, in vec4s, that an invocation fills with this load, where neighbours load side by side. Told
+// so, compilers see that the column and what it decides are the same for all loads.
+fn beside(lane: u32, load: u32) -> vec2u {
+    return vec2u(lane / TILE_K4 + load * (WG_SIZE / TILE_K4), lane % TILE_K4);
+}
+
+// Of the tile of x: side by side, unless there are so many sums that an invocation has no registers left for more than
+// ONE_PIXEL.
+fn cell(lane: u32, load: u32) -> vec2u {
+    return select(beside(lane, load), vec2u(lane, load), ONE_PIXEL);
 }
 
 // All loads come before the first store, in variables by name, so that an invocation waits for memory once.
 fn load_tiles(term: Term, c4: u32, w: u32, lane: u32) {
-    let x0 = fetch_x(term, c4, cell(lane, 0u));
+    let x0 = fetch_x(term, c4, lane, 0u);
     var x1 = x0;
     var x2 = x0;
     var x3 = x0;
@@ -120,17 +128,17 @@ fn load_tiles(term: Term, c4: u32, w: u32, lane: u32) {
     var x6 = x0;
     var x7 = x0;
     if LOADS_X > 1u {
-        x1 = fetch_x(term, c4, cell(lane, 1u));
+        x1 = fetch_x(term, c4, lane, 1u);
     }
     if LOADS_X > 2u {
-        x2 = fetch_x(term, c4, cell(lane, 2u));
-        x3 = fetch_x(term, c4, cell(lane, 3u));
+        x2 = fetch_x(term, c4, lane, 2u);
+        x3 = fetch_x(term, c4, lane, 3u);
     }
     if LOADS_X > 4u {
-        x4 = fetch_x(term, c4, cell(lane, 4u));
-        x5 = fetch_x(term, c4, cell(lane, 5u));
-        x6 = fetch_x(term, c4, cell(lane, 6u));
-        x7 = fetch_x(term, c4, cell(lane, 7u));
+        x4 = fetch_x(term, c4, lane, 4u);
+        x5 = fetch_x(term, c4, lane, 5u);
+        x6 = fetch_x(term, c4, lane, 6u);
+        x7 = fetch_x(term, c4, lane, 7u);
     }
     let w0 = weights[w + lane];
     var w1 = w0;
@@ -153,33 +161,33 @@ fn load_tiles(term: Term, c4: u32, w: u32, lane: u32) {
         w6 = weights[w + lane + 6u * WG_SIZE];
         w7 = weights[w + lane + 7u * WG_SIZE];
     }
-    put_x(cell(lane, 0u), x0);
+    put_x(lane, 0u, x0);
     if LOADS_X > 1u {
-        put_x(cell(lane, 1u), x1);
+        put_x(lane, 1u, x1);
     }
     if LOADS_X > 2u {
-        put_x(cell(lane, 2u), x2);
-        put_x(cell(lane, 3u), x3);
+        put_x(lane, 2u, x2);
+        put_x(lane, 3u, x3);
     }
     if LOADS_X > 4u {
-        put_x(cell(lane, 4u), x4);
-        put_x(cell(lane, 5u), x5);
-        put_x(cell(lane, 6u), x6);
-        put_x(cell(lane, 7u), x7);
+        put_x(lane, 4u, x4);
+        put_x(lane, 5u, x5);
+        put_x(lane, 6u, x6);
+        put_x(lane, 7u, x7);
     }
-    put_w(lane, w0);
+    put_w(lane, 0u, w0);
     if LOADS_W > 1u {
-        put_w(lane + WG_SIZE, w1);
+        put_w(lane, 1u, w1);
     }
     if LOADS_W > 2u {
-        put_w(lane + 2u * WG_SIZE, w2);
-        put_w(lane + 3u * WG_SIZE, w3);
+        put_w(lane, 2u, w2);
+        put_w(lane, 3u, w3);
     }
     if LOADS_W > 4u {
-        put_w(lane + 4u * WG_SIZE, w4);
-        put_w(lane + 5u * WG_SIZE, w5);
-        put_w(lane + 6u * WG_SIZE, w6);
-        put_w(lane + 7u * WG_SIZE, w7);
+        put_w(lane, 4u, w4);
+        put_w(lane, 5u, w5);
+        put_w(lane, 6u, w6);
+        put_w(lane, 7u, w7);
     }
 }
 
@@ -190,9 +198,10 @@ struct Fetched {
 }
 
 // Without branches: what is not there is read at the slice's first vec4 and left out.
-fn fetch_x(term: Term, c4: u32, i: u32) -> Fetched {
-    let tap = taps[i / TILE_K4];
-    let k4 = c4 + i % TILE_K4;
+fn fetch_x(term: Term, c4: u32, lane: u32, load: u32) -> Fetched {
+    let at = cell(lane, load);
+    let tap = taps[at.x];
+    let k4 = c4 + at.y;
     let there = (tap != NOWHERE) & (k4 < term.group_in_c / 4u);
     return Fetched(load_x(term.x_slot, select(term.x_offset, tap + k4, there)), there);
 }

@@ -29,12 +29,12 @@ struct Sums {
     sum7: vec4f,
 }
 
-fn put_x(i: u32, x: Fetched) {
-    tile_x[i] = select(vec4f(0.0), loaded(x.value), x.there);
+fn put_x(lane: u32, load: u32, x: Fetched) {
+    tile_x[lane + load * WG_SIZE] = select(vec4f(0.0), loaded(x.value), x.there);
 }
 
-fn put_w(i: u32, v: Stored) {
-    tile_w[i] = loaded(v);
+fn put_w(lane: u32, load: u32, v: Stored) {
+    tile_w[lane + load * WG_SIZE] = loaded(v);
 }
 
 fn n4_of(at: At) -> u32 {

@@ -6,8 +6,9 @@ var<workgroup> tile_x: array<Factor, TILE_M * PITCH>; // [pixel][k]
 var<workgroup> tile_w: array<Factor, TILE_N * PITCH>; // [n][k]
 var<workgroup> staged: array<f32, ROLES * SPLIT_K * MATRIX4 * 4u>; // a matrix of each subgroup
 
-fn put_x(i: u32, x: Fetched) {
-    let to = i / TILE_K4 * PITCH + i % TILE_K4 * 4u;
+fn put_x(lane: u32, load: u32, x: Fetched) {
+    let at = cell(lane, load);
+    let to = at.x * PITCH + at.y * 4u;
     let v = select(Stored(), x.value, x.there);
     tile_x[to] = v.x;
     tile_x[to + 1u] = v.y;
@@ -15,8 +16,9 @@ fn put_x(i: u32, x: Fetched) {
     tile_x[to + 3u] = v.w;
 }
 
-fn put_w(i: u32, v: Stored) {
-    let to = i / TILE_K4 * PITCH + i % TILE_K4 * 4u;
+fn put_w(lane: u32, load: u32, v: Stored) {
+    let at = beside(lane, load);
+    let to = at.x * PITCH + at.y * 4u;
     tile_w[to] = v.x;
     tile_w[to + 1u] = v.y;
     tile_w[to + 2u] = v.z;

@@ -6,12 +6,14 @@ var<workgroup> tile_x: array<Stored, TILE_M * PITCH>; // [pixel][k4]
 var<workgroup> tile_w: array<Stored, TILE_N * PITCH>; // [n][k4]
 var<workgroup> staged: array<vec4f, ROLES * SPLIT_K * MATRIX4>; // a matrix of each subgroup
 
-fn put_x(i: u32, x: Fetched) {
-    tile_x[i / TILE_K4 * PITCH + i % TILE_K4] = select(Stored(), x.value, x.there);
+fn put_x(lane: u32, load: u32, x: Fetched) {
+    let at = cell(lane, load);
+    tile_x[at.x * PITCH + at.y] = select(Stored(), x.value, x.there);
 }
 
-fn put_w(i: u32, v: Stored) {
-    tile_w[i / TILE_K4 * PITCH + i % TILE_K4] = v;
+fn put_w(lane: u32, load: u32, v: Stored) {
+    let at = beside(lane, load);
+    tile_w[at.x * PITCH + at.y] = v;
 }
 
 fn load_a(m: u32, k: u32) -> MatrixA {

@@ -346,7 +346,14 @@ fn adapter() -> wgpu::Adapter {
 
 /// A device as an app would make it.
 fn app_device(adapter: &wgpu::Adapter) -> Gpu {
-    let limits = Gpu::required_limits();
+    // What tiles are chosen by, and thus the order of sums.
+    let has = adapter.limits();
+    let limits = wgpu::Limits {
+        max_compute_workgroup_storage_size: has.max_compute_workgroup_storage_size,
+        max_compute_invocations_per_workgroup: has.max_compute_invocations_per_workgroup,
+        max_compute_workgroup_size_x: has.max_compute_workgroup_size_x,
+        ..Gpu::required_limits()
+    };
     let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     Gpu::from_device(adapter.get_info(), device, queue).unwrap()
@@ -534,16 +541,25 @@ fn a_poll_does_not_wait_for_another_threads_run() {
     program.run(&x).unwrap();
     let start = Instant::now();
     let mut polls = Vec::new();
-    std::thread::scope(|scope| {
-        let runs = scope.spawn(|| (0..5).for_each(|_| drop(program.run(&x).unwrap())));
+    let count = std::thread::scope(|scope| {
+        let runs = scope.spawn(|| {
+            // However fast the adapter is, long enough to poll often.
+            let mut count = 0;
+            while count < 5 || start.elapsed() < Duration::from_millis(200) {
+                program.run(&x).unwrap();
+                count += 1;
+            }
+            count
+        });
         while !runs.is_finished() {
             let start = Instant::now();
             gpu.poll().unwrap();
             polls.push(start.elapsed());
             std::thread::sleep(Duration::from_millis(1));
         }
+        runs.join().unwrap()
     });
-    let run = start.elapsed() / 5;
+    let run = start.elapsed() / count;
     polls.sort_unstable();
     let median = polls[polls.len() / 2];
     println!("{} polls, their median {median:?}, the longest {:?}; a run {run:?}", polls.len(), polls[polls.len() - 1]);
