@@ -179,7 +179,9 @@ fn graph_prints_every_format() {
     let single = megabytes(&[]);
     let (half, mixed) = (megabytes(&["--precision", "f16", "--ports", "f16"]), megabytes(&["--precision", "f16"]));
     assert!((0..3).all(|i| half[i] < 0.51 * single[i]), "{half:?} of {single:?}");
-    assert_eq!(mixed[1..], [half[1], single[2]]);
+    // The sum that is converted to the output, which is half of the ports, stays f32.
+    assert!((mixed[1] - half[1] - single[2] / 2.0).abs() < 0.002, "{mixed:?}, {half:?}, {single:?}");
+    assert_eq!(mixed[2], single[2]);
     assert!(says(&["--precision", "f16"]).contains("MB in f16, inputs and outputs"));
     let stored = json(&[&planned[..], &["--precision", "f16"]].concat());
     assert_eq!((&stored["precision"], &plan["precision"]), (&"f16".into(), &"f32".into()));

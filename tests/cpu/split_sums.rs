@@ -207,10 +207,10 @@ fn planned_within(graph: &Graph, max: u64) -> spp_wgpu::Result<Plan> {
     Plan::new(graph, &DeviceProfile::portable(DeviceClass::Discrete), &options)
 }
 
-/// Parts stay small beside what caches hold: the largest on an unknown card are of 1.6 MiB, and two are alive at once.
+/// Parts stay small beside what caches hold: the largest on an unknown card are of 3.1 MiB, and two are alive at once.
 #[test]
 fn published_blocks_need_few_extra_bytes() {
-    const MOST: u64 = 2 << 20;
+    const MOST: u64 = 4 << 20;
     let mut split = 0;
     for row in canonical().unwrap() {
         let graph = row.graph(0).unwrap();

@@ -4,7 +4,7 @@ use std::slice;
 
 use spp_wgpu::gpu::on_matrices as is_on_matrices;
 use spp_wgpu::ops::{Activation, Conv, ConvSum, GlobalPool, GlobalPoolKind, Padding};
-use spp_wgpu::plan::{Element, Tile};
+use spp_wgpu::plan::Tile;
 use spp_wgpu::{Graph, NodeId, Plan, PlanOptions, Precision, Shape, Tensor, reference};
 
 use crate::graphs::{CONSUMERS, all_parts, behind_gaps, same_conv};
@@ -231,9 +231,9 @@ fn nan_and_infinity_reach_only_what_sees_them() {
     }
 }
 
-/// The estimate, not only a test, gives large maps to matrices; and what the planner says is what it takes.
+/// By estimate on a card, by the table on a processor.
 #[test]
-fn a_card_with_matrices_uses_them_for_large_maps() {
+fn large_maps_are_given_to_matrices() {
     for (precision, _) in kinds() {
         let graph = conv(Shape::new(1, 256, 40, 40), 256, 1, Data::Uniform, |conv| conv);
         let options = PlanOptions::default().precision(precision);
@@ -243,6 +243,5 @@ fn a_card_with_matrices_uses_them_for_large_maps() {
             let weights = plan.buffers.iter().find(|buffer| buffer.label.contains("weights")).unwrap();
             assert_eq!(weights.element, precision.element(), "{plan}");
         }
-        assert!(matches!(precision.element(), Element::F16 | Element::F32));
     }
 }
