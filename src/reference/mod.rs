@@ -17,7 +17,7 @@
 //! The truth stays the same. With [`Precision::F16`] each tensor is rounded as it is stored, inputs included, by up to
 //! 2⁻¹¹ of itself, or 2⁻²⁵ near 0; so is each weight. These errors are many and independent: on their way through sums they
 //! add as `√Σ²`, and so they do from node to node. An error of one rounding is on average less than half of its most, so
-//! sums of them reach [`STORED_TIMES`] times the root of the sum of squares next to never, and that is what enters the
+//! sums of them reach four times the root of the sum of squares next to never, and that is what enters the
 //! bound. What was stored before is not rounded again by copies and maxima.
 //!
 //! Values whose magnitude, give or take the bound, reaches 65 520 may become infinite. Their bound is infinite, and that of
