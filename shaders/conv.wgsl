@@ -12,6 +12,8 @@
 //   with sums_matrices: one of grid_2x2, grid_4x4; with sums_matrices: one of tiles_vec4, tiles_scalar;
 //   with sums_matrices: one of matrices_8, matrices_16; with sums_matrices: one of factor_f16, factor_f32;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
+//   with epilogue_residual: one of residual_stored, residual_sums; with epilogue_last: one of residual_stored,
+//   residual_sums; with epilogue_image: residual_stored; with epilogue_resized: residual_stored;
 //   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3;
 //   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.

@@ -6,6 +6,8 @@
 // Weights: [term][block][ky][kx][in channel][lane].
 // Pieces from shared/: index, jobs, window, activation, lanes;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
+//   with epilogue_residual: one of residual_stored, residual_sums; with epilogue_last: one of residual_stored,
+//   residual_sums; with epilogue_image: residual_stored; with epilogue_resized: residual_stored;
 //   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3;
 //   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.

@@ -5,6 +5,8 @@
 // Weights: [ky][kx][channel in group][out_c4].
 // Pieces from shared/: index, jobs, window, activation, lanes, sources_1, targets_1;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
+//   with epilogue_residual: residual_stored; with epilogue_last: residual_stored; with epilogue_image: residual_stored;
+//   with epilogue_resized: residual_stored;
 //   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
 // Constants from Rust: WG_SIZE, DEPTHWISE; JOBS, TERMS, ROUNDS.
 

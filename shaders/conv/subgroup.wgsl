@@ -8,6 +8,8 @@
 // Pieces from shared/: index, jobs, place, activation, lanes; one of row_4, row_8; one of reads_4, reads_8,
 //   reads_8_f16;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
+//   with epilogue_residual: one of residual_stored, residual_sums; with epilogue_last: one of residual_stored,
+//   residual_sums; with epilogue_image: residual_stored; with epilogue_resized: residual_stored;
 //   one of sources_1, sources_2, sources_3;
 //   one of targets_1, targets_2, targets_3;
 //   one of made_stored, made_sums; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.

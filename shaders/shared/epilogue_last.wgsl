@@ -1,8 +1,8 @@
 // What happens to a convolution's sum before it is stored, where a residual is added after the activation.
 
-@group(0) @binding(3) var<storage, read> residual: array<Stored>;
+@group(0) @binding(3) var<storage, read> residual: array<Residual>;
 
 fn epilogue(job: Job, sum: vec4f, pixel: u32, o4: u32) -> vec4f {
-    let added = activate(sum, job.activation, job.slope) + loaded(residual[job.r_offset + pixel * job.r_stride + o4]);
-    return keep_lanes(added, o4 * 4u, job.out_c);
+    let added = residual_of(residual[job.r_offset + pixel * job.r_stride + o4]);
+    return keep_lanes(activate(sum, job.activation, job.slope) + added, o4 * 4u, job.out_c);
 }

@@ -104,24 +104,27 @@ fn by_class(plan: &Plan, times: &[f64]) -> BTreeMap<String, f64> {
 /// What [`keep_tuning`] kept for this adapter, driver and precision, since kernels differ by it; empty if nothing was, or if what was cannot be understood.
 /// `cache` is the folder, `None` the user's own, as for [`super::peaks`].
 pub fn kept_tuning(gpu: &Gpu, precision: Precision, cache: Option<&Path>) -> Tuning {
-    let kept = Kept::new(kept_as(precision), gpu.info(), cache);
+    let kept = Kept::new(kept_as(gpu, precision), gpu.info(), cache);
     kept.and_then(|kept| kept.read(Tuning::from_json)).unwrap_or_default()
 }
 
 /// Adds to what is kept for this adapter, driver and precision, replacing what was kept for the same classes. A file that cannot
 /// be written causes a warning.
 pub fn keep_tuning(gpu: &Gpu, precision: Precision, cache: Option<&Path>, tuning: Tuning) {
-    if let Some(kept) = Kept::new(kept_as(precision), gpu.info(), cache) {
+    if let Some(kept) = Kept::new(kept_as(gpu, precision), gpu.info(), cache) {
         let mut all = kept.read(Tuning::from_json).unwrap_or_default();
         all.extend(tuning);
         kept.write(&all.json());
     }
 }
 
-const fn kept_as(precision: Precision) -> &'static str {
-    match precision {
-        Precision::F32 => "tuning",
-        Precision::F16 => "tuning-f16",
+/// By what kernels there are to choose from.
+fn kept_as(gpu: &Gpu, precision: Precision) -> &'static str {
+    match (precision, gpu.profile().matrices.of(precision.element())) {
+        (Precision::F32, None) => "tuning",
+        (Precision::F32, Some(_)) => "tuning-matrices",
+        (Precision::F16, None) => "tuning-f16",
+        (Precision::F16, Some(_)) => "tuning-f16-matrices",
     }
 }
 

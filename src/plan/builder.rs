@@ -47,7 +47,8 @@ impl Draft {
     pub(crate) fn check(&self, options: &PlanOptions) -> Result<()> {
         self.plan.check()?;
         self.plan.check_limits(&self.plan.profile, options.max_bytes)?;
-        let bytes = self.packs.keys().map(|id| self.plan.buffers[id.index()].bytes());
+        // Weights are in f32 before they are rounded.
+        let bytes = self.packs.keys().map(|id| Element::F32.bytes_of(self.plan.buffers[id.index()].len));
         let (needed, max) = (bytes.fold(0, u64::saturating_add), options.max_host_bytes);
         if needed > max {
             return Err(Error::HostMemory { what: "packing weights and tables".into(), needed, max });

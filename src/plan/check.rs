@@ -1,6 +1,6 @@
 //! What every plan must keep, and what else is checked of one that somebody may have changed.
 
-use super::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Port, Role, Slice};
+use super::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Port, Role, Slice, Step};
 use crate::error::{Error, Result};
 
 impl Plan {
@@ -92,7 +92,7 @@ impl Plan {
 
     /// All that can be checked of a plan that anyone may have changed, for the device that is to run it. Errors: what
     /// [`Plan::check`] and [`Plan::check_limits`] say; constants that are not there, as in the plan of a program; ports
-    /// that are not their buffers'.
+    /// that are not their buffers'; matrices that the device does not have.
     pub(crate) fn check_for(&self, device: &DeviceProfile) -> Result<()> {
         self.check()?;
         for buffer @ Buffer { label, role, .. } in &self.buffers {
@@ -102,6 +102,16 @@ impl Plan {
                 let (bytes, words) = (buffer.bytes(), values.len());
                 return Err(Error::data("plan", format!("buffer '{label}' has {words} words for {bytes} bytes")));
             }
+        }
+        // Sizes that the device does not have, and other numbers of lanes, are undefined behaviour or wrong results.
+        let of_matrices = |step: &Step| step.pieces.iter().any(|piece| piece.stem.starts_with("matrices"));
+        let made_for = |profile: &DeviceProfile| (profile.matrices, profile.subgroups);
+        if let Some(step) = self.steps.iter().find(|step| of_matrices(step))
+            && made_for(&self.profile) != made_for(device)
+        {
+            let (planned, has) = (made_for(&self.profile), made_for(device));
+            let what = format!("'{}' multiplies matrices, planned for {planned:?}; the device has {has:?}", step.node);
+            return Err(Error::data("plan", what));
         }
         self.check_ports("input", &self.inputs, Role::Input)?;
         self.check_ports("output", &self.outputs, Role::Output)?;

@@ -21,7 +21,7 @@
 //! bound. What was stored before is not rounded again by copies and maxima.
 //!
 //! Values whose magnitude, give or take the bound, reaches 65 520 may become infinite. Their bound is infinite, and that of
-//! everything computed from them; [`compare`] counts them.
+//! everything computed from them; [`compare()`] counts them.
 //!
 //! # Cancellation
 //!

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use spp_wgpu::gpu::{ExactGraph, matrices_of, on_matrices};
-use spp_wgpu::plan::{Matrices, Role};
+use spp_wgpu::plan::{DeviceProfile, Matrices, Role};
 use spp_wgpu::wgpu::Features;
-use spp_wgpu::{Gpu, GpuOptions, Plan, PlanOptions, Precision, Program};
+use spp_wgpu::{Gpu, GpuOptions, Graph, Plan, PlanOptions, Precision, Program, Shape};
 
+use crate::graphs::same_conv;
 use crate::harness::on_matrices as ways_on_matrices;
-use crate::harness::{CARD, CARD_WITH_MATRICES, GPU, MATRICES, Way, adapter, described, in_f16, options};
+use crate::harness::{CARD, CARD_WITH_MATRICES, GPU, MATRICES, Way, adapter, described, graph, in_f16, options};
 
 fn with_matrices(change: impl FnOnce(&mut GpuOptions)) -> GpuOptions {
     let mut options = GpuOptions::device(&GPU.info().name);
@@ -135,4 +136,16 @@ fn a_wrong_kernel_is_found() {
             assert_eq!(mismatch.is_some(), found, "{fault} of seed {seed}: {mismatch:?}");
         }
     }
+}
+
+/// Of another size, or for subgroups of other lanes, they would be undefined behaviour or wrong.
+#[test]
+fn plans_for_other_matrices_are_refused() {
+    let conv = |graph: &mut Graph, x| graph.conv("y", x, same_conv(128, 128, 3)).unwrap();
+    let graph = graph(Shape::new(1, 128, 64, 64), conv);
+    let profile = DeviceProfile::named("navi31").unwrap();
+    let plan = Plan::new(&graph, &profile, &PlanOptions::default().precision(Precision::F16)).unwrap();
+    assert!(plan.steps.iter().any(on_matrices), "{plan}");
+    let error = Program::from_plan(&GPU, plan).unwrap_err().to_string();
+    assert!(error.contains("multiplies matrices"), "{error}");
 }

@@ -137,3 +137,26 @@ fn a_sum_is_an_output_without_being_rounded_on_the_way() {
         }
     }
 }
+
+/// A sum of more inputs than one dispatch can read is not rounded on the way: what is too large for an `f16` there, or has
+/// more digits, comes out right where the whole does not.
+#[test]
+fn sums_over_several_dispatches_are_not_rounded_in_between() {
+    let shape = Shape::new(1, 4, 3, 3);
+    let factors = [200.0, 200.0, 200.0, -200.0, -200.0];
+    let mut graph = Graph::new();
+    let inputs: Vec<_> = (0..5).map(|i| graph.input(format!("x{i}"), shape).unwrap()).collect();
+    let term = |factor: f32| Conv::new(Tensor::filled(Shape::new(4, 4, 1, 1), factor).unwrap());
+    let terms = factors.map(term).to_vec();
+    let y = graph.conv_sum("y", &inputs, ConvSum { terms, activation: Activation::None }).unwrap();
+    let y = graph.max_pool("pool", y, MaxPool::new([1, 1])).unwrap();
+    graph.output("y", y).unwrap();
+    // 4 * 200 times each: 80 000, 160 000, 160 808, 80 808, 808.
+    let inputs: Vec<Tensor> =
+        [100.0, 100.0, 1.01, 100.0, 100.0].map(|value| Tensor::filled(shape, value).unwrap()).into();
+    let exact = 800.0 * f64::from(f16::from_f32(1.01).to_f32());
+    for (way, got) in in_every_way(&graph, &inputs) {
+        let want = f16::from_f64(exact).to_f32();
+        assert!(got[0].data().iter().all(|&value| value == want), "{way}: {:?}, not {want}", got[0].data());
+    }
+}

@@ -6,7 +6,7 @@ use std::slice;
 use super::jobs::{self, Job, Term};
 use super::{shift_add, subgroup, tile};
 use crate::plan::{
-    Builder, Choice, ConvKernel, ConvVariant, DeviceClass, DeviceProfile, Element, Estimate, Hardware, Tile,
+    Builder, Choice, ConvKernel, ConvVariant, DeviceClass, DeviceProfile, Element, Estimate, Hardware, Sums, Tile,
 };
 use crate::tensor::MAX_ELEMENTS;
 
@@ -39,7 +39,7 @@ pub(super) fn untuned(builder: &Builder, jobs: &[Job]) -> ConvVariant {
     by_table(profile, kernel, jobs, &all_in_parts(profile, kernel, jobs)).0
 }
 
-/// Every variant that the device and the options allow, besides what the table says: thirteen at most.
+/// Every variant that the device and the options allow, besides what the table says: ten at most.
 fn allowed(profile: &DeviceProfile, kernel: ConvKernel, element: Element) -> Vec<ConvVariant> {
     // One tile will do for software adapters, where workgroup memory is no faster and barriers are expensive.
     let software = profile.class == DeviceClass::Software;
@@ -64,7 +64,8 @@ fn all_in_parts(profile: &DeviceProfile, kernel: ConvKernel, jobs: &[Job]) -> Ve
     let element = jobs::element(jobs);
     let tiles = if narrow(jobs) { [Tile::NARROW, Tile::NARROW_SPLIT] } else { [Tile::MEDIUM, Tile::SPLIT_4] };
     let tiles = tiles.into_iter().filter(|tile| tile::fits(*tile, profile, element));
-    let of_matrices = tile::of_matrices(profile, element).into_iter().skip(1);
+    let small = |tile: &Tile| !matches!(tile.sums, Sums::Matrices { grid: 4, .. });
+    let of_matrices = tile::of_matrices(profile, element).into_iter().filter(small);
     of_matrices.chain(tiles).filter_map(|tile| in_parts(profile, tile, jobs)).collect()
 }
 

@@ -330,7 +330,7 @@ fn plan_in_turns(builder: &mut Builder, kernel: &Kernel, job: Job) -> Result<()>
             job.y.clone()
         } else {
             turn.activation = Activation::None;
-            builder.scratch(format!("part of '{}'", job.node), job.y.shape, vec![job.y.shape.c])?
+            builder.sums(format!("part of '{}'", job.node), job.y.shape, vec![job.y.shape.c])?
         };
         turn.residual = residual.replace(y.clone());
         turn.y = y;
@@ -431,7 +431,14 @@ fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()
     step.load = kernel.load(&jobs);
     debug_assert!(jobs.iter().all(|job| job.y.element == jobs[0].y.element), "one dispatch makes values of one type");
     let made = made(builder, &jobs[0].y);
-    builder.push(bind(step, kernel, &jobs, &bound).pieces(builder.stored()).piece(made));
+    let step = bind(step, kernel, &jobs, &bound).pieces(builder.stored()).piece(made);
+    let residual = jobs.iter().find_map(|job| job.residual.as_ref());
+    builder.push(match residual.map(|slice| slice.element == builder.element()) {
+        None => step,
+        Some(true) => step.piece(piece!("residual_stored")),
+        // What an earlier dispatch has summed up.
+        Some(false) => step.piece(piece!("residual_sums")),
+    });
     Ok(())
 }
 

@@ -33,7 +33,9 @@ pub(super) fn plan(builder: &mut Builder, tile: Tile, jobs: Vec<Job>) -> Result<
 
 /// The tiles for the device's matrices of what is stored, if it has any.
 pub(super) fn of_matrices(profile: &DeviceProfile, element: Element) -> Vec<Tile> {
-    profile.matrices.of(element).filter(|size| [8, 16].contains(size)).map_or_else(Vec::new, |size| {
+    let known = profile.subgroups.is_some() && (element != Element::F16 || profile.f16);
+    let size = profile.matrices.of(element).filter(|size| known && [8, 16].contains(size));
+    size.map_or_else(Vec::new, |size| {
         Tile::of_matrices(size).into_iter().filter(|tile| fits(*tile, profile, element)).collect()
     })
 }
@@ -49,10 +51,9 @@ pub(super) fn fits(tile: Tile, profile: &DeviceProfile, element: Element) -> boo
 /// Multiply-adds in the time of a hundred instructions, and registers of an invocation.
 fn compiled(tile: &Tile, profile: &DeviceProfile, element: Element) -> Compiled {
     // What compilers of real drivers make of a tile, roughly the middle of benches/static, rather below than above it: one
-    // maker's chips differ as much as makers do. That has 78 to 86 multiply-adds of the largest tile, 64 to 82 of those 64
-    // channels wide that invocations do not share, 58 to 77 of those they share. Nothing was run.
+    // maker's chips differ as much as makers do. Matrices in multiples of what registers can, as on an H100 when the
+    // largest tile was loaded in another way.
     let [by_compilers, registers] = match *tile {
-        // In multiples of what registers can, as on an H100.
         Tile { sums: Sums::Matrices { grid: 4, .. }, .. } => [180, 200],
         Tile { sums: Sums::Matrices { .. }, split_k: 1, .. } => [125, 96],
         Tile { sums: Sums::Matrices { .. }, .. } => [95, 96],
@@ -144,7 +145,6 @@ const fn is_even(tile: &Tile, invocations: u32) -> bool {
 fn kernel(profile: &DeviceProfile, tile: Tile, element: Element) -> Kernel {
     let Tile { m, n, k, sums, split_k, parts } = tile;
     let invocations = invocations(&tile, lanes(profile));
-    let loads = (m + n) * k / 4 / invocations;
     let mut constants = sizes([("TILE_M", m), ("TILE_N", n), ("TILE_K", k), ("SPLIT_K", split_k)]).to_vec();
     // An H100 took 25 to 45 % longer for the largest tile of matrices with neighbours side by side, and others 5 to 15 %
     // less.
@@ -176,7 +176,7 @@ fn kernel(profile: &DeviceProfile, tile: Tile, element: Element) -> Kernel {
         step_c: k,
         read4: 1,
         by_output: tile.is_of_matrices(),
-        loop_c: [k, loads + multiply],
+        loop_c: [k, multiply],
         constants,
         compiled: Some(compiled(&tile, profile, element)),
     }
