@@ -83,7 +83,7 @@ fn what_reads_it_unwritten_is_found() {
     for (stem, written, forgotten) in [
         ("linear", "partial[lane] = sum;", "if lane != 5u { partial[lane] = sum; }"),
         ("global_pool", "partial[lane] = result;", "partial[min(lane, WG_SIZE - 2u)] = result;"),
-        ("conv", "put_w(lane, w0);", "put_w(max(lane, 1u), w0);"),
+        ("conv", "put_w(lane, 0u, w0);", "put_w(max(lane, 1u), 0u, w0);"),
     ] {
         let (_, consumer) = CONSUMERS.iter().find(|(name, _)| name.split(',').next() == Some(stem)).unwrap();
         let graph = graph(Shape::new(1, 24, 5, 6), consumer);
