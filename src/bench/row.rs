@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{Bound, MeasureOptions, Peaks, Samples, StepTime, measure};
 use crate::error::Result;
-use crate::gpu::{Gpu, on_matrices};
+use crate::gpu::Gpu;
 use crate::graph::{Graph, GraphCost};
-use crate::plan::PlanOptions;
+use crate::plan::{PlanOptions, Step};
 use crate::tensor::{Precision, Tensor};
 
 /// What a benchmark says about one graph on one device.
@@ -96,7 +96,7 @@ impl Row {
             compile_ms: measured.compile_ms,
             wall: measured.wall,
             gpu: measured.gpu,
-            floor: peaks.map(|peaks| peaks.floor_of_graph(&cost, program.plan().steps.iter().any(on_matrices))),
+            floor: peaks.map(|peaks| peaks.floor_of_graph(&cost, program.plan().steps.iter().any(Step::on_matrices))),
             estimated_ms: program.plan().estimated_us().map(|us| us / 1e3),
             steps: measured.steps,
         })

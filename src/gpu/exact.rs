@@ -8,7 +8,7 @@ use super::{Gpu, Program};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::ops::{Activation, Conv, ConvSum, MaxPool, Padding};
-use crate::plan::{ConvKernel, DeviceProfile, Matrices, Plan, PlanOptions, Step};
+use crate::plan::{ConvKernel, DeviceProfile, Matrices, Plan, PlanOptions};
 use crate::tensor::{Shape, Tensor};
 use crate::weights::random::Random;
 
@@ -152,11 +152,6 @@ impl ExactGraph {
         let mismatch = self.compare(&tested, &direct, rounds)?;
         Ok((tested.plan().clone(), mismatch))
     }
-}
-
-/// Whether a step multiplies matrices.
-pub fn on_matrices(step: &Step) -> bool {
-    step.pieces.iter().any(|piece| piece.stem.starts_with("matrices"))
 }
 
 /// From `-most` to `most`.

@@ -27,7 +27,7 @@ mod transfer;
 mod trusted;
 
 pub use adapters::{INSTALL_HINT, adapters, describe};
-pub use exact::{ExactGraph, Mismatch, on_matrices};
+pub use exact::{ExactGraph, Mismatch};
 pub(crate) use kept::Kept;
 pub use lost::Loss;
 pub use matrices::{DENY_MATRICES, matrices_of};

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::exact::{ExactGraph, Mismatch, on_matrices};
+use super::exact::{ExactGraph, Mismatch};
 use super::{Gpu, Kept, Program, unpoisoned};
 use crate::error::{Error, Result};
-use crate::plan::{DeviceProfile, Matrices, Plan, PlanOptions, Precision};
+use crate::plan::{DeviceProfile, Matrices, Plan, PlanOptions, Precision, Step};
 
 /// A convolution with a stride, a product with a residual, a sum of convolutions, two in one dispatch, and a long sum on a
 /// small map; of enough channels for matrices wherever there are some, and of no whole number of tiles.
@@ -119,7 +119,7 @@ fn run(gpu: &Gpu, trials: Vec<Trial>) -> Result<SelfTest> {
     let mut done = SelfTest { graphs: 0, on_matrices: 0, mismatch: None, time: Duration::ZERO };
     for Trial { exact, plan } in trials {
         done.graphs += 1;
-        done.on_matrices += usize::from(plan.steps.iter().any(on_matrices));
+        done.on_matrices += usize::from(plan.steps.iter().any(Step::on_matrices));
         let tested = Program::from_own_plan(gpu, plan)?;
         let direct = Program::from_own_plan(gpu, exact.direct(gpu)?)?;
         let start = Instant::now();
@@ -193,7 +193,7 @@ mod tests {
             let trials = trials(&profile).unwrap();
             assert!(trials.len() >= SEEDS.len());
             for Trial { exact, plan } in trials {
-                assert!(plan.steps.iter().any(on_matrices), "{} on {name}: {plan}", exact.describe());
+                assert!(plan.steps.iter().any(Step::on_matrices), "{} on {name}: {plan}", exact.describe());
             }
         }
     }

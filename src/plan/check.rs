@@ -1,6 +1,6 @@
 //! What every plan must keep, and what else is checked of one that somebody may have changed.
 
-use super::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Port, Role, Slice, Step};
+use super::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Port, Role, Slice};
 use crate::error::{Error, Result};
 
 impl Plan {
@@ -104,9 +104,8 @@ impl Plan {
             }
         }
         // Sizes that the device does not have, and other numbers of lanes, are undefined behaviour or wrong results.
-        let of_matrices = |step: &Step| step.pieces.iter().any(|piece| piece.stem.starts_with("matrices"));
         let made_for = |profile: &DeviceProfile| (profile.matrices, profile.subgroups);
-        if let Some(step) = self.steps.iter().find(|step| of_matrices(step))
+        if let Some(step) = self.steps.iter().find(|step| step.on_matrices())
             && made_for(&self.profile) != made_for(device)
         {
             let (planned, has) = (made_for(&self.profile), made_for(device));

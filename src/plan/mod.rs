@@ -119,6 +119,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether it multiplies matrices.
+    pub fn on_matrices(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.stem.starts_with("matrices"))
+    }
+
     /// The whole WGSL of this step.
     pub fn source(&self) -> String {
         self.shader.source(&self.constants, &self.pieces)

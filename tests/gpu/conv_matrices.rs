@@ -2,9 +2,8 @@
 
 use std::slice;
 
-use spp_wgpu::gpu::on_matrices as is_on_matrices;
 use spp_wgpu::ops::{Activation, Conv, ConvSum, GlobalPool, GlobalPoolKind, Padding};
-use spp_wgpu::plan::Tile;
+use spp_wgpu::plan::{Step, Tile};
 use spp_wgpu::{Graph, NodeId, Plan, PlanOptions, Precision, Shape, Tensor, reference};
 
 use crate::graphs::{CONSUMERS, all_parts, behind_gaps, same_conv};
@@ -49,7 +48,7 @@ fn every_tile_that_was_asked_for_is_taken() {
         let ways = on_matrices(&graph, precision);
         for (way, tile) in ways.iter().zip(tiles) {
             let plan = plan(way, &graph);
-            assert!(plan.steps.iter().any(is_on_matrices), "{}: {plan}", described(way));
+            assert!(plan.steps.iter().any(Step::on_matrices), "{}: {plan}", described(way));
             assert!(plan.to_string().contains(&tile.to_string()), "{}: {plan}", described(way));
         }
     }
@@ -239,7 +238,7 @@ fn large_maps_are_given_to_matrices() {
         let options = PlanOptions::default().precision(precision);
         for gpu in [&*CARD_WITH_MATRICES, &*MATRICES] {
             let plan = Plan::new(&graph, gpu.profile(), &options).unwrap();
-            assert!(plan.steps.iter().any(is_on_matrices), "{plan}");
+            assert!(plan.steps.iter().any(Step::on_matrices), "{plan}");
             let weights = plan.buffers.iter().find(|buffer| buffer.label.contains("weights")).unwrap();
             assert_eq!(weights.element, precision.element(), "{plan}");
         }

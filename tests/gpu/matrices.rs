@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use spp_wgpu::gpu::{ExactGraph, matrices_of, on_matrices};
-use spp_wgpu::plan::{DeviceProfile, Matrices, Role};
+use spp_wgpu::gpu::{ExactGraph, matrices_of};
+use spp_wgpu::plan::{DeviceProfile, Matrices, Role, Step};
 use spp_wgpu::wgpu::Features;
 use spp_wgpu::{Gpu, GpuOptions, Graph, Plan, PlanOptions, Precision, Program, Shape};
 
 use crate::graphs::same_conv;
-use crate::harness::on_matrices as ways_on_matrices;
+use crate::harness::on_matrices;
 use crate::harness::{CARD, CARD_WITH_MATRICES, GPU, MATRICES, Way, adapter, described, graph, in_f16, options};
 
 fn with_matrices(change: impl FnOnce(&mut GpuOptions)) -> GpuOptions {
@@ -86,7 +86,7 @@ fn all_kernels_agree_on_integers() {
         for seed in 0..seeds {
             let (plan, mismatch) = ExactGraph::random(seed).unwrap().check(way.1, &way.2, 0..2).unwrap();
             assert!(mismatch.is_none(), "{}: {}", described(&way), mismatch.unwrap());
-            matrices += usize::from(plan.steps.iter().any(on_matrices));
+            matrices += usize::from(plan.steps.iter().any(Step::on_matrices));
         }
         println!("{}: {matrices} of {seeds} graphs on matrices", described(&way));
     }
@@ -98,10 +98,14 @@ fn every_tile_of_matrices_agrees_on_integers() {
     for seed in 0..8 {
         let exact = ExactGraph::random(seed).unwrap();
         for precision in [Precision::F16, Precision::F32] {
-            for way in ways_on_matrices(exact.graph(), precision) {
+            for way in on_matrices(exact.graph(), precision) {
                 let (plan, mismatch) = exact.check(way.1, &way.2, 0..2).unwrap();
                 assert!(mismatch.is_none(), "{}: {}", described(&way), mismatch.unwrap());
-                assert!(way.2.tuned.is_none() || plan.steps.iter().any(on_matrices), "{}: {plan}", described(&way));
+                assert!(
+                    way.2.tuned.is_none() || plan.steps.iter().any(Step::on_matrices),
+                    "{}: {plan}",
+                    described(&way)
+                );
             }
         }
     }
@@ -145,7 +149,7 @@ fn plans_for_other_matrices_are_refused() {
     let graph = graph(Shape::new(1, 128, 64, 64), conv);
     let profile = DeviceProfile::named("navi31").unwrap();
     let plan = Plan::new(&graph, &profile, &PlanOptions::default().precision(Precision::F16)).unwrap();
-    assert!(plan.steps.iter().any(on_matrices), "{plan}");
+    assert!(plan.steps.iter().any(Step::on_matrices), "{plan}");
     let error = Program::from_plan(&GPU, plan).unwrap_err().to_string();
     assert!(error.contains("multiplies matrices"), "{error}");
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use spp_wgpu::bench::{Peaks, peaks, step_medians};
-use spp_wgpu::gpu::on_matrices;
 use spp_wgpu::plan::{Constant, Cost, Step};
 use spp_wgpu::{Error, Plan, Program};
 
@@ -131,7 +130,7 @@ impl Line {
             us,
             estimated_us: step.estimate(&plan.profile).map(|estimate| estimate.us),
             cost: step.cost,
-            on_matrices: on_matrices(step),
+            on_matrices: step.on_matrices(),
             dispatches: 1,
         }
     }

@@ -1,7 +1,7 @@
 //! `spp verify --stress`: kernels against each other, on random graphs of integers.
 
 use serde_json::{Value, json};
-use spp_wgpu::gpu::{ExactGraph, Mismatch, describe, on_matrices};
+use spp_wgpu::gpu::{ExactGraph, Mismatch, describe};
 use spp_wgpu::plan::Step;
 
 use crate::device::Device;
@@ -27,7 +27,7 @@ pub(crate) fn stress(rounds: u64, seed: u64, planning: &Planning, as_json: bool,
         let exact = ExactGraph::random(seed.wrapping_add(i))?;
         bar.set_message(exact.describe());
         let (plan, mismatch) = exact.check(&gpu, &options, 0..runs.min(rounds - i * runs))?;
-        with_matrices += u64::from(plan.steps.iter().any(on_matrices));
+        with_matrices += u64::from(plan.steps.iter().any(Step::on_matrices));
         if let Some(mismatch) = mismatch {
             let kernels = plan.steps.iter().filter(|step| step.shader.stem != "layout").map(Step::kernel_name);
             let kernels = kernels.collect::<Vec<_>>().join(", ");
