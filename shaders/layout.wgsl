@@ -4,9 +4,11 @@
 // One invocation makes four values of a at each of four b, and moves four values at once. Invocations lie side by side
 // along a, as their writes do; if TURN, their reads of 16 bytes are far apart, and caches bring them together.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index; one of x4_aligned, x4_shifted, x4_scalar, x4_scalar_f16, x4_parts; one of y4_aligned,
-//   y4_scalar, y4_scalar_f16; with y4_scalar_f16: y_halves; one of x_f32, x_f16; one of y_f32, y_f16; one of kept,
-//   widened, narrowed; with narrowed: rounding; one of x4_lines, parts; with x4_parts: activation.
+// Pieces from shared/: index; one of x4_aligned, x4_shifted, x4_scalar, x4_scalar_f16, x4_scalar_u8, x4_parts; one of
+//   y4_aligned, y4_scalar, y4_scalar_f16, y4_scalar_u8; with y4_scalar_f16: y_halves; one of x_f32, x_f16, x_u8; one of
+//   y_f32, y_f16, y_u8; one of kept, widened, narrowed, widened_u8, widened_u8_f16, narrowed_u8, narrowed_f16_u8; with
+//   narrowed: rounding; with widened_u8_f16: rounding; with narrowed_u8: saturated;
+//   with narrowed_f16_u8: saturated; one of x4_lines, parts; with x4_parts: activation.
 // Constants from Rust: WG_SIZE, TURN, LINES; with x4_parts: ACTIVATION, SLOPE.
 
 struct Params {
@@ -59,10 +61,11 @@ fn relayout(
         put(y_first, a, b, 2u, vec4u(v0.z, v1.z, v2.z, v3.z));
         put(y_first, a, b, 3u, vec4u(v0.w, v1.w, v2.w, v3.w));
     } else {
-        put(y_first, a, b, 0u, v0);
-        put(y_first, a, b, 1u, v1);
-        put(y_first, a, b, 2u, v2);
-        put(y_first, a, b, 3u, v3);
+        let valid = lines < vec4u(params.valid_a - a);
+        put(y_first, a, b, 0u, select(vec4u(0u), v0, valid));
+        put(y_first, a, b, 1u, select(vec4u(0u), v1, valid));
+        put(y_first, a, b, 2u, select(vec4u(0u), v2, valid));
+        put(y_first, a, b, 3u, select(vec4u(0u), v3, valid));
     }
 }
 

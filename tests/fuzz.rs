@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::{env, panic, thread};
 
 use spp_wgpu::ops::*;
+use spp_wgpu::plan::{Element, Order, PortForm};
 use spp_wgpu::{Graph, NodeId, Op, PlanOptions, Shape, Tensor};
 
 /// What came of a case.
@@ -475,5 +476,17 @@ pub(crate) fn options(dice: &mut Dice) -> PlanOptions {
     switches.into_iter().for_each(|switch| *switch = all || !dice.once_in(3));
     options.conv_kernel = dice.pick(&[Auto, Auto, Auto, Tiled, Subgroup, Direct]);
     options.max_bytes = if dice.once_in(8) { Some(1 << dice.within(8, 26)) } else { None };
+    options
+}
+
+/// Some inputs and outputs in another form.
+pub(crate) fn ports(dice: &mut Dice, graph: &Graph, mut options: PlanOptions, elements: &[Element]) -> PlanOptions {
+    let inputs = graph.inputs().map(|(_, node)| &node.name);
+    for name in inputs.chain(graph.outputs().iter().map(|(name, _)| name)) {
+        if dice.once_in(3) {
+            let order = dice.pick(&[Order::Nchw, Order::NhwcDense, Order::NhwcDense]);
+            options = options.port(name, PortForm { element: dice.pick(elements), order });
+        }
+    }
     options
 }

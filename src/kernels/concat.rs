@@ -32,7 +32,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, xs: &[Slice], y: &Slice) -
     for x in xs {
         let target = Slice { offset, shape: x.shape, segments: x.segments.clone(), ..y.clone() };
         offset += match y.order {
-            Order::Nhwc => x.physical_c(),
+            Order::Nhwc | Order::NhwcDense => x.physical_c(),
             Order::Nchw => image_len(x.shape),
         };
         if *x == target {
@@ -53,7 +53,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, xs: &[Slice], y: &Slice) -
 pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments: Vec<u32>) -> Result<Slice> {
     let label = format!("{node} copy");
     let y = match x.order {
-        Order::Nhwc => builder.scratch(label, x.shape, segments)?,
+        Order::Nhwc | Order::NhwcDense => builder.scratch(label, x.shape, segments)?,
         Order::Nchw => builder.scratch_nchw(label, x.shape)?,
     };
     plan_copy(builder, node, x, &y);

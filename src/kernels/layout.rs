@@ -3,9 +3,7 @@
 
 use super::conv::Parts;
 use super::{WG_SIZE, workgroups};
-use crate::plan::{
-    Builder, Constant, Element, Order, Piece, Shader, Slice, Step, image_len, padded, params, piece, shader,
-};
+use crate::plan::{Builder, Constant, Element, Order, Shader, Slice, Step, image_len, padded, params, piece, shader};
 
 params! {
     len: u32,
@@ -33,65 +31,18 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// NCHW `x` to NHWC `y`, padding and gaps zeroed: one dispatch per run of channels.
-pub(crate) fn plan_to_nhwc(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
-    let pixels = y.shape.h * y.shape.w;
-    for (logical, physical, channels) in y.runs() {
-        let params = Params {
-            valid_a: channels,
-            extent_b: pixels,
-            x_offset: x.offset + logical * pixels,
-            x_a: pixels,
-            x_b: 1,
-            x_n: x.stride,
-            y_offset: y.offset + physical,
-            y_b: y.stride,
-            y_n: y.stride * pixels,
-            ..Params::default()
-        };
-        push(builder, node, params, x, None, y);
+/// The values of `x`, which may be in parts, in the order of `y`: one dispatch per run of channels. Padding and gaps of `y`
+/// are zeroed.
+pub(crate) fn plan(builder: &mut Builder, node: &str, x: &Slice, parts: Option<&Parts>, y: &Slice) {
+    if (x.order, y.order) == (Order::Nchw, Order::Nchw) {
+        return plan_copy(builder, node, x, y);
     }
+    reorder(builder, node, x, parts, y, (y.order, y.strides()));
 }
 
-/// NHWC `x`, which may be in parts, to NCHW `y`: one dispatch per run of channels.
-pub(crate) fn plan_to_nchw(builder: &mut Builder, node: &str, x: &Slice, parts: Option<&Parts>, y: &Slice) {
-    let x = &parts.map_or_else(|| x.clone(), Parts::first);
-    let pixels = x.shape.h * x.shape.w;
-    for (logical, physical, channels) in x.runs() {
-        let params = Params {
-            valid_a: pixels,
-            extent_b: channels,
-            x_offset: x.offset + physical,
-            x_a: x.stride,
-            x_b: 1,
-            x_n: x.stride * pixels,
-            y_offset: y.offset + logical * pixels,
-            y_b: pixels,
-            y_n: y.stride,
-            ..Params::default()
-        };
-        push(builder, node, params, x, parts, y);
-    }
-}
-
-/// NHWC `x` to rows `y`: channels last, padding left out. One dispatch per run of channels.
+/// NHWC `x` to rows `y`: channels last, padding left out.
 pub(crate) fn plan_rows(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
-    let pixels = x.shape.h * x.shape.w;
-    for (logical, physical, channels) in x.runs() {
-        let params = Params {
-            valid_a: channels,
-            extent_b: pixels,
-            x_offset: x.offset + physical,
-            x_a: 1,
-            x_b: x.stride,
-            x_n: x.stride * pixels,
-            y_offset: y.offset + logical,
-            y_b: x.shape.c,
-            y_n: y.stride,
-            ..Params::default()
-        };
-        push(builder, node, params, x, None, y);
-    }
+    reorder(builder, node, x, None, y, (Order::NhwcDense, [1, x.shape.c, y.stride]));
 }
 
 /// NCHW `x` to NCHW `y`, image by image.
@@ -112,6 +63,38 @@ pub(crate) fn plan_copy(builder: &mut Builder, node: &str, x: &Slice, y: &Slice)
     push(builder, node, params, x, None, y);
 }
 
+/// Writes lie side by side: along pixels in NCHW, else along channels.
+fn reorder(
+    builder: &mut Builder,
+    node: &str,
+    x: &Slice,
+    parts: Option<&Parts>,
+    y: &Slice,
+    (order, [y_c, y_pixel, y_n]): (Order, [u32; 3]),
+) {
+    let x = &parts.map_or_else(|| x.clone(), Parts::first);
+    let [x_c, x_pixel, x_n] = x.strides();
+    let pixels = x.shape.h * x.shape.w;
+    let runs: Vec<_> = if order == Order::Nhwc { y.runs().collect() } else { x.runs().collect() };
+    for (logical, physical, channels) in runs {
+        let first = |order: Order| if order == Order::Nhwc { physical } else { logical };
+        let common = Params {
+            x_offset: x.offset + first(x.order) * x_c,
+            x_n,
+            y_offset: y.offset + first(order) * y_c,
+            y_n,
+            ..Params::default()
+        };
+        let params = match order {
+            Order::Nchw => Params { valid_a: pixels, extent_b: channels, x_a: x_pixel, x_b: x_c, y_b: y_c, ..common },
+            Order::Nhwc | Order::NhwcDense => {
+                Params { valid_a: channels, extent_b: pixels, x_a: x_c, x_b: x_pixel, y_b: y_pixel, ..common }
+            }
+        };
+        push(builder, node, params, x, parts, y);
+    }
+}
+
 /// Counts blocks, and moves four values at once wherever alignment allows.
 fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Option<&Parts>, y: &Slice) {
     let Params { valid_a, extent_b, x_offset, x_a, x_b, x_n, y_offset, y_b, y_n, .. } = params;
@@ -119,23 +102,27 @@ fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Opt
     let len = blocks_a * extent_b.div_ceil(4) * x.shape.n;
     let turn = x_b == 1;
     let by_four = |values: &[u32]| values.iter().all(|value| value.is_multiple_of(4));
-    let halves = |slice: &Slice| slice.element == Element::F16;
     let from = if by_four(&[x_offset, if turn { x_a } else { x_b }, x_n]) {
         piece!("x4_aligned")
     } else if by_four(&[x_n * x.shape.n]) {
         piece!("x4_shifted")
-    } else if halves(x) {
-        piece!("x4_scalar_f16") // the buffer's last values fill no vec4
     } else {
-        piece!("x4_scalar")
+        // The buffer's last values fill no vec4.
+        match x.element {
+            Element::F16 => piece!("x4_scalar_f16"),
+            Element::U8 => piece!("x4_scalar_u8"),
+            Element::F32 | Element::U32 => piece!("x4_scalar"),
+        }
     };
     let room = if y.order == Order::Nhwc { padded(valid_a) } else { valid_a };
-    let to: &[&Piece] = if by_four(&[room, y_offset, y_b, y_n]) {
-        &[piece!("y4_aligned")]
-    } else if halves(y) {
-        &[piece!("y4_scalar_f16"), piece!("y_halves")]
+    let to = if by_four(&[room, y_offset, y_b, y_n]) {
+        [Some(piece!("y4_aligned")), None]
     } else {
-        &[piece!("y4_scalar")]
+        match y.element {
+            Element::F16 => [Some(piece!("y4_scalar_f16")), Some(piece!("y_halves"))],
+            Element::U8 => [Some(piece!("y4_scalar_u8")), None],
+            Element::F32 | Element::U32 => [Some(piece!("y4_scalar")), None],
+        }
     };
     let (count, part_len) = parts.map_or((1, 0), |parts| (parts.count(), parts.len4()));
     let params = Params { len, blocks_a, parts: count, part_len, ..params };
@@ -147,11 +134,23 @@ fn push(builder: &mut Builder, node: &str, params: Params, x: &Slice, parts: Opt
     // Not by the sizes of maps, which share kernels.
     let lines = if x_b == 0 { 1 } else { 4 };
     let step = step.writes(1, y).constant("WG_SIZE", Constant::U32(WG_SIZE)).constant("TURN", Constant::Bool(turn));
-    let step = step.pieces(to).piece(if halves(x) { piece!("x_f16") } else { piece!("x_f32") });
-    let step = step.piece(if halves(y) { piece!("y_f16") } else { piece!("y_f32") });
+    let step = to.into_iter().flatten().fold(step, Step::piece).piece(match x.element {
+        Element::F16 => piece!("x_f16"),
+        Element::U8 => piece!("x_u8"),
+        Element::F32 | Element::U32 => piece!("x_f32"),
+    });
+    let step = step.piece(match y.element {
+        Element::F16 => piece!("y_f16"),
+        Element::U8 => piece!("y_u8"),
+        Element::F32 | Element::U32 => piece!("y_f32"),
+    });
     let step = match (x.element, y.element) {
         (Element::F16, Element::F32) => step.piece(piece!("widened")),
         (Element::F32, Element::F16) => step.piece(piece!("narrowed")).piece(piece!("rounding")),
+        (Element::U8, Element::F32) => step.piece(piece!("widened_u8")),
+        (Element::U8, Element::F16) => step.piece(piece!("widened_u8_f16")).piece(piece!("rounding")),
+        (Element::F32, Element::U8) => step.piece(piece!("narrowed_u8")).piece(piece!("saturated")),
+        (Element::F16, Element::U8) => step.piece(piece!("narrowed_f16_u8")).piece(piece!("saturated")),
         _ => step.piece(piece!("kept")),
     };
     builder.push(step.constant("LINES", Constant::U32(lines)));

@@ -93,7 +93,7 @@ pub(crate) struct Contract {
 pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contract {
     // An operand's runs once it is in NHWC.
     let runs = |(form, shape): &(&Form, Shape)| match form.order {
-        Order::Nhwc => form.segments.clone(),
+        Order::Nhwc | Order::NhwcDense => form.segments.clone(),
         Order::Nchw => vec![shape.c],
     };
     let all = |needs: Needs| vec![needs; operands.len()];

@@ -64,7 +64,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, softmax: &Softmax, x: &Sli
     let step = step.loops([params.width.div_ceil(shares).saturating_mul(3)]).flops(3 * y.shape.len());
     debug_assert_eq!(x.element, y.element, "softmax '{node}'");
     let step = match y.element {
-        Element::F32 | Element::U32 => step.piece(piece!("value_f32")).piece(piece!("row_by_value")),
+        Element::F32 | Element::U8 | Element::U32 => step.piece(piece!("value_f32")).piece(piece!("row_by_value")),
         Element::F16 if builder.profile.f16 => step.piece(piece!("value_f16", F16)).piece(piece!("row_by_value")),
         Element::F16 => step.piece(piece!("value_packed")).piece(piece!("rounding")).piece(piece!("y_halves")),
     };

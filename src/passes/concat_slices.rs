@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::kernels::{Contract, Form, contract};
-use crate::plan::{BufferId, Builder, Element, Order, Slice, image_len, padded, physical};
-use crate::tensor::{MAX_ELEMENTS, Precision, Shape};
+use crate::plan::{BufferId, Builder, Element, Order, Port, Slice, image_len, padded, physical};
+use crate::tensor::{MAX_ELEMENTS, Shape};
 
 /// Bytes on the host for a run of channels, which some ten slices repeat.
 const RUN_BYTES: u64 = 40;
@@ -67,7 +67,7 @@ pub(super) fn run(
         }
     }
     if builder.options.reuse_buffers {
-        share_idle_slices(graph, reading, batches, &forms, &mut places);
+        share_idle_slices(builder, graph, reading, batches, &forms, &mut places);
     }
     for batch in batches.iter().filter(|batch| batch.len() > 1) {
         place_together(builder, graph, batch, &forms, &mut places)?;
@@ -81,7 +81,10 @@ pub(super) fn run(
             let place = match &batch[..] {
                 // The results of one dispatch have one type.
                 [_] if is_sum_to_convert(builder, graph, reading, id, form)? => {
-                    builder.sums(label(graph, id)?, graph.shape(id)?, form.segments.clone())?
+                    match output_port(builder, graph, id).and_then(|port| port.nhwc_slice(Element::F32)) {
+                        Some(place) => place,
+                        None => builder.sums(label(graph, id)?, graph.shape(id)?, form.segments.clone())?,
+                    }
                 }
                 _ => own_place(builder, graph, id, form)?,
             };
@@ -94,6 +97,7 @@ pub(super) fn run(
 /// Puts a result into a concatenation that its dispatch writes to anyway, where another will lie once this one has been
 /// read: in the CSP blocks, cv1 lies where cv6 will. That space would otherwise be empty for most of the buffer's life.
 fn share_idle_slices(
+    builder: &Builder,
     graph: &Graph,
     reading: &[Vec<NodeId>],
     batches: &[Vec<NodeId>],
@@ -115,7 +119,7 @@ fn share_idle_slices(
     }
     for (turn, batch) in batches.iter().enumerate() {
         for &id in batch {
-            if places[id.index()].is_some() || outputs.contains(&id) {
+            if places[id.index()].is_some() || outputs.contains(&id) || input_as_it_is(builder, graph, id).is_some() {
                 continue;
             }
             let (shape, Form { order, segments }) = (graph.nodes()[id.index()].shape, forms[id.index()]);
@@ -200,7 +204,7 @@ fn is_sum_to_convert(
     let len = u64::from(physical(&form.segments)) * shape.len() / u64::from(shape.c.max(1));
     Ok(matches!(op, Op::Conv(_) | Op::ConvSum(_))
         && reading[id.index()].is_empty()
-        && builder.options.ports == Precision::F32
+        && output_port(builder, graph, id).is_some_and(|port| port.element == Element::F32)
         && Element::F32.bytes_of(len) <= builder.profile.max_slice())
 }
 
@@ -211,12 +215,35 @@ fn label(graph: &Graph, id: NodeId) -> Result<String> {
 
 fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> Result<Slice> {
     let (label, shape) = (label(graph, id)?, graph.shape(id)?);
-    let output = graph.outputs().iter().position(|(_, output)| *output == id);
-    match (form.order, output) {
-        (Order::Nchw, Some(position)) => Ok(builder.output_slice(position)),
-        (Order::Nchw, None) => builder.scratch_nchw(label, shape),
-        (Order::Nhwc, _) => builder.scratch(label, shape, form.segments.clone()),
+    if let Some(slice) = input_as_it_is(builder, graph, id) {
+        return Ok(slice);
     }
+    match (form.order, output_port(builder, graph, id)) {
+        (Order::Nchw, Some(port)) if port.order == Order::Nchw && port.element == builder.options.ports.element() => {
+            Ok(port.slice())
+        }
+        (Order::Nchw, _) => builder.scratch_nchw(label, shape),
+        (Order::Nhwc | Order::NhwcDense, port) => {
+            let in_port = port.and_then(|port| port.nhwc_slice(builder.element()));
+            match in_port.filter(|slice| slice.segments == form.segments) {
+                Some(slice) => Ok(slice),
+                None => builder.scratch(label, shape, form.segments.clone()),
+            }
+        }
+    }
+}
+
+/// A graph input's buffer, if kernels can read it as it is.
+fn input_as_it_is(builder: &Builder, graph: &Graph, id: NodeId) -> Option<Slice> {
+    let Node { name, op, .. } = &graph.nodes()[id.index()];
+    let port = matches!(op, Op::Input).then(|| builder.input_port(name))?;
+    port.nhwc_slice(builder.element())
+}
+
+/// The first graph output that is the result of `id`.
+fn output_port<'a>(builder: &'a Builder, graph: &Graph, id: NodeId) -> Option<&'a Port> {
+    let position = graph.outputs().iter().position(|(_, output)| *output == id)?;
+    Some(builder.output_port(position))
 }
 
 fn place_operands(
@@ -241,8 +268,8 @@ fn place_operands(
             places[input.index()] = Some(slice);
         }
         offset += match place.order {
-            Order::Nhwc if *order == Order::Nhwc => physical(segments),
-            Order::Nhwc => padded(shape.c),
+            Order::Nhwc | Order::NhwcDense if *order == Order::Nhwc => physical(segments),
+            Order::Nhwc | Order::NhwcDense => padded(shape.c),
             Order::Nchw => image_len(shape),
         };
     }

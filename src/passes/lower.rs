@@ -74,8 +74,10 @@ impl<'a> Lowering<'a> {
         let Builder { profile, options, .. } = self.builder;
         let is_sum = matches!(op, Op::Conv(_) | Op::ConvSum(_));
         let (graph, reading) = (self.graph, &self.reading);
-        let reader_adds =
-            is_sum && options.split_sums && split_sums::reader_adds(graph, reading, profile, &self.places, id);
+        let reader_adds = is_sum
+            && options.split_sums
+            && !self.builder.is_output(y.buffer)
+            && split_sums::reader_adds(graph, reading, profile, &self.places, id);
         Ok(Call { id, node: name, op, xs, parts, y, reader_adds })
     }
 
@@ -93,14 +95,16 @@ impl<'a> Lowering<'a> {
 
     fn write_output(&mut self, id: NodeId, position: usize) -> Result<()> {
         let (name, _) = &self.graph.outputs()[position];
-        let y = self.builder.output_slice(position);
+        let y = self.builder.output_port(position).slice();
         let parts = self.parts.remove(&id);
         let is_input = matches!(self.node(id).op, Op::Input);
-        let x = if is_input { self.nchw(id)? } else { self.places[id.index()].clone() };
-        match x.order {
-            Order::Nhwc => layout::plan_to_nchw(&mut self.builder, name, &x, parts.as_ref(), &y),
-            Order::Nchw if x.buffer != y.buffer => layout::plan_copy(&mut self.builder, name, &x, &y),
-            Order::Nchw => {}
+        let x = if is_input {
+            self.builder.input_port(&self.node(id).name).slice()
+        } else {
+            self.places[id.index()].clone()
+        };
+        if x.buffer != y.buffer {
+            layout::plan(&mut self.builder, name, &x, parts.as_ref(), &y);
         }
         Ok(())
     }
@@ -116,10 +120,15 @@ impl<'a> Lowering<'a> {
         if let Some(slice) = self.converted.get(&(id, Order::Nhwc)) {
             return Ok(slice.clone());
         }
-        let dense = self.nchw(id)?;
         let label = || format!("{name} in NHWC");
-        let slice = if is_input { place } else { self.builder.scratch(label(), *shape, vec![shape.c])? };
-        layout::plan_to_nhwc(&mut self.builder, name, &dense, &slice);
+        let (x, slice) = if is_input {
+            (self.builder.input_port(name).slice(), place)
+        } else {
+            (place, self.builder.scratch(label(), *shape, vec![shape.c])?)
+        };
+        if x.buffer != slice.buffer {
+            layout::plan(&mut self.builder, name, &x, None, &slice);
+        }
         self.converted.insert((id, Order::Nhwc), slice.clone());
         Ok(slice)
     }
@@ -131,14 +140,15 @@ impl<'a> Lowering<'a> {
         if place.order == Order::Nchw {
             return Ok(place);
         }
-        if matches!(op, Op::Input) {
-            return Ok(self.builder.input_slice(name));
+        let x = if matches!(op, Op::Input) { self.builder.input_port(name).slice() } else { place };
+        if x.order == Order::Nchw && x.element == self.builder.options.ports.element() {
+            return Ok(x);
         }
         if let Some(slice) = self.converted.get(&(id, Order::Nchw)) {
             return Ok(slice.clone());
         }
         let slice = self.builder.scratch_nchw(format!("{name} in NCHW"), *shape)?;
-        layout::plan_to_nchw(&mut self.builder, name, &place, None, &slice);
+        layout::plan(&mut self.builder, name, &x, None, &slice);
         self.converted.insert((id, Order::Nchw), slice.clone());
         Ok(slice)
     }

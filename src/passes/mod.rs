@@ -22,6 +22,7 @@ impl Plan {
     /// memory. Nothing is allocated on a GPU, and no weights are packed before all of that is checked.
     pub fn new(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Self> {
         graph.check()?;
+        options.check_ports(graph)?;
         let needed = graph.cost().parameters.saturating_mul(Element::F32.bytes());
         if needed > options.max_host_bytes {
             let what = "packing the weights".into();

@@ -8,8 +8,8 @@ use half::slice::HalfFloatSliceExt;
 use half::vec::HalfFloatVecExt;
 
 use super::{
-    Buffer, BufferId, DeviceProfile, Element, Piece, Plan, PlanOptions, Port, Precision, Role, Slice, Step, physical,
-    piece,
+    Buffer, BufferId, DeviceProfile, Element, Piece, Plan, PlanOptions, Port, PortForm, Precision, Role, Slice, Step,
+    physical, piece,
 };
 use crate::error::{Error, Result};
 use crate::tensor::{MAX_ELEMENTS, Shape};
@@ -96,29 +96,32 @@ impl<'a> Builder<'a> {
     /// The next graph input.
     pub(crate) fn input(&mut self, name: &str, shape: Shape) {
         let role = Role::Input(self.inputs.len());
-        let element = self.options.ports.element();
+        let PortForm { element, order } = self.options.port_form(name);
         let buffer = self.add(format!("input '{name}'"), element, shape.len(), role);
-        self.inputs.push(Port { name: name.into(), shape, element, buffer });
+        self.inputs.push(Port { name: name.into(), shape, element, order, buffer });
     }
 
     /// The next graph output.
     pub(crate) fn output(&mut self, name: &str, shape: Shape) {
         let role = Role::Output(self.outputs.len());
-        let element = self.options.ports.element();
+        let PortForm { element, order } = self.options.port_form(name);
         let buffer = self.add(format!("output '{name}'"), element, shape.len(), role);
-        self.outputs.push(Port { name: name.into(), shape, element, buffer });
+        self.outputs.push(Port { name: name.into(), shape, element, order, buffer });
     }
 
-    /// The values of the graph input of this name.
-    pub(crate) fn input_slice(&self, name: &str) -> Slice {
-        let port = self.inputs.iter().find(|port| port.name == name).expect("all inputs are added before any node");
-        Slice::nchw(port.buffer, port.element, port.shape)
+    /// The graph input of this name.
+    pub(crate) fn input_port(&self, name: &str) -> &Port {
+        self.inputs.iter().find(|port| port.name == name).expect("all inputs are added before any node")
     }
 
-    /// The values of a graph output, by position.
-    pub(crate) fn output_slice(&self, position: usize) -> Slice {
-        let port = &self.outputs[position];
-        Slice::nchw(port.buffer, port.element, port.shape)
+    /// A graph output, by position.
+    pub(crate) fn output_port(&self, position: usize) -> &Port {
+        &self.outputs[position]
+    }
+
+    /// Whether the buffer is that of a graph output.
+    pub(crate) fn is_output(&self, buffer: BufferId) -> bool {
+        self.outputs.iter().any(|port| port.buffer == buffer)
     }
 
     fn add(&mut self, label: String, element: Element, len: u64, role: Role) -> BufferId {
@@ -197,7 +200,7 @@ impl<'a> Builder<'a> {
         Ok(Slice::nhwc(buffer, element, shape, segments))
     }
 
-    /// Scratch space for `shape` in NCHW, in what graph inputs and outputs are. Errors: more than 32-bit indices hold.
+    /// Scratch space for `shape` in NCHW, in what graph inputs and outputs are unless one is said to be another. Errors: more than 32-bit indices hold.
     pub(crate) fn scratch_nchw(&mut self, label: String, shape: Shape) -> Result<Slice> {
         let element = self.options.ports.element();
         let buffer = self.buffer(label, element, shape.len(), Role::Scratch)?;

@@ -23,7 +23,7 @@ pub use choice::{Choice, ConvVariant, Sums, Tile, Tuning};
 pub use estimate::{Estimate, Load};
 pub use hardware::Hardware;
 pub use named::NamedProfile;
-pub use options::{ConvKernel, PlanOptions};
+pub use options::{ConvKernel, PlanOptions, PortForm};
 pub use profile::{DeviceClass, DeviceProfile, Matrices, Vendor};
 pub use shader::{Constant, Extension, Fields, Piece, Shader};
 pub(crate) use shader::{params, piece, shader};
@@ -156,15 +156,31 @@ impl Step {
 pub struct Port {
     /// The name given in the graph.
     pub name: String,
-    /// Logical extents, NCHW on the host.
+    /// Logical extents; NCHW on the host.
     pub shape: Shape,
     /// Type of a value in the buffer.
     pub element: Element,
+    /// The order of values in the buffer: [`Order::Nchw`] or [`Order::NhwcDense`].
+    pub order: Order,
     /// The buffer.
     pub buffer: BufferId,
 }
 
 impl Port {
+    /// All values of the buffer.
+    pub(crate) fn slice(&self) -> Slice {
+        match self.order {
+            Order::Nchw => Slice::nchw(self.buffer, self.element, self.shape),
+            Order::Nhwc | Order::NhwcDense => Slice::nhwc_dense(self.buffer, self.element, self.shape),
+        }
+    }
+
+    /// As kernels see NHWC, if they can read and write the buffer as it is: values of this type, without padding.
+    pub(crate) fn nhwc_slice(&self, element: Element) -> Option<Slice> {
+        let as_it_is = self.order == Order::NhwcDense && self.shape.c.is_multiple_of(4) && self.element == element;
+        as_it_is.then(|| Slice::nhwc(self.buffer, element, self.shape, vec![self.shape.c]))
+    }
+
     /// Bytes of the values in the buffer.
     pub const fn bytes(&self) -> u64 {
         self.element.bytes_of(self.shape.len())

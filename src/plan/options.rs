@@ -1,8 +1,11 @@
 //! What the planner may do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Element, Tuning};
+use super::{Element, Order, Tuning};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::tensor::{MAX_HOST_BYTES, Precision};
 
 /// Which convolution kernel to use.
@@ -27,6 +30,27 @@ impl Precision {
             Self::F16 => Element::F16,
         }
     }
+}
+
+/// What a graph input or output is in its buffer, dense in either order. Bytes are the numbers 0 to 255: results are rounded
+/// to the nearest, ties to even, and `NaN` to 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortForm {
+    /// Type of a value: [`Element::U8`], [`Element::F16`] or [`Element::F32`].
+    pub element: Element,
+    /// The order of values: [`Order::Nchw`] or [`Order::NhwcDense`]. What is in NHWC, in the type of
+    /// [`PlanOptions::precision`] and of a multiple of four channels, needs no conversion.
+    pub order: Order,
+}
+
+#[expect(missing_docs, reason = "the names are the values")]
+impl PortForm {
+    pub const NCHW_F32: Self = Self { element: Element::F32, order: Order::Nchw };
+    pub const NCHW_F16: Self = Self { element: Element::F16, order: Order::Nchw };
+    pub const NCHW_U8: Self = Self { element: Element::U8, order: Order::Nchw };
+    pub const NHWC_F32: Self = Self { element: Element::F32, order: Order::NhwcDense };
+    pub const NHWC_F16: Self = Self { element: Element::F16, order: Order::NhwcDense };
+    pub const NHWC_U8: Self = Self { element: Element::U8, order: Order::NhwcDense };
 }
 
 /// What the planner may do. Every pass can be switched off; results agree within the documented error.
@@ -60,8 +84,10 @@ pub struct PlanOptions {
     /// What weights and intermediate tensors are stored in. Biases, and sums in parts, stay `f32`.
     pub precision: Precision,
     /// What graph inputs and outputs are in their buffers, which [`Program::bind`](crate::Program::bind) takes as they
-    /// are. They are converted on the GPU, unless [`PlanOptions::precision`] is the same.
+    /// are, in NCHW. They are converted on the GPU, unless [`PlanOptions::precision`] is the same.
     pub ports: Precision,
+    /// By name, the graph inputs and outputs that are something else in their buffers: see [`PlanOptions::port`].
+    pub port_forms: BTreeMap<String, PortForm>,
     /// Convolution kernel.
     pub conv_kernel: ConvKernel,
     /// The kernels measured fastest on the adapter, for the classes of convolution that it lists.
@@ -87,6 +113,7 @@ impl Default for PlanOptions {
             reuse_buffers: true,
             precision: Precision::F32,
             ports: Precision::F32,
+            port_forms: BTreeMap::new(),
             conv_kernel: ConvKernel::Auto,
             tuned: None,
             max_bytes: None,
@@ -120,6 +147,41 @@ impl PlanOptions {
     /// The same, with graph inputs and outputs in `ports`.
     pub fn ports(self, ports: Precision) -> Self {
         Self { ports, ..self }
+    }
+
+    /// The same, with the graph input or output of this name in another form than all others; where an input and an output
+    /// have the name, both. Planning refuses a name that no input or output has.
+    ///
+    /// ```
+    /// use spp_wgpu::{PlanOptions, plan::PortForm};
+    /// let options = PlanOptions::default().port("frame", PortForm::NHWC_U8).port("scores", PortForm::NHWC_F16);
+    /// ```
+    pub fn port(mut self, name: impl Into<String>, form: PortForm) -> Self {
+        self.port_forms.insert(name.into(), form);
+        self
+    }
+
+    /// What the graph input or output of this name is in its buffer.
+    pub(crate) fn port_form(&self, name: &str) -> PortForm {
+        let others = PortForm { element: self.ports.element(), order: Order::Nchw };
+        self.port_forms.get(name).copied().unwrap_or(others)
+    }
+
+    /// Errors: forms that no port can have, and those of names that no input or output of the graph has.
+    pub(crate) fn check_ports(&self, graph: &Graph) -> Result<()> {
+        for (name, PortForm { element, order }) in &self.port_forms {
+            let what = || format!("the form of port '{name}'");
+            let mut names =
+                graph.inputs().map(|(_, node)| &node.name).chain(graph.outputs().iter().map(|(name, _)| name));
+            if !names.any(|other| other == name) {
+                return Err(Error::data(what(), "no graph input or output has the name"));
+            }
+            if *element == Element::U32 || *order == Order::Nhwc {
+                let reason = format!("{element} {order:?} is for kernels: a port is U8, F16 or F32, Nchw or NhwcDense");
+                return Err(Error::data(what(), reason));
+            }
+        }
+        Ok(())
     }
 
     /// The same, with the kernels found fastest on the adapter.

@@ -80,7 +80,7 @@ impl Matrices {
         match element {
             Element::F16 => self.f16,
             Element::F32 => self.f32,
-            Element::U32 => None,
+            Element::U8 | Element::U32 => None,
         }
     }
 }

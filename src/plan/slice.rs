@@ -23,6 +23,8 @@ pub enum Order {
     Nhwc,
     /// As on the host, dense within an image: graph inputs and outputs, and rows of scores.
     Nchw,
+    /// Pixels of channels without padding: graph inputs and outputs where [`PlanOptions`](super::PlanOptions) say so.
+    NhwcDense,
 }
 
 /// Type of a value in memory. All byte sizes come from here.
@@ -32,6 +34,8 @@ pub enum Element {
     F32,
     /// A 16-bit float, two in each word.
     F16,
+    /// An 8-bit unsigned integer of a graph input or output, four in each word.
+    U8,
     /// A 32-bit unsigned integer of a table: an offset, an extent.
     U32,
 }
@@ -42,6 +46,7 @@ impl Element {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::F16 => 2,
+            Self::U8 => 1,
         }
     }
 
@@ -56,6 +61,7 @@ impl fmt::Display for Element {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
+            Self::U8 => "u8",
             Self::U32 => "u32",
         })
     }
@@ -72,9 +78,9 @@ pub struct Slice {
     pub shape: Shape,
     /// The order of values.
     pub order: Order,
-    /// NHWC: first channel within a pixel. NCHW: first value within an image.
+    /// NHWC, dense or not: first channel within a pixel. NCHW: first value within an image.
     pub offset: u32,
-    /// NHWC: channels from pixel to pixel. NCHW: values from image to image.
+    /// NHWC, dense or not: channels from pixel to pixel. NCHW: values from image to image.
     pub stride: u32,
     /// Runs of channels, each padded to a multiple of four before the next begins; only NHWC has gaps.
     pub segments: Vec<u32>,
@@ -120,6 +126,11 @@ impl Slice {
         Self { buffer, element, shape, order: Order::Nchw, offset: 0, stride, segments }
     }
 
+    /// All of a graph input's or output's buffer, pixel by pixel without padding.
+    pub(crate) fn nhwc_dense(buffer: BufferId, element: Element, shape: Shape) -> Self {
+        Self { order: Order::NhwcDense, stride: shape.c, ..Self::nchw(buffer, element, shape) }
+    }
+
     /// Bytes of the values, padding not counted.
     pub const fn bytes(&self) -> u64 {
         self.element.bytes_of(self.shape.len())
@@ -132,6 +143,7 @@ impl Slice {
         let (rows, len) = match self.order {
             Order::Nhwc => (u128::from(n) * pixels, self.segments.iter().map(|&c| u128::from(c).div_ceil(4) * 4).sum()),
             Order::Nchw => (u128::from(n), u128::from(c) * pixels),
+            Order::NhwcDense => (u128::from(n) * pixels, c.into()),
         };
         let end = |rows: u128| (rows - 1) * u128::from(self.stride) + u128::from(self.offset) + len;
         self.element == buffer.element && (rows == 0 || end(rows) <= buffer.len.into())
@@ -140,6 +152,15 @@ impl Slice {
     /// Channels in memory, padding included; saturates.
     pub fn physical_c(&self) -> u32 {
         physical(&self.segments)
+    }
+
+    /// Values from channel to channel, from pixel to pixel and from image to image; saturates.
+    pub(crate) const fn strides(&self) -> [u32; 3] {
+        let pixels = self.shape.h.saturating_mul(self.shape.w);
+        match self.order {
+            Order::Nchw => [pixels, 1, self.stride],
+            Order::Nhwc | Order::NhwcDense => [1, self.stride, self.stride.saturating_mul(pixels)],
+        }
     }
 
     /// Pixels over all images; saturates.

@@ -52,7 +52,7 @@ impl Slice {
     /// Whether channels (or values of an image) overlap, given that both lie in the same buffer.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let end = |slice: &Self| match slice.order {
-            Order::Nhwc => slice.offset.saturating_add(slice.physical_c()),
+            Order::Nhwc | Order::NhwcDense => slice.offset.saturating_add(slice.physical_c()),
             Order::Nchw => slice.offset.saturating_add(image_len(slice.shape)),
         };
         self.order != other.order || (self.offset < end(other) && other.offset < end(self))
@@ -124,6 +124,7 @@ impl fmt::Display for Slice {
         match self.order {
             Order::Nhwc => write!(f, "b{}{shape}@{offset}/{stride}", buffer.index()),
             Order::Nchw => write!(f, "b{}{shape}@{offset} nchw", buffer.index()),
+            Order::NhwcDense => write!(f, "b{}{shape}@{offset} nhwc", buffer.index()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use spp_wgpu::case::Case;
 use spp_wgpu::ops::{Activation, Add, MaxPool};
-use spp_wgpu::plan::{BufferId, Order, Role, Slice};
+use spp_wgpu::plan::{BufferId, Order, PortForm, Role, Slice};
 use spp_wgpu::{Graph, Plan, PlanOptions, Shape};
 
 use crate::graphs::{CONSUMERS, behind_gaps, graph, sppf};
@@ -28,19 +28,23 @@ pub(crate) fn graphs() -> Vec<(String, Graph)> {
     graphs
 }
 
-fn options() -> Vec<(&'static str, PlanOptions)> {
+fn options(graph: &Graph) -> Vec<(&'static str, PlanOptions)> {
     let copied = {
         let mut options = PlanOptions::default();
         options.concat_slices = false;
         options
     };
-    vec![("default", PlanOptions::default()), ("copied", copied), ("unfused", PlanOptions::unfused())]
+    let names = graph.inputs().map(|(_, node)| &node.name).chain(graph.outputs().iter().map(|(name, _)| name));
+    let pixels = names.fold(PlanOptions::default(), |options, name| options.port(name, PortForm::NHWC_F32));
+    let plain = [("default", PlanOptions::default()), ("copied", copied), ("unfused", PlanOptions::unfused())];
+    plain.into_iter().chain([("NHWC ports", pixels)]).collect()
 }
 
 /// Channels (NHWC) or values of an image (NCHW) that a slice covers.
 pub(crate) fn covered(slice: &Slice) -> std::ops::Range<u32> {
     let len = match slice.order {
         Order::Nhwc => slice.physical_c(),
+        Order::NhwcDense => slice.shape.c,
         Order::Nchw => slice.shape.c * slice.shape.h * slice.shape.w,
     };
     slice.offset..slice.offset + len
@@ -49,7 +53,7 @@ pub(crate) fn covered(slice: &Slice) -> std::ops::Range<u32> {
 #[test]
 fn a_step_reads_what_was_written_and_spoils_nothing() {
     for (name, graph) in graphs() {
-        for (what, options) in options() {
+        for (what, options) in options(&graph) {
             let plan = plan(&graph, &options);
             let mut written: HashMap<BufferId, Vec<std::ops::Range<u32>>> = HashMap::new();
             for (i, step) in plan.steps.iter().enumerate() {
@@ -88,11 +92,11 @@ fn a_step_reads_what_was_written_and_spoils_nothing() {
 #[test]
 fn every_slice_and_table_fits_its_buffer() {
     for (name, graph) in graphs() {
-        for (what, options) in options() {
+        for (what, options) in options(&graph) {
             let plan = plan(&graph, &options);
             for slice in plan.steps.iter().flat_map(|step| step.operands.iter().chain(&step.results)) {
                 let pixels = match slice.order {
-                    Order::Nhwc => slice.pixels(),
+                    Order::Nhwc | Order::NhwcDense => slice.pixels(),
                     Order::Nchw => slice.shape.n,
                 };
                 let end = u64::from(covered(slice).end) + u64::from(pixels - 1) * u64::from(slice.stride);
@@ -125,7 +129,7 @@ fn a_chain_needs_two_scratch_buffers() {
 #[test]
 fn tensors_that_are_alive_together_are_kept_apart() {
     for (name, graph) in graphs() {
-        for (what, options) in options() {
+        for (what, options) in options(&graph) {
             let mut apart = options.clone();
             apart.reuse_buffers = false;
             let mut shared = options;
@@ -194,7 +198,7 @@ fn the_check_finds_a_buffer_shared_too_soon() {
 #[test]
 fn planning_twice_gives_the_same() {
     for (name, graph) in graphs() {
-        for (what, options) in options() {
+        for (what, options) in options(&graph) {
             let [a, b] = [(); 2].map(|()| plan(&graph, &options));
             assert_eq!(a.to_string(), b.to_string(), "{name}, {what}");
             let bytes = |plan: &Plan| plan.steps.iter().map(|step| step.params.clone()).collect::<Vec<_>>();

@@ -1,6 +1,6 @@
 //! Plans of random graphs for random devices. `SPP_FUZZ_PLANS` sets how many, `SPP_FUZZ_SEED` the first.
 
-use spp_wgpu::plan::{Order, Role, Slice, Step};
+use spp_wgpu::plan::{Element, Order, Role, Slice, Step};
 use spp_wgpu::{DeviceClass, DeviceProfile, Error, Graph, Plan, PlanOptions, Result};
 
 use crate::fuzz::{self, Dice, Outcome, Size};
@@ -42,6 +42,7 @@ fn end(slice: &Slice) -> u64 {
     let (rows, len) = match slice.order {
         Order::Nhwc => (u64::from(shape.n) * pixels, slice.segments.iter().map(|c| u64::from(c.div_ceil(4) * 4)).sum()),
         Order::Nchw => (u64::from(shape.n), u64::from(shape.c) * pixels),
+        Order::NhwcDense => (u64::from(shape.n) * pixels, shape.c.into()),
     };
     if rows == 0 { 0 } else { (rows - 1) * u64::from(slice.stride) + u64::from(slice.offset) + len }
 }
@@ -107,6 +108,7 @@ fn faults_of(planned: &Result<Plan>, graph: &Graph, device: &DeviceProfile, opti
             let mut plain = PlanOptions::unfused();
             plain.conv_kernel = options.conv_kernel;
             plain.max_bytes = options.max_bytes;
+            plain.port_forms = options.port_forms.clone();
             plain.reuse_buffers = options.reuse_buffers;
             let without = Plan::new(graph, device, &plain);
             if without.is_ok() { vec![format!("only with passes: {error}")] } else { Vec::new() }
@@ -121,6 +123,7 @@ fn random_plans_keep_to_their_limits() {
         let size = dice.pick(&[Size::SMALL, LARGE]);
         let graph = fuzz::graph(dice, size);
         let (device, options) = (device(dice), fuzz::options(dice));
+        let options = fuzz::ports(dice, &graph, options, &[Element::F32, Element::F16, Element::U8]);
         let plan = Plan::new(&graph, &device, &options);
         let faults = faults_of(&plan, &graph, &device, &options);
         match plan {

@@ -17,7 +17,7 @@ use naga::{
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade};
-use spp_wgpu::plan::{Constant, ConvKernel, Fields, Matrices, Shader, Step, Tile};
+use spp_wgpu::plan::{Constant, ConvKernel, Fields, Matrices, PortForm, Shader, Step, Tile};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Precision, Shape};
 
 use crate::graphs::{CONSUMERS, behind_gaps, by_tile, graph, same_conv, sppf};
@@ -130,6 +130,15 @@ pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
                     let portable = DeviceProfile::portable(class);
                     let profile = DeviceProfile { f16, int64: f16, subgroups: Some([8; 2]), ..portable };
                     add(&graph, &profile, &options.clone().ports(ports));
+                }
+            }
+            for precision in [Precision::F32, Precision::F16] {
+                for form in [PortForm::NHWC_F32, PortForm::NHWC_F16, PortForm::NHWC_U8, PortForm::NCHW_U8] {
+                    let inputs = graph.inputs().map(|(_, node)| &node.name);
+                    let names = inputs.chain(graph.outputs().iter().map(|(name, _)| name));
+                    let options = PlanOptions::default().precision(precision);
+                    let options = names.fold(options, |options, name| options.port(name, form));
+                    add(&graph, &DeviceProfile::portable(class), &options);
                 }
             }
         }

@@ -156,9 +156,9 @@ fn change_slice(dice: &mut Dice, slice: &mut Slice, stranger: &Step) {
     let Slice { buffer, element, shape, order, offset, stride, segments } = slice;
     match dice.roll(7) {
         0 => *buffer = stranger.bindings.first().map_or(*buffer, |binding| binding.buffer),
-        1 => *element = dice.of(&[Element::F32, Element::F16, Element::U32]),
+        1 => *element = dice.of(&[Element::F32, Element::F16, Element::U8, Element::U32]),
         2 => dice.shape(shape),
-        3 => *order = dice.of(&[Order::Nhwc, Order::Nchw]),
+        3 => *order = dice.of(&[Order::Nhwc, Order::Nchw, Order::NhwcDense]),
         4 => *offset = dice.number(*offset),
         5 => *stride = dice.number(*stride),
         _ => dice.list(segments, |dice, segment| *segment = dice.number(*segment)),
@@ -169,7 +169,7 @@ fn change_buffer(dice: &mut Dice, Buffer { label, element, len, role }: &mut Buf
     let number = dice.of(&[0, 1, 7, usize::MAX]);
     match dice.roll(8) {
         0 => dice.text(label),
-        1 => *element = dice.of(&[Element::F32, Element::F16, Element::U32]),
+        1 => *element = dice.of(&[Element::F32, Element::F16, Element::U8, Element::U32]),
         2 | 3 => *len = dice.large_number(*len),
         4 => *role = Role::Input(number),
         5 => *role = Role::Output(number),
@@ -178,11 +178,16 @@ fn change_buffer(dice: &mut Dice, Buffer { label, element, len, role }: &mut Buf
     }
 }
 
-fn change_port(dice: &mut Dice, Port { name, shape, element, buffer }: &mut Port, ids: &[spp_wgpu::plan::BufferId]) {
-    match dice.roll(4) {
+fn change_port(
+    dice: &mut Dice,
+    Port { name, shape, element, order, buffer }: &mut Port,
+    ids: &[spp_wgpu::plan::BufferId],
+) {
+    match dice.roll(5) {
         0 => dice.text(name),
+        3 => *order = dice.of(&[Order::Nhwc, Order::Nchw, Order::NhwcDense]),
         1 => dice.shape(shape),
-        2 => *element = dice.of(&[Element::F32, Element::F16, Element::U32]),
+        2 => *element = dice.of(&[Element::F32, Element::F16, Element::U8, Element::U32]),
         _ => *buffer = dice.of(ids),
     }
 }

@@ -1,5 +1,6 @@
 //! Random graphs, planned at random, against the reference. `SPP_FUZZ_GRAPHS` sets how many, `SPP_FUZZ_SEED` the first.
 
+use spp_wgpu::plan::Element;
 use spp_wgpu::reference::{self, Values, compare};
 use spp_wgpu::{Error, Gpu, Graph, PlanOptions, Program, Shape, Tensor};
 
@@ -56,6 +57,7 @@ fn random_graphs_agree_with_the_reference() {
         let graph = fuzz::graph(dice, Size::SMALL);
         let inputs = inputs(dice, &graph);
         let options = fuzz::options(dice);
+        let options = fuzz::ports(dice, &graph, options, &[Element::F32]);
         let (name, gpu) = dice.pick(&[("the adapter", &*GPU), ("a card", &*CARD)]);
         let nodes = reference::run_nodes(&graph, &inputs).unwrap();
         if !in_range(&nodes) {

@@ -19,7 +19,8 @@ fn laid_open(mut plan: Plan) -> Plan {
         let laid_open = &mut plan.buffers[buffer.index()];
         laid_open.role = Role::Output(plan.outputs.len());
         let shape = Shape::new(1, 1, 1, laid_open.len as u32);
-        plan.outputs.push(Port { name: laid_open.label.clone(), shape, element: laid_open.element, buffer });
+        let (name, order) = (laid_open.label.clone(), Order::Nchw);
+        plan.outputs.push(Port { name, shape, element: laid_open.element, order, buffer });
     }
     plan
 }

@@ -8,7 +8,7 @@ use wgpu::{BufferDescriptor, BufferUsages, Features};
 use super::Peaks;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program, Staging};
-use crate::plan::{Buffer, BufferId, DeviceClass, DeviceProfile, Element, Plan, Port, Role, Step};
+use crate::plan::{Buffer, BufferId, DeviceClass, DeviceProfile, Element, Order, Plan, Port, Role, Step};
 use crate::tensor::{Precision, Shape, Tensor};
 
 mod cache;
@@ -82,7 +82,7 @@ fn plan_of(profile: &DeviceProfile, steps: Vec<Step>, mut buffers: Vec<Buffer>) 
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     for (i, Buffer { label, element, len, role }) in (0..).zip(&buffers) {
         let shape = Shape::new(1, 1, 1, *len as u32);
-        let port = Port { name: label.clone(), shape, element: *element, buffer: BufferId(i) };
+        let port = Port { name: label.clone(), shape, element: *element, order: Order::Nchw, buffer: BufferId(i) };
         match role {
             Role::Input(_) => inputs.push(port),
             Role::Output(_) => outputs.push(port),

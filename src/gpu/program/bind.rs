@@ -21,7 +21,7 @@ pub struct Bindings {
 
 impl Program {
     /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
-    /// order: dense NCHW of the type [`PlanOptions::ports`] in the app's buffers, with usage `STORAGE`. They may lie apart
+    /// order, in the app's buffers: dense NCHW of the type [`PlanOptions::ports`], or as [`PlanOptions::port`] says, with usage `STORAGE`. They may lie apart
     /// from each other in one buffer, unless a dispatch reads one and writes the other. An odd number of `f16` takes whole
     /// words: what fills up the last one is neither read nor written. Errors: a buffer that is too small, lacks that usage, is
     /// misaligned, would be read and written at once, or belongs to another device. It cannot recognise buffers of

@@ -12,6 +12,7 @@ use crate::plan::{Plan, Role};
 
 mod bind;
 mod build;
+mod host;
 mod run;
 
 pub use bind::Bindings;

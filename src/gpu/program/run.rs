@@ -2,17 +2,15 @@
 
 use std::sync::Mutex;
 
-use half::f16;
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
-use half::vec::HalfFloatVecExt;
 use wgpu::{CommandEncoder, SubmissionIndex};
 
 use super::Program;
 use super::bind::Bindings;
+use super::host::{packed, unpacked};
 use crate::error::{Error, Result};
 use crate::gpu::transfer::Staging;
 use crate::gpu::unpoisoned;
-use crate::plan::{Element, Port};
+use crate::plan::Port;
 use crate::tensor::Tensor;
 
 /// What `run` uses: the program's own buffers for graph inputs and outputs.
@@ -27,8 +25,8 @@ pub(in crate::gpu) struct Own {
 }
 
 impl Program {
-    /// Uploads the inputs (NCHW, in the graph's order), runs, and waits for the outputs. Where [`PlanOptions::ports`] says
-    /// `f16`, it converts both on the host. Errors: inputs of the wrong
+    /// Uploads the inputs (NCHW, in the graph's order), runs, and waits for the outputs. Where ports are of
+    /// another form ([`PlanOptions::port`]), it converts both on the host. Errors: inputs of the wrong
     /// count or shape; a lost device; a timeout.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         let Some((staging, submission)) = self.submit(inputs, |encoder| self.record_own(encoder))? else {
@@ -69,14 +67,7 @@ impl Program {
         let recording = unpoisoned(&self.own.recording);
         let submission = self.gpu.scoped(|device| {
             for ((buffer, port), input) in self.own.inputs.iter().zip(&self.plan.inputs).zip(inputs) {
-                match port.element {
-                    Element::F16 => {
-                        let mut halves = Vec::<f16>::from_f32_slice(input.data());
-                        halves.resize(port.bytes() as usize / size_of::<f16>(), f16::ZERO);
-                        self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(halves.reinterpret_cast()));
-                    }
-                    _ => self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(input.data())),
-                }
+                self.gpu.queue().write_buffer(buffer, 0, &packed(port, input.data()));
             }
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("spp") });
             record(&mut encoder)?;
@@ -98,15 +89,7 @@ impl Program {
             let outputs = rest.split_at_checked(port.bytes() as usize);
             let (data, after) = outputs.expect("what is read back is as long as all outputs");
             rest = after;
-            let values = match port.element {
-                Element::F16 => {
-                    let halves: Vec<u16> = bytemuck::pod_collect_to_vec(data);
-                    let values: &[f16] = halves.reinterpret_cast();
-                    values[..port.shape.len() as usize].to_f32_vec()
-                }
-                _ => bytemuck::pod_collect_to_vec(data),
-            };
-            Tensor::new(port.shape, values)
+            unpacked(port, data)
         });
         outputs.collect()
     }
