@@ -1,7 +1,7 @@
 // Resizing, NHWC: y[n,oy,ox,c] = x at the same place, between pixels if BILINEAR (align_corners=false), else nearest.
 // One invocation makes four channels of one output pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index; one of stored_f32, stored_f16, stored_packed;
+// Pieces from shared/: index; between; one of stored_f32, stored_f16, stored_packed;
 //   with stored_packed: rounding.
 // Constants from Rust: WG_SIZE, BILINEAR.
 
@@ -22,13 +22,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-// The pixels on both sides of a place, and the weight of each.
-struct Between {
-    first: u32,
-    second: u32,
-    weights: vec2f,
-}
-
 @compute @workgroup_size(WG_SIZE)
 fn resize(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -47,8 +40,8 @@ fn resize(
 
     var value: vec4f;
     if BILINEAR {
-        let row = between(oy, params.in_h, params.out_h);
-        let column = between(ox, params.in_w, params.out_w);
+        let row = beside(oy, params.in_h, params.out_h);
+        let column = beside(ox, params.in_w, params.out_w);
         let above = weigh(load(n, row.first, column.first, c), load(n, row.first, column.second, c), column.weights);
         let below = weigh(load(n, row.second, column.first, c), load(n, row.second, column.second, c), column.weights);
         value = weigh(above, below, row.weights);
@@ -58,20 +51,9 @@ fn resize(
     y[params.y_offset + pixel * params.y_stride + c] = stored(value);
 }
 
-// The place is (out + 1/2) * in_size / out_size - 1/2, not below 0; in whole numbers over 2 * out_size it is exact, and
-// each weight is rounded by itself: 1 - share would pass the error of a large share on to a small weight. At the last
-// centre it is the pixel itself, not 0 times its infinity.
-fn between(out: u32, in_size: u32, out_size: u32) -> Between {
-    let exact = i32((2u * out + 1u) * in_size) - i32(out_size);
-    let place = u32(max(exact, 0));
-    let whole = 2u * out_size;
-    let first = place / whole;
-    let share = place % whole;
-    if exact >= 0 && share == 0u && first == in_size - 1u {
-        return Between(first, first, vec2f(0.5));
-    }
-    let weights = vec2f(f32(whole - share), f32(share)) / f32(whole);
-    return Between(first, min(first + 1u, in_size - 1u), weights);
+// The place is (out + 1/2) * in_size / out_size - 1/2.
+fn beside(out: u32, in_size: u32, out_size: u32) -> Between {
+    return between(i32((2u * out + 1u) * in_size) - i32(out_size), 2u * out_size, in_size);
 }
 
 fn weigh(first: vec4f, second: vec4f, weights: vec2f) -> vec4f {

@@ -65,7 +65,7 @@ pub mod weights;
 
 pub use case::Case;
 pub use error::{Error, Result};
-pub use gpu::{Bindings, Gpu, GpuOptions, Program};
+pub use gpu::{Bindings, Bound, Gpu, GpuOptions, Program};
 pub use graph::{Graph, Node, NodeId, Op};
 pub use plan::{DeviceClass, DeviceProfile, Plan, PlanOptions};
 pub use tensor::{MAX_HOST_BYTES, Precision, Shape, Tensor};

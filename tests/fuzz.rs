@@ -8,6 +8,8 @@ use spp_wgpu::ops::*;
 use spp_wgpu::plan::{Element, Order, PortForm};
 use spp_wgpu::{Graph, NodeId, Op, PlanOptions, Shape, Tensor};
 
+use crate::graphs::tensors;
+
 /// What came of a case.
 pub(crate) enum Outcome {
     Fine,
@@ -481,8 +483,7 @@ pub(crate) fn options(dice: &mut Dice) -> PlanOptions {
 
 /// Some inputs and outputs in another form.
 pub(crate) fn ports(dice: &mut Dice, graph: &Graph, mut options: PlanOptions, elements: &[Element]) -> PlanOptions {
-    let inputs = graph.inputs().map(|(_, node)| &node.name);
-    for name in inputs.chain(graph.outputs().iter().map(|(name, _)| name)) {
+    for name in tensors(graph) {
         if dice.once_in(3) {
             let order = dice.pick(&[Order::Nchw, Order::NhwcDense, Order::NhwcDense]);
             options = options.port(name, PortForm { element: dice.pick(elements), order });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spp_wgpu::ops::*;
 use spp_wgpu::plan::{ConvVariant, Step, Tile, Tuning};
-use spp_wgpu::{DeviceProfile, Graph, NodeId, Plan, PlanOptions, Shape, Tensor};
+use spp_wgpu::{DeviceProfile, Graph, Node, NodeId, Op, Plan, PlanOptions, Shape, Tensor};
 
 /// The numbers a test feeds in: each regime finds different mistakes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -158,6 +158,15 @@ pub(crate) const CONSUMERS: &[Consumer] = &[
     }),
     ("max_pool", |g, x| g.max_pool("y", x, MaxPool::new([2, 2])).unwrap()),
     ("max_pool_cascade", |g, x| g.max_pool_cascade("y", x, MaxPoolCascade { kernel: 3, times: 2 }).unwrap()),
+    ("paint, colours", |g, x| {
+        let paints = Paints::Colors { scale: [0.3, 0.2, 0.1], shift: [0.5, 0.4, 0.6] };
+        g.paint("y", &[x], Paint { texels: Texels::Rgba16Float, ..Paint::new(5, 7, paints) }).unwrap()
+    }),
+    ("paint, heat map", |g, x| g.paint("y", &[x], Paint::new(9, 4, Paints::heat([-1.0, 1.0]))).unwrap()),
+    ("paint, classes", |g, x| {
+        let classes = Paints::classes(channels(g, x));
+        g.paint("y", &[x], Paint::new(6, 6, classes)).unwrap()
+    }),
     ("pyramid_pool", |g, x| {
         let pool = PyramidPool { levels: vec![3, 1], mode: PyramidMode::Adaptive };
         g.pyramid_pool("y", x, pool).unwrap()
@@ -180,7 +189,8 @@ fn channels(graph: &Graph, x: NodeId) -> u32 {
 fn every_operation_is_among_the_consumers() {
     for stem in spp_wgpu::Op::STEMS {
         assert!(
-            CONSUMERS.iter().any(|(name, _)| name.split([' ', ',']).next() == Some(stem)),
+            // One reads pictures, and no tensor.
+            *stem == "texture" || CONSUMERS.iter().any(|(name, _)| name.split([' ', ',']).next() == Some(stem)),
             "CONSUMERS has no form of {stem}"
         );
     }
@@ -195,6 +205,35 @@ pub(crate) fn behind_gaps(shape: Shape, consumer: &Consumer) -> Graph {
         let cat = graph.concat("cat", &[x, seven, eight]).unwrap();
         consumer.1(graph, cat)
     })
+}
+
+/// The names of inputs and outputs that are not in textures.
+pub(crate) fn tensors(graph: &Graph) -> Vec<String> {
+    let inputs = graph.inputs().map(|(_, node)| (&node.name, node));
+    let outputs = graph.outputs().iter().map(|(name, id)| (name, graph.node(*id).unwrap()));
+    let tensor = |node: &Node| !matches!(node.op, Op::Picture(_) | Op::Paint(_));
+    inputs.chain(outputs).filter(|(_, node)| tensor(node)).map(|(name, _)| name.clone()).collect()
+}
+
+/// A network that looks at a picture and paints what it finds over it.
+pub(crate) fn painted(size: [u32; 2], texels: Texels, texture: Texture, paint: Paint) -> Graph {
+    let mut graph = Graph::new();
+    let [h, w] = size;
+    let picture = graph.picture("picture", Shape::new(1, 4, h, w), texels).unwrap();
+    let x = graph.texture("x", &[picture], texture).unwrap();
+    let channels = paint_channels(&paint);
+    let map = graph.conv("map", x, Conv { activation: Activation::Sigmoid, ..same_conv(channels, 3, 3) }).unwrap();
+    let over = graph.paint("over", &[map, picture], paint).unwrap();
+    graph.output("y", over).unwrap();
+    graph
+}
+
+fn paint_channels(paint: &Paint) -> u32 {
+    match &paint.paints {
+        Paints::Classes { colors } => colors.len() as u32,
+        Paints::HeatMap { channel, .. } => channel + 1,
+        Paints::Colors { .. } => 3,
+    }
 }
 
 /// Options by which every convolution that can takes this tile, in parts where it may be split.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use wgpu::{BindGroupLayout, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline, ShaderStages};
 
 use super::trusted::{self, Checks};
-use super::{Gpu, unpoisoned};
+use super::{Gpu, texture, unpoisoned};
 use crate::error::{Error, Result};
-use crate::plan::Step;
+use crate::plan::{Binding, Step};
 
 #[derive(Debug)]
 pub(super) struct Kernel {
@@ -73,11 +73,8 @@ impl Gpu {
 
     fn compile(&self, step: &Step, source: &str, checks: Checks) -> Result<Kernel> {
         let label = format!("spp/{}", step.shader.stem);
-        let storage = step
-            .bindings
-            .iter()
-            .map(|binding| entry(binding.slot, BufferBindingType::Storage { read_only: !binding.written }));
-        let params = entry(step.shader.params_binding, BufferBindingType::Uniform);
+        let storage = step.bindings.iter().map(|binding| entry(binding.slot, kind(binding)));
+        let params = entry(step.shader.params_binding, buffer(BufferBindingType::Uniform));
         let entries: Vec<BindGroupLayoutEntry> = storage.chain([params]).collect();
         let built = self.scoped(|device| {
             let module = trusted::shader_module(device, &label, source, checks);
@@ -110,13 +107,19 @@ impl Gpu {
     }
 }
 
-fn entry(binding: u32, kind: BufferBindingType) -> BindGroupLayoutEntry {
-    BindGroupLayoutEntry {
-        binding,
-        visibility: ShaderStages::COMPUTE,
-        ty: BindingType::Buffer { ty: kind, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
+fn kind(binding: &Binding) -> BindingType {
+    match binding.texels {
+        Some(texels) => texture::binding_type(texels, binding.written),
+        None => buffer(BufferBindingType::Storage { read_only: !binding.written }),
     }
+}
+
+const fn buffer(ty: BufferBindingType) -> BindingType {
+    BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None }
+}
+
+const fn entry(binding: u32, ty: BindingType) -> BindGroupLayoutEntry {
+    BindGroupLayoutEntry { binding, visibility: ShaderStages::COMPUTE, ty, count: None }
 }
 
 /// Workgroups along x and y: one row if it fits, else rows of equal length. The last may run past the end; kernels

@@ -22,6 +22,7 @@ mod matrices;
 mod pipelines;
 mod program;
 mod self_test;
+mod texture;
 mod timing;
 mod transfer;
 mod trusted;
@@ -31,7 +32,7 @@ pub use exact::{ExactGraph, Mismatch};
 pub(crate) use kept::Kept;
 pub use lost::Loss;
 pub use matrices::{DENY_MATRICES, matrices_of};
-pub use program::{Bindings, Program};
+pub use program::{Bindings, Bound, Program};
 pub use self_test::SelfTest;
 
 use kernel::{Kernel, Shared};
@@ -169,6 +170,7 @@ impl Gpu {
                 max_compute_workgroup_storage_size: most.max_compute_workgroup_storage_size,
                 max_compute_invocations_per_workgroup: most.max_compute_invocations_per_workgroup,
                 max_compute_workgroup_size_x: most.max_compute_workgroup_size_x,
+                max_texture_dimension_2d: most.max_texture_dimension_2d,
                 ..Limits::defaults()
             },
             ..Default::default()
@@ -291,6 +293,8 @@ impl Gpu {
             max_invocations: has.max_compute_invocations_per_workgroup.min(has.max_compute_workgroup_size_x),
             workgroup_memory: has.max_compute_workgroup_storage_size,
             max_storage_buffers: has.max_storage_buffers_per_shader_stage,
+            max_texture: has.max_texture_dimension_2d,
+            max_layers: has.max_texture_array_layers,
             subgroups: device.features().contains(Features::SUBGROUP).then_some(lanes),
             int64: device.features().contains(Features::SHADER_INT64),
             f16: device.features().contains(Features::SHADER_F16),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Error, Result};
-use crate::ops::{self, Activation, Concat, Conv, Operand, operations};
+use crate::ops::{self, Activation, Concat, Conv, Operand, Texels, Texture, operations};
 use crate::tensor::Shape;
 
 mod cost;
@@ -131,7 +131,7 @@ impl Graph {
 
     /// Input nodes, in the order they were declared.
     pub fn inputs(&self) -> impl Iterator<Item = (NodeId, &Node)> {
-        self.ids().zip(&self.nodes).filter(|(_, node)| matches!(node.op, Op::Input))
+        self.ids().zip(&self.nodes).filter(|(_, node)| node.op.is_input())
     }
 
     /// Declares a tensor that every run is given, NCHW. Errors: a name that is taken or empty, a zero extent other than
@@ -142,9 +142,56 @@ impl Graph {
         self.push(name, Op::Input, &[], shape)
     }
 
-    /// Declares a result under a name of its own. Errors: a foreign handle, a name already given to an output.
+    /// Declares a picture that every run is given in a texture, whose layers are the batch; in host memory `[n, c, h, w]` with
+    /// values from 0 to 1. [`Graph::texture`] makes a tensor of it, and [`Graph::paint`] paints over it. Errors: channels
+    /// other than the texels'; those of [`Graph::input`].
+    pub fn picture(&mut self, name: impl Into<String>, shape: Shape, texels: Texels) -> Result<NodeId> {
+        let name = name.into();
+        let op = format!("picture '{name}'");
+        let shape = match texels.channels() {
+            channels if channels == shape.c => shape.check(&op),
+            channels => {
+                Err(Error::mismatch(op, format!("a texture of {texels} has {channels} channels, not those of {shape}")))
+            }
+        };
+        self.push(name, Op::Picture(texels), &[], shape)
+    }
+
+    /// Declares a picture of `[rows, columns]` in a texture, and what the network sees of it: `[1, 3, out_h, out_w]`, in the
+    /// network's own layout by one dispatch. Errors: those of [`Graph::picture`] and [`Graph::texture`].
+    pub fn texture_input(
+        &mut self,
+        name: impl Into<String>,
+        [h, w]: [u32; 2],
+        texels: Texels,
+        texture: Texture,
+    ) -> Result<NodeId> {
+        let name = name.into();
+        let picture = self.picture(name.clone(), Shape::new(1, texels.channels(), h, w), texels)?;
+        self.texture(format!("{name}.tensor"), &[picture], texture)
+    }
+
+    /// As [`Graph::texture_input`], of a picture in NV12: two inputs, `{name}.y` in `R8Unorm` and `{name}.uv` in `Rg8Unorm`.
+    /// Errors: the same.
+    pub fn nv12_input(&mut self, name: impl Into<String>, [h, w]: [u32; 2], texture: Texture) -> Result<NodeId> {
+        let name = name.into();
+        let luma = self.picture(format!("{name}.y"), Shape::new(1, 1, h, w), Texels::R8)?;
+        let chroma = Shape::new(1, 2, h.div_ceil(2), w.div_ceil(2));
+        let chroma = self.picture(format!("{name}.uv"), chroma, Texels::Rg8)?;
+        self.texture(format!("{name}.tensor"), &[luma, chroma], texture)
+    }
+
+    /// Declares a result under a name of its own. Errors: a foreign handle, a name already given to an output, a picture
+    /// that is an input, a painted one that is an output already.
     pub fn output(&mut self, name: impl Into<String>, id: NodeId) -> Result<()> {
-        self.node(id)?;
+        let node = self.node(id)?;
+        let again = self.outputs.iter().any(|(_, other)| *other == id);
+        if matches!(node.op, Op::Picture(_)) || (again && matches!(node.op, Op::Paint(_))) {
+            return Err(Error::Graph(format!(
+                "'{}' is in a texture that is bound once: it cannot be this output",
+                node.name
+            )));
+        }
         let name = name.into();
         if self.outputs.iter().any(|(other, _)| *other == name) {
             return Err(Error::Graph(format!("output '{name}' is declared twice")));
@@ -154,15 +201,29 @@ impl Graph {
     }
 
     /// Adds `op` applied to `inputs`; the methods named after operations do the same. Errors: a name that is taken or
-    /// empty, a foreign handle, operands that the operation refuses, an [`Op::Input`], too many nodes.
+    /// empty, a foreign handle, operands that the operation refuses, textures where tensors are
+    /// needed, an [`Op::Input`] or [`Op::Picture`], too many nodes.
     pub fn apply(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
         let op = op.into();
         let Some(operation) = op.operation() else {
             return Err(Error::Graph("an input is declared by Graph::input".into()));
         };
         let nodes = inputs.iter().map(|&id| self.node(id)).collect::<Result<Vec<_>>>()?;
-        let operands: Vec<_> = nodes.iter().map(|node| Operand { name: &node.name, shape: node.shape }).collect();
         let name = name.into();
+        for node in &nodes {
+            let refused =
+                |reason: &str| Err(Error::Graph(format!("{} '{name}' reads '{}': {reason}", op.stem(), node.name)));
+            match node.op {
+                Op::Paint(_) => return refused("what is painted is in a texture, which only an output is"),
+                Op::Picture(_) if !matches!(op, Op::Texture(_) | Op::Paint(_)) => {
+                    return refused("it is in a texture; Graph::texture makes a tensor of it");
+                }
+                _ => {}
+            }
+        }
+        let operands =
+            nodes.iter().map(|node| Operand { name: &node.name, shape: node.shape, texels: node.op.texels() });
+        let operands: Vec<_> = operands.collect();
         let shape = operation.shape(&format!("{} '{name}'", op.stem()), &operands);
         self.push(name, op, inputs, shape)
     }
@@ -239,11 +300,11 @@ impl Graph {
 
     fn without_dead_ends(self) -> Result<Self> {
         let used = self.used();
-        if self.nodes.iter().zip(&used).all(|(node, used)| *used || matches!(node.op, Op::Input)) {
+        if self.nodes.iter().zip(&used).all(|(node, used)| *used || node.op.is_input()) {
             return Ok(self);
         }
         self.rewritten(|graph, id, node, map| {
-            let kept = used[id.index()] || matches!(node.op, Op::Input);
+            let kept = used[id.index()] || node.op.is_input();
             if kept { graph.copy_mapped(node, map).map(Some) } else { Ok(None) }
         })
     }

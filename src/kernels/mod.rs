@@ -5,7 +5,7 @@ use std::slice::from_ref;
 
 use crate::error::Result;
 use crate::graph::NodeId;
-use crate::ops::{Activation, Op, SoftmaxAxis};
+use crate::ops::{Activation, Op, SoftmaxAxis, Texels};
 use crate::plan::{Builder, Constant, Order, Shader, Slice, Step, joined, piece};
 use crate::tensor::Shape;
 
@@ -19,9 +19,11 @@ pub(crate) mod linear;
 pub(crate) mod max_pool;
 pub(crate) mod max_pool_cascade;
 pub(crate) mod max_pool_cascade_strip;
+pub(crate) mod paint;
 pub(crate) mod pyramid_pool;
 pub(crate) mod resize;
 pub(crate) mod softmax;
+pub(crate) mod texture;
 
 use conv::{Job, Parts};
 
@@ -41,9 +43,11 @@ pub static SHADERS: &[&Shader] = &[
     &max_pool::SHADER,
     &max_pool_cascade::SHADER,
     &max_pool_cascade_strip::SHADER,
+    &paint::SHADER,
     &pyramid_pool::SHADER,
     &resize::SHADER,
     &softmax::SHADER,
+    &texture::SHADER,
 ];
 
 /// The form a tensor has in memory: the order of its values, and its runs of channels.
@@ -79,6 +83,8 @@ pub(crate) enum Needs {
     ResultRuns,
     /// NCHW.
     Nchw,
+    /// The texture itself.
+    Texture,
 }
 
 /// An operation's memory contract.
@@ -107,7 +113,7 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
         result: if dilation == [1, 1] { same_runs() } else { Form::whole(y) },
     };
     match op {
-        Op::Input => Contract { operands: Vec::new(), result: Form::whole(y) },
+        Op::Input | Op::Picture(_) => Contract { operands: Vec::new(), result: Form::whole(y) },
         Op::Add(add) => elementwise(add.activation),
         Op::AffineActivation(affine) => elementwise(affine.activation),
         // A dilated window may miss the image and have no mean.
@@ -133,11 +139,16 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
             operands: all(Needs::Nhwc),
             result: Form::nhwc(joined(runs(&operands[0]).repeat(cascade.times as usize))),
         },
+        Op::Paint(_) => {
+            let operands = [Needs::Whole, Needs::Texture].into_iter().take(operands.len()).collect();
+            Contract { operands, result: Form::whole(y) }
+        }
         Op::PyramidPool(_) => Contract { operands: all(Needs::Whole), result: Form::whole(y) },
         Op::Softmax(softmax) => match softmax.axis {
             SoftmaxAxis::Channels => Contract { operands: all(Needs::Whole), result: Form::whole(y) },
             SoftmaxAxis::Columns => Contract { operands: all(Needs::Nchw), result: Form::nchw(y) },
         },
+        Op::Texture(_) => Contract { operands: all(Needs::Texture), result: Form::whole(y) },
     }
 }
 
@@ -147,6 +158,8 @@ pub(crate) struct Call<'a> {
     pub(crate) node: &'a str,
     pub(crate) op: &'a Op,
     pub(crate) xs: Vec<Slice>,
+    /// Operands that are textures, and what these hold; not among `xs`.
+    pub(crate) textures: Vec<(Slice, Texels)>,
     /// The first operand's, if still to be added up.
     pub(crate) parts: Option<Parts>,
     pub(crate) y: Slice,
@@ -161,7 +174,7 @@ pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Option<Par
     for call in calls {
         let (node, xs, y) = (call.node, &call.xs, &call.y);
         match call.op {
-            Op::Input => {}
+            Op::Input | Op::Picture(_) => {}
             Op::Add(op) => elementwise::plan_add(builder, node, op, &xs[0], &xs[1], y),
             Op::AffineActivation(op) => elementwise::plan_affine(builder, node, op, &xs[0], y)?,
             Op::AvgPool(op) => avg_pool::plan(builder, node, op, &xs[0], y),
@@ -173,9 +186,11 @@ pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Option<Par
             Op::Linear(op) => linear::plan(builder, node, op, &xs[0], y)?,
             Op::MaxPool(op) => max_pool::plan(builder, node, op, &xs[0], y),
             Op::MaxPoolCascade(op) => max_pool_cascade::plan(builder, node, op, &xs[0], call.parts.as_ref(), y)?,
+            Op::Paint(op) => paint::plan(builder, node, op, &xs[0], call.textures.first(), y)?,
             Op::PyramidPool(op) => pyramid_pool::plan(builder, node, op, &xs[0], y)?,
             Op::Resize(op) => resize::plan(builder, node, op, &xs[0], y),
             Op::Softmax(op) => softmax::plan(builder, node, op, &xs[0], y),
+            Op::Texture(op) => texture::plan(builder, node, op, &call.textures, y),
         }
     }
     conv::plan(builder, jobs)

@@ -21,7 +21,7 @@ pub(crate) static SHADER: Shader = Shader {
     stem: "resize",
     text: shader!("resize"),
     extensions: &[],
-    pieces: &[piece!("index")],
+    pieces: &[piece!("index"), piece!("between")],
     params_binding: 2,
     params: Params::FIELDS,
     tables: &[],

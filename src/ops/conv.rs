@@ -146,12 +146,12 @@ impl Operation for Conv {
         let pixel = Shape { h: 1, w: 1, ..out };
         let resized = Shape { c: out.c + 1, ..pixel };
         match residual {
-            Some(Operand { name, shape }) if self.adds_last && *shape != out => {
+            Some(Operand { name, shape, .. }) if self.adds_last && *shape != out => {
                 let detail = format!("residual {shape} from '{name}', added last, is not of the output's shape {out}");
                 Err(Error::mismatch(op, detail))
             }
             None if self.adds_last => Err(Error::param(op, "adds_last", true, "needs a residual to add")),
-            Some(Operand { name, shape }) if ![out, pixel, resized].contains(shape) => {
+            Some(Operand { name, shape, .. }) if ![out, pixel, resized].contains(shape) => {
                 let detail = format!("residual {shape} from '{name}' is none of {out}, {pixel} and {resized}");
                 Err(Error::mismatch(op, detail))
             }

@@ -14,9 +14,11 @@
 //! | `linear` | fully connected |
 //! | `max_pool` | the maximum of each window: uneven padding, dilation, PyTorch's ceil mode; `NaN` always wins |
 //! | `max_pool_cascade` | chained stride-1 pools of one kernel, each result kept |
+//! | `paint` | a map as a texture: colours, a heat map, classes over a picture |
 //! | `pyramid_pool` | all bins of all levels; `padded` as in the original code, `adaptive` for any size |
 //! | `resize` | bilinear or nearest |
 //! | `softmax` | over channels, or over rows of scores |
+//! | `texture` | a picture in textures as a tensor: cropped, resized, normalised |
 //!
 //! [`Activation`] lists the functions that may follow.
 
@@ -38,9 +40,11 @@ mod layout;
 mod linear;
 mod max_pool;
 mod max_pool_cascade;
+mod paint;
 mod pyramid_pool;
 mod resize;
 mod softmax;
+mod texture;
 mod window;
 
 pub use activation::Activation;
@@ -55,9 +59,11 @@ pub use layout::Layout;
 pub use linear::Linear;
 pub use max_pool::MaxPool;
 pub use max_pool_cascade::MaxPoolCascade;
+pub use paint::{Color, Paint, Paints};
 pub use pyramid_pool::{PyramidMode, PyramidPool};
 pub use resize::{Resize, ResizeMode};
 pub use softmax::{Softmax, SoftmaxAxis};
+pub use texture::{ColorOrder, Fit, Rect, Texels, Texture, Yuv, YuvMatrix};
 pub use window::Padding;
 
 /// Every operation: its stem, its attributes, and the operands of its builder method. [`Op`] and the methods of
@@ -76,9 +82,11 @@ macro_rules! operations {
             linear: Linear(x),
             max_pool: MaxPool(x),
             max_pool_cascade: MaxPoolCascade(x),
+            paint: Paint[inputs],
             pyramid_pool: PyramidPool(x),
             resize: Resize(x),
             softmax: Softmax(x),
+            texture: Texture[planes],
         }
     };
 }
@@ -92,6 +100,7 @@ macro_rules! make_op {
         #[expect(missing_docs, reason = "each variant is documented at the type it holds")]
         pub enum Op {
             Input,
+            Picture(Texels),
             $($Op($Op)),*
         }
 
@@ -103,14 +112,28 @@ macro_rules! make_op {
             pub const fn stem(&self) -> &'static str {
                 match self {
                     Self::Input => "input",
+                    Self::Picture(_) => "picture",
                     $(Self::$Op(_) => stringify!($stem)),*
+                }
+            }
+
+            /// Whether every run is given it.
+            pub const fn is_input(&self) -> bool {
+                matches!(self, Self::Input | Self::Picture(_))
+            }
+
+            /// What a result is in, if in a texture.
+            pub(crate) const fn texels(&self) -> Option<Texels> {
+                match self {
+                    Self::Picture(texels) | Self::Paint(Paint { texels, .. }) => Some(*texels),
+                    _ => None,
                 }
             }
 
             /// `None` for an input, which computes nothing.
             pub(crate) fn operation(&self) -> Option<&dyn Operation> {
                 match self {
-                    Self::Input => None,
+                    Self::Input | Self::Picture(_) => None,
                     $(Self::$Op(op) => Some(op)),*
                 }
             }
@@ -146,9 +169,17 @@ pub(crate) struct Operand<'a> {
     /// Of the node it comes from.
     pub(crate) name: &'a str,
     pub(crate) shape: Shape,
+    /// What it is in, if in a texture.
+    pub(crate) texels: Option<Texels>,
 }
 
 impl Operand<'_> {
+    /// For people: what it is.
+    fn described(&self) -> String {
+        let kind = self.texels.map_or_else(|| "a tensor".into(), |texels| format!("a texture of {texels}"));
+        format!("'{}', {kind}", self.name)
+    }
+
     /// Names the operand's node in a mismatch.
     fn named_in(&self, error: Error) -> Error {
         match error {

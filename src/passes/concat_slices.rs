@@ -119,6 +119,9 @@ fn share_idle_slices(
     }
     for (turn, batch) in batches.iter().enumerate() {
         for &id in batch {
+            if texture(builder, graph, id).is_some() {
+                continue;
+            }
             if places[id.index()].is_some() || outputs.contains(&id) || input_as_it_is(builder, graph, id).is_some() {
                 continue;
             }
@@ -215,6 +218,9 @@ fn label(graph: &Graph, id: NodeId) -> Result<String> {
 
 fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> Result<Slice> {
     let (label, shape) = (label(graph, id)?, graph.shape(id)?);
+    if let Some(port) = texture(builder, graph, id) {
+        return Ok(port.slice());
+    }
     if let Some(slice) = input_as_it_is(builder, graph, id) {
         return Ok(slice);
     }
@@ -238,6 +244,16 @@ fn input_as_it_is(builder: &Builder, graph: &Graph, id: NodeId) -> Option<Slice>
     let Node { name, op, .. } = &graph.nodes()[id.index()];
     let port = matches!(op, Op::Input).then(|| builder.input_port(name))?;
     port.nhwc_slice(builder.element())
+}
+
+/// The graph input or output that the texture of `id` is, if it is in one.
+fn texture<'a>(builder: &'a Builder, graph: &Graph, id: NodeId) -> Option<&'a Port> {
+    let Node { name, op, .. } = &graph.nodes()[id.index()];
+    match op {
+        Op::Picture(_) => Some(builder.input_port(name)),
+        Op::Paint(_) => output_port(builder, graph, id),
+        _ => None,
+    }
 }
 
 /// The first graph output that is the result of `id`.

@@ -27,7 +27,7 @@ fn depths(graph: &Graph) -> Vec<usize> {
     let mut depths: Vec<usize> = Vec::with_capacity(graph.nodes().len());
     for node in graph.nodes() {
         let deepest = node.inputs.iter().map(|id| depths[id.index()]).max().unwrap_or(0);
-        depths.push(deepest + usize::from(!matches!(node.op, Op::Input | Op::Concat(_))));
+        depths.push(deepest + usize::from(!(node.op.is_input() || matches!(node.op, Op::Concat(_)))));
     }
     depths
 }

@@ -13,10 +13,11 @@ use crate::plan::{Builder, DeviceProfile, Draft, Order, PlanOptions, Slice};
 pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Draft> {
     let mut builder = Builder::new(profile, options);
     for (_, node) in graph.inputs() {
-        builder.input(&node.name, node.shape);
+        builder.input(&node.name, node.shape, node.op.texels());
     }
     for (name, id) in graph.outputs() {
-        builder.output(name, graph.shape(*id)?);
+        let node = graph.node(*id)?;
+        builder.output(name, node.shape, node.op.texels());
     }
     let batches = group_convs::run(graph, options.group_convs);
     let reading = graph.reading();
@@ -68,7 +69,11 @@ impl<'a> Lowering<'a> {
         let Node { name, op, inputs, .. } = self.node(id);
         let y = self.places[id.index()].clone();
         let operands = inputs.iter().zip(&contract.operands);
-        let xs = operands.map(|(&input, needs)| self.operand(name, input, *needs, &y)).collect::<Result<_>>()?;
+        let texture = |&input: &NodeId| Some((self.places[input.index()].clone(), self.node(input).op.texels()?));
+        let textures = inputs.iter().filter_map(texture).collect();
+        let tensors: Vec<_> = operands.filter(|(_, needs)| **needs != Needs::Texture).collect();
+        let xs = tensors.into_iter().map(|(&input, needs)| self.operand(name, input, *needs, &y));
+        let xs = xs.collect::<Result<_>>()?;
         let adds_up = matches!(op, Op::MaxPoolCascade(_));
         let parts = inputs.first().filter(|_| adds_up).and_then(|input| self.parts.remove(input));
         let Builder { profile, options, .. } = self.builder;
@@ -78,7 +83,7 @@ impl<'a> Lowering<'a> {
             && options.split_sums
             && !self.builder.is_output(y.buffer)
             && split_sums::reader_adds(graph, reading, profile, &self.places, id);
-        Ok(Call { id, node: name, op, xs, parts, y, reader_adds })
+        Ok(Call { id, node: name, op, xs, textures, parts, y, reader_adds })
     }
 
     /// The result of `id` as the node `reader`, whose result is `y`, needs it.
@@ -88,6 +93,7 @@ impl<'a> Lowering<'a> {
             Needs::Nhwc => return self.nhwc(id),
             Needs::Whole => vec![self.node(id).shape.c],
             Needs::ResultRuns => y.segments.clone(),
+            Needs::Texture => return Ok(self.places[id.index()].clone()),
         };
         let x = self.nhwc(id)?;
         if x.segments == segments { Ok(x) } else { concat::plan_copied(&mut self.builder, reader, &x, segments) }

@@ -12,6 +12,7 @@ use super::{
     physical, piece,
 };
 use crate::error::{Error, Result};
+use crate::ops::Texels;
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
 /// A plan in the making, and what decides how it is made.
@@ -93,20 +94,24 @@ impl<'a> Builder<'a> {
         Draft { plan: Plan { steps, buffers, inputs, outputs, profile: profile.clone(), precision }, packs }
     }
 
-    /// The next graph input.
-    pub(crate) fn input(&mut self, name: &str, shape: Shape) {
+    /// The next graph input, perhaps a texture.
+    pub(crate) fn input(&mut self, name: &str, shape: Shape, texels: Option<Texels>) {
         let role = Role::Input(self.inputs.len());
-        let PortForm { element, order } = self.options.port_form(name);
-        let buffer = self.add(format!("input '{name}'"), element, shape.len(), role);
-        self.inputs.push(Port { name: name.into(), shape, element, order, buffer });
+        let port = self.port("input", name, shape, texels, role);
+        self.inputs.push(port);
     }
 
-    /// The next graph output.
-    pub(crate) fn output(&mut self, name: &str, shape: Shape) {
+    /// The next graph output, perhaps a texture.
+    pub(crate) fn output(&mut self, name: &str, shape: Shape, texels: Option<Texels>) {
         let role = Role::Output(self.outputs.len());
-        let PortForm { element, order } = self.options.port_form(name);
-        let buffer = self.add(format!("output '{name}'"), element, shape.len(), role);
-        self.outputs.push(Port { name: name.into(), shape, element, order, buffer });
+        let port = self.port("output", name, shape, texels, role);
+        self.outputs.push(port);
+    }
+
+    fn port(&mut self, kind: &str, name: &str, shape: Shape, texels: Option<Texels>, role: Role) -> Port {
+        let PortForm { element, order } = texels.map_or_else(|| self.options.port_form(name), PortForm::of_texels);
+        let buffer = self.add(format!("{kind} '{name}'"), element, shape.len(), role);
+        Port { name: name.into(), shape, element, order, texels, buffer }
     }
 
     /// The graph input of this name.

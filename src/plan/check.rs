@@ -2,6 +2,7 @@
 
 use super::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Port, Role, Slice};
 use crate::error::{Error, Result};
+use crate::tensor::Shape;
 
 impl Plan {
     /// Checks that what steps and buffers name is there: anyone may have changed the fields. Errors: a buffer, an input or
@@ -53,7 +54,23 @@ impl Plan {
     pub(crate) fn check_limits(&self, profile: &DeviceProfile, max_bytes: Option<u64>) -> Result<()> {
         let &DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = profile;
         let &DeviceProfile { max_uniform, max_storage_buffers, .. } = profile;
-        for buffer in &self.buffers {
+        let textures = || self.inputs.iter().chain(&self.outputs).filter(|port| port.texels.is_some());
+        for port in textures() {
+            let Shape { n, h, w, .. } = port.shape;
+            let limits = [
+                ("max_texture_dimension_2d", h.max(w), profile.max_texture),
+                ("max_texture_array_layers", n, profile.max_layers),
+            ];
+            for (limit, needed, available) in limits.map(|(limit, needed, has)| (limit, needed.into(), has.into())) {
+                if needed > available {
+                    let what = format!("texture '{}'", port.name);
+                    let hint = "use a smaller picture or batch, or a device created with higher limits";
+                    return Err(Error::LimitExceeded { what, limit, needed, available, hint });
+                }
+            }
+        }
+        let is_texture = |id: BufferId| textures().any(|port| port.buffer == id);
+        for (_, buffer) in (0..).zip(&self.buffers).filter(|(id, _)| !is_texture(BufferId(*id))) {
             let limits = [("max_storage_buffer_binding_size", max_binding), ("max_buffer_size", max_buffer)];
             for (limit, available) in limits {
                 if buffer.bytes() > available {
@@ -69,11 +86,12 @@ impl Plan {
         }
         for step in &self.steps {
             let workgroups = u64::from(max_workgroups) * u64::from(max_workgroups);
+            let buffers = step.bindings.iter().filter(|binding| binding.texels.is_none()).count();
             let limits = [
                 ("max_compute_workgroups_per_dimension squared", step.workgroups, workgroups),
                 ("the loop iteration limit of software adapters", step.iterations, max_iterations),
                 ("max_uniform_buffer_binding_size", step.params.len() as u64, max_uniform),
-                ("max_storage_buffers_per_shader_stage", step.bindings.len() as u64, max_storage_buffers.into()),
+                ("max_storage_buffers_per_shader_stage", buffers as u64, max_storage_buffers.into()),
             ];
             for (limit, needed, available) in limits {
                 if needed > available {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::ops::Texels;
 pub use crate::tensor::Precision;
 use crate::tensor::Shape;
 
@@ -73,6 +74,8 @@ pub struct Binding {
     pub buffer: BufferId,
     /// Written (and possibly read), or only read.
     pub written: bool,
+    /// What the texture holds, if it is one: an array of layers, one for each image.
+    pub texels: Option<Texels>,
 }
 
 /// Arithmetic and traffic of a step: each operand read once, each result written once.
@@ -162,6 +165,8 @@ pub struct Port {
     pub element: Element,
     /// The order of values in the buffer: [`Order::Nchw`] or [`Order::NhwcDense`].
     pub order: Order,
+    /// What the texture holds, if it is one, whose layers are the images.
+    pub texels: Option<Texels>,
     /// The buffer.
     pub buffer: BufferId,
 }
@@ -177,7 +182,10 @@ impl Port {
 
     /// As kernels see NHWC, if they can read and write the buffer as it is: values of this type, without padding.
     pub(crate) fn nhwc_slice(&self, element: Element) -> Option<Slice> {
-        let as_it_is = self.order == Order::NhwcDense && self.shape.c.is_multiple_of(4) && self.element == element;
+        let as_it_is = self.texels.is_none()
+            && self.order == Order::NhwcDense
+            && self.shape.c.is_multiple_of(4)
+            && self.element == element;
         as_it_is.then(|| Slice::nhwc(self.buffer, element, self.shape, vec![self.shape.c]))
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Element, Order, Tuning};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::ops::Texels;
 use crate::tensor::{MAX_HOST_BYTES, Precision};
 
 /// Which convolution kernel to use.
@@ -41,6 +42,16 @@ pub struct PortForm {
     /// The order of values: [`Order::Nchw`] or [`Order::NhwcDense`]. What is in NHWC, in the type of
     /// [`PlanOptions::precision`] and of a multiple of four channels, needs no conversion.
     pub order: Order,
+}
+
+impl PortForm {
+    /// Of a texture's values.
+    pub(crate) const fn of_texels(texels: Texels) -> Self {
+        match texels {
+            Texels::Rgba16Float => Self::NHWC_F16,
+            Texels::Rgba8 | Texels::Rgba8Srgb | Texels::R8 | Texels::Rg8 => Self::NHWC_U8,
+        }
+    }
 }
 
 #[expect(missing_docs, reason = "the names are the values")]
@@ -171,10 +182,14 @@ impl PlanOptions {
     pub(crate) fn check_ports(&self, graph: &Graph) -> Result<()> {
         for (name, PortForm { element, order }) in &self.port_forms {
             let what = || format!("the form of port '{name}'");
-            let mut names =
-                graph.inputs().map(|(_, node)| &node.name).chain(graph.outputs().iter().map(|(name, _)| name));
-            if !names.any(|other| other == name) {
+            let inputs = graph.inputs().map(|(_, node)| (&node.name, node));
+            let outputs = graph.outputs().iter().map(|(name, id)| (name, &graph.nodes()[id.index()]));
+            let mut named = inputs.chain(outputs).filter(|(other, _)| *other == name).peekable();
+            if named.peek().is_none() {
                 return Err(Error::data(what(), "no graph input or output has the name"));
+            }
+            if named.any(|(_, node)| node.op.texels().is_some()) {
+                return Err(Error::data(what(), "it is a texture, whose texels say what it holds"));
             }
             if *element == Element::U32 || *order == Order::Nhwc {
                 let reason = format!("{element} {order:?} is for kernels: a port is U8, F16 or F32, Nchw or NhwcDense");

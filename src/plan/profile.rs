@@ -107,6 +107,10 @@ pub struct DeviceProfile {
     pub workgroup_memory: u32,
     /// Storage buffers one shader may bind: `max_storage_buffers_per_shader_stage`.
     pub max_storage_buffers: u32,
+    /// Rows and columns of a texture: `max_texture_dimension_2d`.
+    pub max_texture: u32,
+    /// Layers of a texture: `max_texture_array_layers`.
+    pub max_layers: u32,
     /// Fewest and most lanes of a subgroup, if shaders may use subgroup operations.
     pub subgroups: Option<[u32; 2]>,
     /// Whether shaders may use 64-bit integers.
@@ -135,6 +139,8 @@ impl DeviceProfile {
             max_invocations: 256,
             workgroup_memory: 16_384,
             max_storage_buffers: 8,
+            max_texture: 8192,
+            max_layers: 256,
             subgroups: None,
             int64: false,
             f16: false,

@@ -1,6 +1,7 @@
 //! How a kernel puts a dispatch together.
 
 use super::{Binding, BufferId, Constant, Cost, Piece, Shader, Slice, Step, Table};
+use crate::ops::Texels;
 
 impl Step {
     /// A dispatch of `shader`, with no bindings yet.
@@ -63,9 +64,21 @@ impl Step {
         self.binds(slot, y.buffer, true).result(y)
     }
 
+    /// Binds a texture to be read.
+    pub(crate) fn samples(mut self, slot: u32, x: &Slice, texels: Texels) -> Self {
+        self.bindings.push(Binding { slot, buffer: x.buffer, written: false, texels: Some(texels) });
+        self.within(x)
+    }
+
+    /// Binds a texture to be written.
+    pub(crate) fn draws(mut self, slot: u32, y: &Slice, texels: Texels) -> Self {
+        self.bindings.push(Binding { slot, buffer: y.buffer, written: true, texels: Some(texels) });
+        self.result(y)
+    }
+
     /// Binds weights, biases or another table.
     pub(crate) fn table(mut self, slot: u32, table: Table) -> Self {
-        self.bindings.push(Binding { slot, buffer: table.buffer, written: false });
+        self.bindings.push(Binding { slot, buffer: table.buffer, written: false, texels: None });
         self.moved(table.bytes)
     }
 
@@ -84,7 +97,7 @@ impl Step {
 
     /// Binds a buffer whose slices are counted separately.
     pub(crate) fn binds(mut self, slot: u32, buffer: BufferId, written: bool) -> Self {
-        self.bindings.push(Binding { slot, buffer, written });
+        self.bindings.push(Binding { slot, buffer, written, texels: None });
         self
     }
 

@@ -52,9 +52,11 @@ mod layout;
 mod linear;
 mod max_pool;
 mod max_pool_cascade;
+mod paint;
 mod pyramid_pool;
 mod resize;
 mod softmax;
+mod texture;
 
 pub use compare::{Difference, compare};
 
@@ -242,16 +244,18 @@ impl Reference {
             let operands: Vec<&Values> = node.inputs.iter().filter_map(|id| results[id.index()].as_ref()).collect();
             let next = || input(inputs.next().expect("check_inputs compared their number"), wanted.bounds);
             let mut result = compute(node, &operands, next);
-            let adds =
-                matches!(node.op, Op::Add(_) | Op::AffineActivation(_) | Op::Conv(_) | Op::ConvSum(_) | Op::Linear(_));
+            let adds = matches!(
+                node.op,
+                Op::Add(_) | Op::AffineActivation(_) | Op::Conv(_) | Op::ConvSum(_) | Op::Linear(_) | Op::Texture(_)
+            );
             if !adds {
                 result.cancellation = operands.iter().map(|x| x.cancellation).fold(1.0, f64::max);
             }
             result.precision = self.precision;
-            if self.precision == Precision::F16 && !copies(&node.op) {
+            if self.precision == Precision::F16 && !copies(&node.op) && node.op.texels().is_none() {
                 result.store();
                 // Roundings add up, each relative to what it rounds; an input begins with one.
-                result.cancellation += f64::from(u8::from(!matches!(node.op, Op::Input)));
+                result.cancellation += f64::from(u8::from(!node.op.is_input()));
             }
             results.push(Some(result));
             for id in &node.inputs {
@@ -300,7 +304,7 @@ fn bytes(graph: &Graph, wanted: Wanted) -> u64 {
 fn compute(node: &Node, xs: &[&Values], mut input: impl FnMut() -> Values) -> Values {
     let out = node.shape;
     match &node.op {
-        Op::Input => input(),
+        Op::Input | Op::Picture(_) => input(),
         Op::Add(op) => add::add(op, xs[0], xs[1]),
         Op::AffineActivation(op) => affine_activation::affine_activation(op, xs[0]),
         Op::AvgPool(op) => avg_pool::avg_pool(op, xs[0], out),
@@ -312,9 +316,11 @@ fn compute(node: &Node, xs: &[&Values], mut input: impl FnMut() -> Values) -> Va
         Op::Linear(op) => linear::linear(op, xs[0], out),
         Op::MaxPool(op) => max_pool::max_pool(op, xs[0], out),
         Op::MaxPoolCascade(op) => max_pool_cascade::max_pool_cascade(op, xs[0], out),
+        Op::Paint(op) => paint::paint(op, xs[0], xs.get(1).copied(), out),
         Op::PyramidPool(op) => pyramid_pool::pyramid_pool(op, xs[0], out),
         Op::Resize(op) => resize::resize(op, xs[0], out),
         Op::Softmax(op) => softmax::softmax(op, xs[0]),
+        Op::Texture(op) => texture::texture(op, xs, out),
     }
 }
 

@@ -9,7 +9,7 @@ use spp_wgpu::ops::{Activation, Add, MaxPool};
 use spp_wgpu::plan::{BufferId, Order, PortForm, Role, Slice};
 use spp_wgpu::{Graph, Plan, PlanOptions, Shape};
 
-use crate::graphs::{CONSUMERS, behind_gaps, graph, sppf};
+use crate::graphs::{CONSUMERS, behind_gaps, graph, sppf, tensors};
 use crate::plans::{X, plan, planned};
 
 /// Small graphs of every operation, and every case file.
@@ -34,8 +34,8 @@ fn options(graph: &Graph) -> Vec<(&'static str, PlanOptions)> {
         options.concat_slices = false;
         options
     };
-    let names = graph.inputs().map(|(_, node)| &node.name).chain(graph.outputs().iter().map(|(name, _)| name));
-    let pixels = names.fold(PlanOptions::default(), |options, name| options.port(name, PortForm::NHWC_F32));
+    let pixels =
+        tensors(graph).into_iter().fold(PlanOptions::default(), |options, name| options.port(name, PortForm::NHWC_F32));
     let plain = [("default", PlanOptions::default()), ("copied", copied), ("unfused", PlanOptions::unfused())];
     plain.into_iter().chain([("NHWC ports", pixels)]).collect()
 }

@@ -16,11 +16,11 @@ use naga::{
 };
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
-use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade};
+use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade, Paint, Paints, Texels};
 use spp_wgpu::plan::{Constant, ConvKernel, Fields, Matrices, PortForm, Shader, Step, Tile};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Precision, Shape};
 
-use crate::graphs::{CONSUMERS, behind_gaps, by_tile, graph, same_conv, sppf};
+use crate::graphs::{CONSUMERS, behind_gaps, by_tile, graph, painted, same_conv, sppf, tensors};
 use crate::shader_files::{assert_none, at};
 
 /// Graphs that between them use every kernel in every form.
@@ -43,7 +43,35 @@ fn graphs() -> Vec<Graph> {
     // From a buffer of its own, unlike SPPF's.
     graphs
         .push(graph(shape, |graph, x| graph.max_pool_cascade("y", x, MaxPoolCascade { kernel: 5, times: 3 }).unwrap()));
+    graphs.extend(pictures());
     graphs.extend(files.map(|file| Case::open(file).unwrap().graph().unwrap()));
+    graphs
+}
+
+/// Pictures of all kinds, seen and painted over.
+fn pictures() -> Vec<Graph> {
+    let heat = |channel| Paints::HeatMap { channel, range: [0.0, 1.0], colors: [[0.0; 3], [1.0; 3]].into() };
+    let colors = Paints::Colors { scale: [1.0; 3], shift: [0.0; 3] };
+    let paints = [heat(0), heat(1), heat(2), heat(3), colors, Paints::classes(5)];
+    let mut graphs = Vec::new();
+    for texels in [Texels::Rgba8, Texels::Rgba8Srgb, Texels::Rgba16Float] {
+        for paints in paints.clone() {
+            let texture = ops::Texture { order: ops::ColorOrder::Bgr, ..ops::Texture::letterbox(8, 6) };
+            let paint = Paint { through: Some(texture), ..Paint::new(7, 9, paints) };
+            graphs.push(painted([7, 9], texels, texture, paint.clone()));
+            graphs.push(painted([7, 9], texels, texture, Paint { texels: Texels::Rgba16Float, ..paint }));
+        }
+    }
+    for full_range in [false, true] {
+        for matrix in [ops::YuvMatrix::Bt601, ops::YuvMatrix::Bt709] {
+            let mut graph = Graph::new();
+            let texture = ops::Texture { yuv: ops::Yuv { matrix, full_range }, ..ops::Texture::stretch(8, 6) };
+            let x = graph.nv12_input("x", [5, 7], texture).unwrap();
+            let y = graph.conv("y", x, same_conv(4, 3, 3)).unwrap();
+            graph.output("y", y).unwrap();
+            graphs.push(graph);
+        }
+    }
     graphs
 }
 
@@ -134,10 +162,8 @@ pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
             }
             for precision in [Precision::F32, Precision::F16] {
                 for form in [PortForm::NHWC_F32, PortForm::NHWC_F16, PortForm::NHWC_U8, PortForm::NCHW_U8] {
-                    let inputs = graph.inputs().map(|(_, node)| &node.name);
-                    let names = inputs.chain(graph.outputs().iter().map(|(name, _)| name));
                     let options = PlanOptions::default().precision(precision);
-                    let options = names.fold(options, |options, name| options.port(name, form));
+                    let options = tensors(&graph).into_iter().fold(options, |options, name| options.port(name, form));
                     add(&graph, &DeviceProfile::portable(class), &options);
                 }
             }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use spp_wgpu::ops::Texels;
 use spp_wgpu::plan::{
     Binding, Buffer, Choice, Constant, ConvVariant, Cost, Element, Load, Order, Port, Role, Slice, Step, Tile, Vendor,
 };
@@ -121,7 +122,8 @@ fn change_step(dice: &mut Dice, step: &mut Step, other: &Plan) {
         3 => dice.list(pieces, |dice, piece| {
             *piece = stranger.pieces.get(dice.roll(3)).copied().unwrap_or(piece);
         }),
-        4 | 5 => dice.list(bindings, |dice, Binding { slot, buffer, written }| match dice.roll(3) {
+        4 | 5 => dice.list(bindings, |dice, Binding { slot, buffer, written, texels }| match dice.roll(4) {
+            2 => *texels = dice.of(&TEXELS),
             0 => *slot = dice.number(*slot),
             1 => *buffer = stranger.bindings.first().map_or(*buffer, |binding| binding.buffer),
             _ => *written = !*written,
@@ -152,6 +154,9 @@ fn change_step(dice: &mut Dice, step: &mut Step, other: &Plan) {
     }
 }
 
+/// What a port or a binding may be said to be.
+const TEXELS: [Option<Texels>; 4] = [None, Some(Texels::Rgba8), Some(Texels::Rgba16Float), Some(Texels::R8)];
+
 fn change_slice(dice: &mut Dice, slice: &mut Slice, stranger: &Step) {
     let Slice { buffer, element, shape, order, offset, stride, segments } = slice;
     match dice.roll(7) {
@@ -180,11 +185,12 @@ fn change_buffer(dice: &mut Dice, Buffer { label, element, len, role }: &mut Buf
 
 fn change_port(
     dice: &mut Dice,
-    Port { name, shape, element, order, buffer }: &mut Port,
+    Port { name, shape, element, order, texels, buffer }: &mut Port,
     ids: &[spp_wgpu::plan::BufferId],
 ) {
-    match dice.roll(5) {
+    match dice.roll(6) {
         0 => dice.text(name),
+        4 => *texels = dice.of(&TEXELS),
         3 => *order = dice.of(&[Order::Nhwc, Order::Nchw, Order::NhwcDense]),
         1 => dice.shape(shape),
         2 => *element = dice.of(&[Element::F32, Element::F16, Element::U8, Element::U32]),
@@ -203,6 +209,8 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
         max_invocations,
         workgroup_memory,
         max_storage_buffers,
+        max_texture,
+        max_layers,
         subgroups,
         int64,
         f16,
@@ -210,7 +218,9 @@ fn change_profile(dice: &mut Dice, profile: &mut DeviceProfile) {
         max_iterations,
         hardware,
     } = profile;
-    match dice.roll(16) {
+    match dice.roll(18) {
+        14 => *max_texture = dice.number(*max_texture),
+        15 => *max_layers = dice.number(*max_layers),
         0 => *class = dice.of(&[DeviceClass::Discrete, DeviceClass::Software]),
         1 => *max_binding = dice.large_number(*max_binding),
         2 => *max_buffer = dice.large_number(*max_buffer),

@@ -20,7 +20,7 @@ fn laid_open(mut plan: Plan) -> Plan {
         laid_open.role = Role::Output(plan.outputs.len());
         let shape = Shape::new(1, 1, 1, laid_open.len as u32);
         let (name, order) = (laid_open.label.clone(), Order::Nchw);
-        plan.outputs.push(Port { name, shape, element: laid_open.element, order, buffer });
+        plan.outputs.push(Port { name, shape, element: laid_open.element, order, texels: None, buffer });
     }
     plan
 }

@@ -8,6 +8,7 @@ use spp_wgpu::wgpu::util::{BufferInitDescriptor, DeviceExt, DownloadBuffer};
 use spp_wgpu::wgpu::{Buffer, BufferBinding, BufferUsages};
 use spp_wgpu::{Graph, PlanOptions, Precision, Program, Shape, Tensor};
 
+use crate::graphs::tensors;
 use crate::harness::{CARD, Data, GPU, SHAPES, WITHOUT_F16, assert_same_bits, graph, halves, random, run, run_on};
 
 /// Values of an even and an odd number, of images that begin in the middle of a word.
@@ -143,8 +144,7 @@ fn of_many_ports(shape: Shape) -> Graph {
 }
 
 fn in_form(graph: &Graph, form: PortForm, options: PlanOptions) -> PlanOptions {
-    let names = graph.inputs().map(|(_, node)| &node.name).chain(graph.outputs().iter().map(|(name, _)| name));
-    names.fold(options, |options, name| options.port(name, form))
+    tensors(graph).into_iter().fold(options, |options, name| options.port(name, form))
 }
 
 #[test]

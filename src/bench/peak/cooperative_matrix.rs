@@ -78,7 +78,8 @@ impl CooperativeMatrix {
     pub(super) fn plan(&self, profile: &DeviceProfile) -> Plan {
         let Self { size, half, rounds, subgroups, workgroups } = *self;
         let factors = self.factors();
-        let bindings = [(0, false), (1, true)].map(|(i, written)| Binding { slot: i, buffer: BufferId(i), written });
+        let bind = |(i, written)| Binding { slot: i, buffer: BufferId(i), written, texels: None };
+        let bindings = [(0, false), (1, true)].map(bind);
         let step =
             Step { bindings: bindings.to_vec(), ..Step::new("peak", &SHADER, &Params { rounds }, workgroups.into()) };
         let constants = [("WG_SIZE", WG_SIZE), ("SIZE", size), ("SUBGROUPS", subgroups)];

@@ -23,7 +23,7 @@ pub(super) fn plan(profile: &DeviceProfile, wg_size: u32, bytes: u64, roles: [Ro
     let len = (bytes / 16) as u32;
     let step = Step {
         bindings: [(0, false), (1, true)]
-            .map(|(i, written)| Binding { slot: i, buffer: BufferId(i), written })
+            .map(|(i, written)| Binding { slot: i, buffer: BufferId(i), written, texels: None })
             .to_vec(),
         ..Step::new("peak", &SHADER, &Params { len }, u64::from(len.div_ceil(wg_size)))
     };

@@ -21,7 +21,7 @@ static SHADER: Shader = Shader {
 /// This many dispatches; their number is the first run's output.
 pub(super) fn plan(profile: &DeviceProfile, dispatches: usize) -> Plan {
     let step = Step {
-        bindings: vec![Binding { slot: 0, buffer: BufferId(0), written: true }],
+        bindings: vec![Binding { slot: 0, buffer: BufferId(0), written: true, texels: None }],
         ..Step::new("peak", &SHADER, &Params { step: 1.0 }, 1)
     };
     let y = Buffer { label: "y".into(), element: Element::F32, len: 1, role: Role::Output(0) };

@@ -82,7 +82,14 @@ fn plan_of(profile: &DeviceProfile, steps: Vec<Step>, mut buffers: Vec<Buffer>) 
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     for (i, Buffer { label, element, len, role }) in (0..).zip(&buffers) {
         let shape = Shape::new(1, 1, 1, *len as u32);
-        let port = Port { name: label.clone(), shape, element: *element, order: Order::Nchw, buffer: BufferId(i) };
+        let port = Port {
+            name: label.clone(),
+            shape,
+            element: *element,
+            order: Order::Nchw,
+            texels: None,
+            buffer: BufferId(i),
+        };
         match role {
             Role::Input(_) => inputs.push(port),
             Role::Output(_) => outputs.push(port),

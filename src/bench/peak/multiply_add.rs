@@ -61,7 +61,7 @@ impl MultiplyAdd {
         let (factor, addend) = self.factor_addend();
         let params = Params { len, rounds, factor, addend };
         let step = Step {
-            bindings: vec![Binding { slot: 0, buffer: BufferId(0), written: true }],
+            bindings: vec![Binding { slot: 0, buffer: BufferId(0), written: true, texels: None }],
             ..Step::new("peak", &SHADER, &params, u64::from(len.div_ceil(wg_size)))
         };
         let step = step.constant("WG_SIZE", Constant::U32(wg_size)).flops(self.flops());

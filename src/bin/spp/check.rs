@@ -4,7 +4,7 @@ use std::slice;
 use std::time::{Duration, Instant};
 
 use spp_wgpu::reference::{Reference, Values, compare};
-use spp_wgpu::{Error, Gpu, Graph, Op, PlanOptions, Program, Tensor};
+use spp_wgpu::{Error, Gpu, Graph, PlanOptions, Program, Tensor};
 
 /// How long to repeat a run in order to time it.
 const TIMING: Duration = Duration::from_millis(500);
@@ -88,7 +88,7 @@ fn first_diverging(
     reference: &Reference,
 ) -> Result<String, Error> {
     let mut all = graph.clone();
-    let nodes: Vec<_> = graph.ids().zip(graph.nodes()).filter(|(_, node)| !matches!(node.op, Op::Input)).collect();
+    let nodes: Vec<_> = graph.ids().zip(graph.nodes()).filter(|(_, node)| !node.op.is_input()).collect();
     let own: Vec<_> = all.ids().collect();
     for (id, _) in &nodes {
         all.output(format!("node {}", id.index()), own[id.index()])?;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use wgpu::{BindGroup, BufferBinding, BufferUsages};
+use wgpu::{BindGroup, BindingResource, Buffer, BufferBinding, BufferUsages, Texture, TextureView};
 
 use super::Program;
 use super::build::bind_group;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, texture};
 use crate::plan::{Plan, Port, Role};
 
 /// The buffers that one recording reads and writes: see [`Program::bind`].
@@ -19,18 +19,62 @@ pub struct Bindings {
     pub(super) program: Arc<()>,
 }
 
+/// What a graph input or output is bound to.
+#[derive(Clone, Debug)]
+pub enum Bound<'a> {
+    /// A buffer, or a part of one.
+    Buffer(BufferBinding<'a>),
+    /// A texture; of several mip levels, the first.
+    Texture(&'a Texture),
+}
+
+impl<'a> From<BufferBinding<'a>> for Bound<'a> {
+    fn from(binding: BufferBinding<'a>) -> Self {
+        Self::Buffer(binding)
+    }
+}
+
+impl<'a> From<&'a Buffer> for Bound<'a> {
+    fn from(buffer: &'a Buffer) -> Self {
+        Self::Buffer(buffer.as_entire_buffer_binding())
+    }
+}
+
+impl<'a> From<&'a Texture> for Bound<'a> {
+    fn from(texture: &'a Texture) -> Self {
+        Self::Texture(texture)
+    }
+}
+
 impl Program {
     /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
-    /// order, in the app's buffers: dense NCHW of the type [`PlanOptions::ports`], or as [`PlanOptions::port`] says, with usage `STORAGE`. They may lie apart
-    /// from each other in one buffer, unless a dispatch reads one and writes the other. An odd number of `f16` takes whole
-    /// words: what fills up the last one is neither read nor written. Errors: a buffer that is too small, lacks that usage, is
-    /// misaligned, would be read and written at once, or belongs to another device. It cannot recognise buffers of
-    /// another wgpu instance: wgpu may panic.
-    pub fn bind(&self, inputs: &[BufferBinding], outputs: &[BufferBinding]) -> Result<Bindings> {
+    /// order: the app's buffers, textures, or both, as [`Bound`].
+    ///
+    /// Buffers hold dense NCHW of the type [`PlanOptions::ports`], or what [`PlanOptions::port`] says, and have the usage
+    /// `STORAGE`. They may lie apart from each other in one buffer, unless a dispatch reads one and writes the other. Values
+    /// that do not fill the last word take it whole: the rest of it is neither read nor written. Textures have a format that
+    /// [`Texels`](crate::ops::Texels) names, the graph's size, one sample, and the usage `TEXTURE_BINDING`, or
+    /// `STORAGE_BINDING` as outputs.
+    ///
+    /// Errors: what is too small, of another size, format or number of samples, lacks a usage, is misaligned, would be read
+    /// and written at once, or belongs to another device. It cannot recognise what is of another wgpu instance: wgpu may
+    /// panic.
+    ///
+    /// [`PlanOptions::ports`]: crate::PlanOptions::ports
+    /// [`PlanOptions::port`]: crate::PlanOptions::port
+    pub fn bind<'a, I, O>(&self, inputs: &[I], outputs: &[O]) -> Result<Bindings>
+    where
+        I: Clone + Into<Bound<'a>>,
+        O: Clone + Into<Bound<'a>>,
+    {
+        let inputs: Vec<Bound> = inputs.iter().cloned().map(Into::into).collect();
+        let outputs: Vec<Bound> = outputs.iter().cloned().map(Into::into).collect();
         self.gpu.alive()?;
-        check_ports("input", &self.gpu, &self.plan.inputs, inputs)?;
-        check_ports("output", &self.gpu, &self.plan.outputs, outputs)?;
-        check_apart(&self.plan, inputs, outputs)?;
+        check_ports("input", &self.gpu, &self.plan.inputs, &inputs, false)?;
+        check_ports("output", &self.gpu, &self.plan.outputs, &outputs, true)?;
+        check_apart(&self.plan, &inputs, &outputs)?;
+        let [inputs, outputs] = [inputs, outputs].map(|bound| bound.into_iter().map(|bound| self.view(bound)));
+        let (inputs, outputs) = (inputs.collect::<Result<Vec<_>>>()?, outputs.collect::<Result<Vec<_>>>()?);
         let mut bind_groups = Vec::with_capacity(self.dispatches.len());
         for (i, (step, dispatch)) in self.plan.steps.iter().zip(&self.dispatches).enumerate() {
             if dispatch.bind_group.is_some() {
@@ -39,67 +83,108 @@ impl Program {
             }
             let bound = step.bindings.iter().map(|binding| {
                 let index = binding.buffer.index();
+                let bytes = self.plan.buffers[index].bytes();
                 match (&self.buffers[index], &self.plan.buffers[index].role) {
-                    (Some(buffer), _) => buffer.as_entire_buffer_binding(),
-                    (None, Role::Output(position)) => sized(&outputs[*position], self.plan.buffers[index].bytes()),
-                    (None, Role::Input(position)) => sized(&inputs[*position], self.plan.buffers[index].bytes()),
-                    (None, _) => self.params.as_entire_buffer_binding(),
+                    (Some(buffer), _) => buffer.as_entire_binding(),
+                    (None, Role::Output(position)) => outputs[*position].resource(bytes),
+                    (None, Role::Input(position)) => inputs[*position].resource(bytes),
+                    (None, _) => self.params.as_entire_binding(),
                 }
             });
-            let bound: Vec<BufferBinding> = bound.collect();
-            bind_groups.push(Some(bind_group(
-                &self.gpu,
-                step,
-                &dispatch.kernel,
-                &bound,
-                (&self.params, self.params_offsets[i]),
-            )?));
+            let bound: Vec<BindingResource> = bound.collect();
+            let params = (&self.params, self.params_offsets[i]);
+            bind_groups.push(Some(bind_group(&self.gpu, step, &dispatch.kernel, &bound, params)?));
         }
         Ok(Bindings { bind_groups, program: Arc::clone(&self.identity) })
     }
-}
 
-/// `binding` cut to the size the plan needs.
-fn sized<'a>(binding: &BufferBinding<'a>, bytes: u64) -> BufferBinding<'a> {
-    BufferBinding { size: std::num::NonZero::new(bytes), ..binding.clone() }
-}
-
-fn check_ports(kind: &str, gpu: &Gpu, ports: &[Port], bindings: &[BufferBinding]) -> Result<()> {
-    if ports.len() != bindings.len() {
-        return Err(Error::data(format!("{kind}s"), format!("the graph has {}, got {}", ports.len(), bindings.len())));
+    fn view<'a>(&self, bound: Bound<'a>) -> Result<Viewed<'a>> {
+        match bound {
+            Bound::Buffer(binding) => Ok(Viewed::Buffer(binding)),
+            Bound::Texture(texture) => self.gpu.scoped(|_| texture::view(texture)).map(Viewed::Texture),
+        }
     }
-    let alignment = u64::from(gpu.device().limits().min_storage_buffer_offset_alignment);
-    for (port, BufferBinding { buffer, offset, size }) in ports.iter().zip(bindings) {
-        let needed = port.bytes();
-        let room = size.map_or_else(|| buffer.size().saturating_sub(*offset), |size| size.get());
-        let problem = if !buffer.usage().contains(BufferUsages::STORAGE) {
-            "its buffer lacks the usage STORAGE".into()
-        } else if offset % alignment != 0 {
-            format!("its offset {offset} is not a multiple of min_storage_buffer_offset_alignment, {alignment}")
-        } else if room < needed || offset.saturating_add(room) > buffer.size() {
-            format!(
-                "{} needs {needed} bytes, its binding holds {room} from offset {offset} of a buffer of {}",
-                port.shape,
-                buffer.size()
-            )
-        } else {
-            continue;
+}
+
+/// What kernels see of a [`Bound`].
+enum Viewed<'a> {
+    Buffer(BufferBinding<'a>),
+    Texture(TextureView),
+}
+
+impl Viewed<'_> {
+    /// A buffer is cut to the size that the plan needs.
+    fn resource(&self, bytes: u64) -> BindingResource<'_> {
+        match self {
+            Self::Buffer(binding) => {
+                BindingResource::Buffer(BufferBinding { size: std::num::NonZero::new(bytes), ..binding.clone() })
+            }
+            Self::Texture(view) => BindingResource::TextureView(view),
+        }
+    }
+}
+
+fn check_ports(kind: &str, gpu: &Gpu, ports: &[Port], bound: &[Bound], written: bool) -> Result<()> {
+    if ports.len() != bound.len() {
+        return Err(Error::data(format!("{kind}s"), format!("the graph has {}, got {}", ports.len(), bound.len())));
+    }
+    for (port, bound) in ports.iter().zip(bound) {
+        let problem = match (port.texels, bound) {
+            (None, Bound::Buffer(binding)) => buffer_problem(gpu, port, binding),
+            (Some(texels), Bound::Texture(texture)) => texture::problem(texture, port, texels, written),
+            (None, Bound::Texture(_)) => Some("it is bound to a texture, but the graph has it in a buffer".into()),
+            (Some(texels), Bound::Buffer(_)) => Some(format!("it is bound to a buffer, but is a texture of {texels}")),
         };
-        return Err(Error::data(format!("{kind} '{}'", port.name), problem));
+        if let Some(problem) = problem {
+            return Err(Error::data(format!("{kind} '{}'", port.name), problem));
+        }
     }
     Ok(())
 }
 
+fn buffer_problem(gpu: &Gpu, port: &Port, BufferBinding { buffer, offset, size }: &BufferBinding) -> Option<String> {
+    let alignment = u64::from(gpu.device().limits().min_storage_buffer_offset_alignment);
+    let needed = port.bytes();
+    let room = size.map_or_else(|| buffer.size().saturating_sub(*offset), |size| size.get());
+    if !buffer.usage().contains(BufferUsages::STORAGE) {
+        return Some("its buffer lacks the usage STORAGE".into());
+    }
+    if offset % alignment != 0 {
+        return Some(format!(
+            "its offset {offset} is not a multiple of min_storage_buffer_offset_alignment, {alignment}"
+        ));
+    }
+    (room < needed || offset.saturating_add(room) > buffer.size()).then(|| {
+        format!(
+            "{} needs {needed} bytes, its binding holds {room} from offset {offset} of a buffer of {}",
+            port.shape,
+            buffer.size()
+        )
+    })
+}
+
+/// Whether both are of one buffer or texture.
+fn is_shared(a: &Bound, b: &Bound) -> bool {
+    match (a, b) {
+        (Bound::Buffer(a), Bound::Buffer(b)) => a.buffer == b.buffer,
+        (Bound::Texture(a), Bound::Texture(b)) => a == b,
+        _ => false,
+    }
+}
+
 /// Outputs overlap nothing, and no dispatch reads and writes one of the app's buffers.
-fn check_apart(plan: &Plan, inputs: &[BufferBinding], outputs: &[BufferBinding]) -> Result<()> {
+fn check_apart(plan: &Plan, inputs: &[Bound], outputs: &[Bound]) -> Result<()> {
     let refused = |port: &Port, reason: String| Err(Error::data(format!("output '{}'", port.name), reason));
     let inputs = plan.inputs.iter().zip(inputs);
     let outputs = plan.outputs.iter().zip(outputs);
     for (i, (output, at)) in outputs.clone().enumerate() {
         let others = inputs.clone().chain(outputs.clone().take(i));
-        let mut shared = others.filter(|(_, other)| other.buffer == at.buffer);
-        let overlaps = |port: &Port, other: &BufferBinding| {
-            at.offset < other.offset + port.bytes() && other.offset < at.offset + output.bytes()
+        let mut shared = others.filter(|(_, other)| is_shared(other, at));
+        let overlaps = |port: &Port, other: &Bound| match (at, other) {
+            (Bound::Buffer(at), Bound::Buffer(other)) => {
+                at.offset < other.offset + port.bytes() && other.offset < at.offset + output.bytes()
+            }
+            _ => true,
         };
         if let Some((port, _)) = shared.find(|(port, other)| overlaps(port, other)) {
             return refused(output, format!("its bytes are bound twice, for '{}' as well", port.name));
@@ -114,7 +199,7 @@ fn check_apart(plan: &Plan, inputs: &[BufferBinding], outputs: &[BufferBinding])
             ports.clone().filter(move |(port, _)| binds(port))
         };
         for (output, at) in bound(true) {
-            if let Some((read, _)) = bound(false).find(|(_, other)| other.buffer == at.buffer) {
+            if let Some((read, _)) = bound(false).find(|(_, other)| is_shared(other, at)) {
                 let (node, read) = (&step.node, &read.name);
                 let reason = format!("'{node}' reads '{read}' as it writes this: wgpu allows that in two buffers only");
                 return refused(output, reason);

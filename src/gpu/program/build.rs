@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use wgpu::{BindGroup, BindGroupEntry, BufferBinding, BufferDescriptor, BufferUsages};
+use wgpu::{BindGroup, BindGroupEntry, BindingResource, BufferBinding, BufferDescriptor, BufferUsages};
 
 use super::bind::Bindings;
+use super::port::{Held, staged_bytes};
 use super::run::Own;
 use super::{Dispatch, Program};
 use crate::error::Result;
@@ -70,26 +71,25 @@ impl Program {
             let bound: Option<Vec<_>> = step.bindings.iter().map(|b| buffers[b.buffer.index()].as_ref()).collect();
             let bind_group = match bound {
                 Some(bound) => {
-                    let bound: Vec<_> = bound.iter().map(|buffer| buffer.as_entire_buffer_binding()).collect();
+                    let bound: Vec<_> = bound.iter().map(|buffer| buffer.as_entire_binding()).collect();
                     Some(bind_group(gpu, step, &kernel, &bound, (&params, offsets[i]))?)
                 }
                 None => None,
             };
             dispatches.push(Dispatch { kernel, bind_group, workgroups: folded(step.workgroups, max) });
         }
-        let ports = |ports: &[Port]| -> Result<Vec<wgpu::Buffer>> {
-            ports.iter().map(|port| create(gpu, &port.name, port.bytes())).collect()
+        let ports = |ports: &[Port], written: bool| -> Result<Vec<Held>> {
+            ports.iter().map(|port| Held::new(gpu, port, written)).collect()
         };
-        let (inputs, outputs) = (ports(&plan.inputs)?, ports(&plan.outputs)?);
-        let bytes = plan.outputs.iter().map(Port::bytes).sum();
+        let (inputs, outputs) = (ports(&plan.inputs, false)?, ports(&plan.outputs, true)?);
+        let bytes = plan.outputs.iter().map(staged_bytes).sum();
         let identity = Arc::new(());
         let bindings = Bindings { bind_groups: Vec::new(), program: Arc::clone(&identity) };
         let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
         let (gpu, params_offsets) = (gpu.clone(), offsets);
         let mut program = Self { gpu, plan, identity, buffers, params, params_offsets, dispatches, own };
-        let (inputs, outputs) = (program.own.inputs.clone(), program.own.outputs.clone());
-        let binding = |buffer| wgpu::Buffer::as_entire_buffer_binding(buffer);
-        let [inputs, outputs] = [&inputs, &outputs].map(|buffers| buffers.iter().map(binding).collect::<Vec<_>>());
+        let [inputs, outputs] = [&program.own.inputs, &program.own.outputs];
+        let [inputs, outputs] = [inputs, outputs].map(|held| held.iter().map(Held::bound).collect::<Vec<_>>());
         program.own.bindings = program.bind(&inputs, &outputs)?;
         program.rehearse()?;
         Ok(program)
@@ -107,7 +107,7 @@ impl Program {
     }
 }
 
-fn create(gpu: &Gpu, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
+pub(super) fn create(gpu: &Gpu, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
     let label = format!("spp/{label}");
     let size = bytes.max(4); // a batch of 0 has no bytes, but a binding must have some
     gpu.scoped(|device| {
@@ -150,19 +150,15 @@ pub(super) fn bind_group(
     gpu: &Gpu,
     step: &Step,
     kernel: &Kernel,
-    bound: &[BufferBinding],
+    bound: &[BindingResource],
     (params, offset): (&wgpu::Buffer, usize),
 ) -> Result<BindGroup> {
     let storage = step.bindings.iter().zip(bound);
-    let mut entries: Vec<BindGroupEntry> = storage
-        .map(|(binding, bound)| BindGroupEntry {
-            binding: binding.slot,
-            resource: wgpu::BindingResource::Buffer(bound.clone()),
-        })
-        .collect();
+    let mut entries: Vec<BindGroupEntry> =
+        storage.map(|(binding, bound)| BindGroupEntry { binding: binding.slot, resource: bound.clone() }).collect();
     entries.push(BindGroupEntry {
         binding: step.shader.params_binding,
-        resource: wgpu::BindingResource::Buffer(BufferBinding {
+        resource: BindingResource::Buffer(BufferBinding {
             buffer: params,
             offset: offset as u64,
             size: std::num::NonZero::new(step.params.len() as u64),

@@ -12,10 +12,10 @@ use crate::plan::{Plan, Role};
 
 mod bind;
 mod build;
-mod host;
+mod port;
 mod run;
 
-pub use bind::Bindings;
+pub use bind::{Bindings, Bound};
 use run::Own;
 
 /// A compiled graph. `Sync`: threads may share it; their runs queue up.
@@ -73,10 +73,13 @@ impl Program {
     /// Fills every buffer that a run writes with `NaN`. For tests: a kernel that did not run must not look as if it had.
     pub fn poison(&self) -> Result<()> {
         let scratch = self.plan.buffers.iter().zip(&self.buffers).filter(|(buffer, _)| buffer.role == Role::Scratch);
-        for buffer in scratch.filter_map(|(_, buffer)| buffer.as_ref()).chain(&self.own.outputs) {
-            // Of any type.
-            let poison = vec![u32::MAX; buffer.size() as usize / size_of::<u32>()];
-            self.gpu.scoped(|_| self.gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&poison)))?;
+        // Of any type; bytes have no NaN.
+        let poison = |bytes: u64| vec![0xff; bytes as usize];
+        for buffer in scratch.filter_map(|(_, buffer)| buffer.as_ref()) {
+            self.gpu.scoped(|_| self.gpu.queue().write_buffer(buffer, 0, &poison(buffer.size())))?;
+        }
+        for (output, port) in self.own.outputs.iter().zip(&self.plan.outputs) {
+            self.gpu.scoped(|_| output.write(&self.gpu, port, &poison(port.bytes())))?;
         }
         Ok(())
     }

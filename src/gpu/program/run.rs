@@ -6,18 +6,18 @@ use wgpu::{CommandEncoder, SubmissionIndex};
 
 use super::Program;
 use super::bind::Bindings;
-use super::host::{packed, unpacked};
+use super::port::{Held, packed, staged_bytes, unstaged};
 use crate::error::{Error, Result};
 use crate::gpu::transfer::Staging;
 use crate::gpu::unpoisoned;
 use crate::plan::Port;
 use crate::tensor::Tensor;
 
-/// What `run` uses: the program's own buffers for graph inputs and outputs.
+/// What `run` uses: the program's own buffers and textures for graph inputs and outputs.
 #[derive(Debug)]
 pub(in crate::gpu) struct Own {
-    pub(super) inputs: Vec<wgpu::Buffer>,
-    pub(super) outputs: Vec<wgpu::Buffer>,
+    pub(super) inputs: Vec<Held>,
+    pub(super) outputs: Vec<Held>,
     pub(in crate::gpu) bindings: Bindings,
     pub(in crate::gpu) staging: Staging,
     /// Held from the upload of a run's inputs to its submission.
@@ -66,16 +66,15 @@ impl Program {
         let staging = self.own.staging.take(&self.gpu)?;
         let recording = unpoisoned(&self.own.recording);
         let submission = self.gpu.scoped(|device| {
-            for ((buffer, port), input) in self.own.inputs.iter().zip(&self.plan.inputs).zip(inputs) {
-                self.gpu.queue().write_buffer(buffer, 0, &packed(port, input.data()));
+            for ((held, port), input) in self.own.inputs.iter().zip(&self.plan.inputs).zip(inputs) {
+                held.write(&self.gpu, port, &packed(port, input.data()));
             }
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("spp") });
             record(&mut encoder)?;
             let mut offset = 0;
-            for (buffer, port) in self.own.outputs.iter().zip(&self.plan.outputs) {
-                let bytes = port.bytes();
-                encoder.copy_buffer_to_buffer(buffer, 0, &staging, offset, bytes);
-                offset += bytes;
+            for (held, port) in self.own.outputs.iter().zip(&self.plan.outputs) {
+                held.read(&mut encoder, port, &staging, offset);
+                offset += staged_bytes(port);
             }
             Ok(self.gpu.queue().submit([encoder.finish()]))
         });
@@ -86,10 +85,10 @@ impl Program {
     pub(in crate::gpu) fn unpack(&self, bytes: &[u8]) -> Result<Vec<Tensor>> {
         let mut rest = bytes;
         let outputs = self.plan.outputs.iter().map(|port| {
-            let outputs = rest.split_at_checked(port.bytes() as usize);
+            let outputs = rest.split_at_checked(staged_bytes(port) as usize);
             let (data, after) = outputs.expect("what is read back is as long as all outputs");
             rest = after;
-            unpacked(port, data)
+            unstaged(port, data)
         });
         outputs.collect()
     }
