@@ -1,5 +1,5 @@
-// A map as a texture: y[n,oy,ox] = the colour of x at the same place of what the network saw, between pixels (bilinear), over
-// a picture or over nothing.
+// A map as a texture: y[n,oy,ox] = the colour of x at the same place of what the network saw, between pixels
+// (bilinear), over a picture or over nothing.
 // One invocation makes one texel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
 // Pieces from shared/: index; unit; one of paints_colors, paints_heat_map, paints_classes; one of over_picture,

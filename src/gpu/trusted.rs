@@ -60,6 +60,8 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         // - matrices are loaded from rows of a tile, and stored to what is set aside for their subgroup, by subgroups that
         //   have a role alone: `subgroup_id` decides, whatever number of lanes the driver compiles for. Workgroups have
         //   as many invocations as all roles take if subgroups are as large as the device says they can be.
+        // - texels are read and written within the texture: `Program::bind` takes those of the graph's size alone, and what is
+        //   seen of a picture lies in it, as `Texture::output_shape` checks. Classes have a colour each.
         // - f16 in words: whoever writes half a word changes only its own bits, atomically, or nobody else writes the word.
         //
         // There are no ray queries, mesh or task shaders.

@@ -101,7 +101,7 @@ fn every_slice_and_table_fits_its_buffer() {
                 };
                 let end = u64::from(covered(slice).end) + u64::from(pixels - 1) * u64::from(slice.stride);
                 let bytes = plan.buffers[slice.buffer.index()].bytes();
-                assert!(end * 4 <= bytes, "{name}, {what}: {slice} of {bytes} bytes\n{plan}");
+                assert!(end * slice.element.bytes() <= bytes, "{name}, {what}: {slice} of {bytes} bytes\n{plan}");
             }
             for buffer in &plan.buffers {
                 if let Role::Constant(values) = &buffer.role {

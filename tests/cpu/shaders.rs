@@ -11,13 +11,13 @@ use naga::back::{hlsl, msl, spv};
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator};
 use naga::{
-    AddressSpace, BinaryOperator, Block, Expression, Function, Handle, MathFunction, Module, ScalarKind, ShaderStage,
-    Statement, StorageAccess, Type, TypeInner,
+    AddressSpace, BinaryOperator, Block, Expression, Function, Handle, ImageClass, MathFunction, Module, ScalarKind,
+    ShaderStage, Statement, StorageAccess, Type, TypeInner,
 };
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade, Paint, Paints, Texels};
-use spp_wgpu::plan::{Constant, ConvKernel, Fields, Matrices, PortForm, Shader, Step, Tile};
+use spp_wgpu::plan::{Binding, Constant, ConvKernel, Fields, Matrices, PortForm, Shader, Step, Tile};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Precision, Shape};
 
 use crate::graphs::{CONSUMERS, behind_gaps, by_tile, graph, painted, same_conv, sppf, tensors};
@@ -361,14 +361,15 @@ fn keeps_to_limits(source: &str, step: &Step) -> Result<(), String> {
     let in_workgroups = globals().filter(|global| global.space == AddressSpace::WorkGroup);
     let memory: u32 = in_workgroups.map(|global| layouter[global.ty].size).sum();
     let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
-    let bound = globals().filter(|global| matches!(global.space, AddressSpace::Storage { .. })).count();
+    let buffers = globals().filter(|global| matches!(global.space, AddressSpace::Storage { .. })).count();
+    let bound = buffers + globals().filter(|global| global.space == AddressSpace::Handle).count();
     let tiles = step.load().workgroup_memory;
     let within = if tiles > 0 { memory == tiles } else { memory <= profile.workgroup_memory };
     let faults = [
         (!within, format!("{memory} bytes of workgroup memory")),
         (invocations > most, format!("{invocations} invocations")),
-        (bound > profile.max_storage_buffers as usize, format!("{bound} storage buffers")),
-        (bound != step.bindings.len(), format!("it binds {bound} buffers, and its step {}", step.bindings.len())),
+        (buffers > profile.max_storage_buffers as usize, format!("{buffers} storage buffers")),
+        (bound != step.bindings.len(), format!("it binds {bound}, and its step {}", step.bindings.len())),
         (!module.overrides.is_empty(), "an override".into()),
     ];
     let fault = faults.into_iter().find_map(|(is_fault, fault)| is_fault.then_some(fault));
@@ -393,7 +394,7 @@ fn what_exceeds_the_portable_limits_is_found() {
         ("conv", &[["array<u32, TILE_M>", "array<u32, 2u * TILE_M>"]], "bytes of workgroup memory"),
         ("copy", &[["@workgroup_size(WG_SIZE)", "@workgroup_size(257)"]], "257 invocations"),
         ("copy", &[["@compute", BUFFERS]], "9 storage buffers"),
-        ("copy", &[["@compute", BUFFER]], "it binds 3 buffers, and its step 2"),
+        ("copy", &[["@compute", BUFFER]], "it binds 3, and its step 2"),
         ("copy", &[["@compute", "override N: u32;\n@compute"]], "an override"),
     ];
     assert_finds(keeps_to_limits, mistakes);
@@ -480,14 +481,26 @@ fn params_that_differ_are_found() {
 /// A step's bindings are the shader's: the same slots, written where the shader may write.
 fn bindings_agree(source: &str, step: &Step) -> Result<(), String> {
     let (module, _) = parsed(source)?;
-    let slots = module.global_variables.iter().filter_map(|(_, global)| match global.space {
-        AddressSpace::Storage { access } => {
-            Some((global.binding.unwrap().binding, access.contains(StorageAccess::STORE)))
-        }
-        _ => None,
+    let slots = module.global_variables.iter().filter_map(|(_, global)| {
+        let (written, what) = match (global.space, &module.types[global.ty].inner) {
+            (AddressSpace::Storage { access }, _) => (access.contains(StorageAccess::STORE), "buffer".into()),
+            (AddressSpace::Handle, TypeInner::Image { class: ImageClass::Storage { format, access }, arrayed, .. }) => {
+                (*access == StorageAccess::STORE, format!("{format:?}, {arrayed}"))
+            }
+            (AddressSpace::Handle, TypeInner::Image { class, arrayed, .. }) => (false, format!("{class:?}, {arrayed}")),
+            _ => return None,
+        };
+        Some((global.binding.unwrap().binding, written, what))
     });
-    let wgsl: BTreeSet<(u32, bool)> = slots.collect();
-    let rust: BTreeSet<_> = step.bindings.iter().map(|binding| (binding.slot, binding.written)).collect();
+    let wgsl: BTreeSet<(u32, bool, String)> = slots.collect();
+    let what = |binding: &Binding| match binding.texels {
+        None => "buffer",
+        Some(Texels::Rgba8) if binding.written => "Rgba8Unorm, true",
+        Some(_) if binding.written => "Rgba16Float, true",
+        Some(_) => "Sampled { kind: Float, multi: false }, true",
+    };
+    let bound = step.bindings.iter().map(|binding| (binding.slot, binding.written, what(binding).to_string()));
+    let rust: BTreeSet<_> = bound.collect();
     if wgsl == rust { Ok(()) } else { Err(format!("slots, and whether written, in WGSL {wgsl:?}, in Rust {rust:?}")) }
 }
 
@@ -510,6 +523,10 @@ fn bindings_that_differ_are_found() {
     assert_finds(bindings_agree, mistakes);
     assert_finds_in_step(bindings_agree, "copy", |step| step.bindings.truncate(1), "slots");
     assert_finds_in_step(bindings_agree, "copy", |step| step.bindings[1].written = false, "slots");
+    for texels in [None, Some(Texels::Rgba16Float)] {
+        let drawn = |step: &mut Step| step.bindings.iter_mut().filter(|b| b.written).for_each(|b| b.texels = texels);
+        assert_finds_in_step(bindings_agree, "paint", drawn, "slots");
+    }
 }
 
 /// There is one entry point, called like the file.
