@@ -1,15 +1,17 @@
 //! Pictures in textures, of every kind and size, as the network sees them.
 
 use half::f16;
-use spp_wgpu::ops::{ColorOrder, Fit, Rect, Texels, Texture, Yuv, YuvMatrix};
+use spp_wgpu::ops::{ColorOrder, Fit, Paint, Paints, Rect, Texels, Texture, Yuv, YuvMatrix};
+use spp_wgpu::reference::{self, Reference, compare};
 use spp_wgpu::wgpu::{
     self, Extent3d, TextureDescriptor, TextureDimension, TextureFormat, TextureUsages, util::DeviceExt,
     util::TextureDataOrder,
 };
-use spp_wgpu::{Bound, Error, Graph, Program, Shape, Tensor};
+use spp_wgpu::{Bound, Error, Graph, PlanOptions, Precision, Program, Shape, Tensor};
 
-use crate::graphs::same_conv;
-use crate::harness::{Data, GPU, assert_same_bits, check, random};
+use crate::fuzz::{self, Outcome};
+use crate::graphs::{painted, same_conv};
+use crate::harness::{CARD, Data, GPU, assert_same_bits, check, random};
 
 /// Values of bytes over 255, as textures have them.
 pub(crate) fn picture(shape: Shape, seed: u64) -> Tensor {
@@ -84,8 +86,6 @@ fn planes_of_nv12_are_seen_as_by_the_reference() {
 
 /// As [`check`], of pictures that textures have as they are: the harness rounds inputs to `f16`, which these do not hold.
 fn check_exactly(case: &str, graph: &Graph, inputs: &[Tensor]) {
-    use spp_wgpu::reference::{Reference, compare};
-    use spp_wgpu::{PlanOptions, Precision};
     for precision in [Precision::F32, Precision::F16] {
         let want = Reference { precision, ..Default::default() }.run_with_bounds(graph, inputs).unwrap();
         let gpus = [Some(&*GPU), crate::harness::WITHOUT_F16.as_ref()];
@@ -280,4 +280,38 @@ fn only_those_that_read_textures_are_given_them() {
     let chroma = graph.picture("uv", Shape::new(1, 2, 2, 4), Texels::Rg8).unwrap();
     let planes = graph.texture("planes", &[luma, chroma], Texture::stretch(4, 4)).unwrap_err();
     assert!(planes.to_string().contains("must be [1, 2, 3, 4]"), "{planes}");
+}
+
+/// Any part of any picture in any way, and what is found painted over it: see [`fuzz::all`].
+#[test]
+fn random_pictures_are_seen_and_painted_as_by_the_reference() {
+    fuzz::all("SPP_FUZZ_PICTURES", 300, |dice| {
+        let [h, w] = [dice.within(1, 40), dice.within(1, 40)];
+        let crop = dice.once_in(2).then(|| {
+            let [top, left] = [dice.within(0, h - 1), dice.within(0, w - 1)];
+            Rect { top, left, h: dice.within(1, h - top), w: dice.within(1, w - left) }
+        });
+        let fit = dice.pick(&[Fit::Stretch, Fit::Letterbox { fill: 0.25 }]);
+        let order = dice.pick(&[ColorOrder::Rgb, ColorOrder::Bgr]);
+        let mean = [0.1, 0.2, 0.3];
+        let texture = Texture { crop, fit, order, mean, ..Texture::stretch(dice.within(1, 40), dice.within(1, 40)) };
+        let texels = dice.pick(&[Texels::Rgba8, Texels::Rgba8Srgb]);
+        let paints = match dice.below(3) {
+            0 => Paints::viridis([-1.0, 2.0]),
+            1 => Paints::Colors { scale: [1.5, -0.5, 0.5], shift: [0.0, 0.75, 0.25] },
+            _ => Paints::classes(dice.within(1, 9)),
+        };
+        let through = (!dice.once_in(4)).then_some(texture);
+        let paint = Paint { opacity: dice.pick(&[0.0, 0.5, 1.0]), through, ..Paint::new(h, w, paints) };
+        let graph = painted([h, w], texels, texture, paint);
+        let x = picture(Shape::new(1, 4, h, w), dice.below(1000) as u64);
+        let want = reference::run_with_bounds(&graph, std::slice::from_ref(&x)).unwrap();
+        let program = Program::new(dice.pick(&[&*GPU, &*CARD]), &graph).unwrap();
+        program.poison().unwrap();
+        let difference = compare(&program.run(&[x]).unwrap()[0], &want[0]).unwrap();
+        if difference.err_over_bound <= 1.0 {
+            return Outcome::Fine;
+        }
+        Outcome::Faults(format!("{difference}\n{}", fuzz::listed(&graph)))
+    });
 }
