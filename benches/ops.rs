@@ -44,6 +44,7 @@ const BENCHES: &[Bench] = &[
     ("max_pool_cascade (YOLOv5l SPPF)", [1, 512, 20, 20], |g, x| {
         g.max_pool_cascade("y", x, MaxPoolCascade { kernel: 5, times: 3 })
     }),
+    ("paint (DeepLab classes)", [1, 21, 65, 65], |g, x| g.paint("y", &[x], Paint::new(513, 513, Paints::classes(21)))),
     ("pyramid_pool (SPP-net)", [1, 512, 13, 13], |g, x| {
         g.pyramid_pool("y", x, PyramidPool { levels: vec![4, 2, 1], mode: PyramidMode::Padded })
     }),
@@ -82,6 +83,13 @@ fn run(filters: &[String]) -> Result<()> {
     for (name, [n, c, h, w], build) in BENCHES.iter().filter(|(name, ..)| named(name)) {
         measure(&gpu, name, Shape::new(*n, *c, *h, *w), build)?;
     }
+    let name = "texture (1280x720 to YOLO's 640x640)";
+    if named(name) {
+        let mut graph = Graph::new();
+        let y = graph.texture_input("x", [720, 1280], Texels::Rgba8, Texture::letterbox(640, 640))?;
+        graph.output("y", y)?;
+        measured(&gpu, name, &graph, Shape::new(1, 4, 720, 1280))?;
+    }
     for (form, build) in graphs::CONSUMERS {
         let name = format!("{form} (40x40x240)");
         if named(&name) {
@@ -92,13 +100,17 @@ fn run(filters: &[String]) -> Result<()> {
 }
 
 fn measure(gpu: &Gpu, name: &str, shape: Shape, build: impl Fn(&mut Graph, NodeId) -> Result<NodeId>) -> Result<()> {
-    let (plan_options, options) = Default::default();
-    let input = Tensor::filled(shape, 0.5)?;
     let mut graph = Graph::new();
     let x = graph.input("x", shape)?;
     let y = build(&mut graph, x)?;
     graph.output("y", y)?;
-    let row = Row::measure(gpu, name, &graph, &input, &plan_options, &options, None)?;
+    measured(gpu, name, &graph, shape)
+}
+
+fn measured(gpu: &Gpu, name: &str, graph: &Graph, shape: Shape) -> Result<()> {
+    let (plan_options, options) = Default::default();
+    let input = Tensor::filled(shape, 0.5)?;
+    let row = Row::measure(gpu, name, graph, &input, &plan_options, &options, None)?;
     println!("{}", row.cells().join("\t"));
     Ok(())
 }
