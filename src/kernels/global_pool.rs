@@ -49,7 +49,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &GlobalPool, x: &Sli
     let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y);
     let step = step.loops([params.pixels.div_ceil(shares)]);
     let step = step.flops(if average { x.shape.len() } else { 0 });
-    let step = step.constants(sizes([("WG_SIZE", wg_size), ("SHARES", shares)]));
+    let step = step.memory(16 * wg_size).constants(sizes([("WG_SIZE", wg_size), ("SHARES", shares)]));
     builder.push(if average {
         step.piece(piece!("reduced_mean")).pieces(builder.stored())
     } else {

@@ -1,6 +1,6 @@
 //! What every plan must keep, and what else is checked of one that somebody may have changed.
 
-use super::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Port, Role, Slice};
+use super::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Port, Role, Slice, Step};
 use crate::error::{Error, Result};
 
 impl Plan {
@@ -31,6 +31,15 @@ impl Plan {
             if let Some(slice) = step.operands.iter().chain(&step.results).find(beyond) {
                 let Buffer { label, len, .. } = &self.buffers[slice.buffer.index()];
                 return lacks(format!("'{}' uses {slice:?}, not all in '{label}' of {len} values", step.node));
+            }
+        }
+        // Few enough to list, and for 32 bits to tell where their first workgroups are.
+        const MOST: u64 = 1 << 20;
+        let mut dispatches = 0u64;
+        for Step { node, workgroups, at_once, .. } in &self.steps {
+            dispatches = dispatches.saturating_add(workgroups / (*at_once).max(1));
+            if *at_once == 0 || dispatches > MOST {
+                return lacks(format!("'{node}' dispatches {workgroups} workgroups, {at_once} at once: too many times"));
             }
         }
         for Buffer { label, role, .. } in &self.buffers {

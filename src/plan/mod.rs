@@ -1,6 +1,8 @@
 //! How a graph is computed on one device: dispatches in order, buffers, slices. Nothing here needs a GPU.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::tensor::Precision;
 use crate::tensor::Shape;
@@ -29,6 +31,7 @@ pub use shader::{Constant, Extension, Fields, Piece, Shader};
 pub(crate) use shader::{params, piece, shader};
 pub use slice::{BufferId, Element, Order, Slice};
 pub(crate) use slice::{image_len, joined, padded, physical};
+pub(crate) use step::whole_rows;
 
 /// What a buffer is for.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +90,7 @@ pub struct Cost {
 /// How the names of constants end that are extents of one thing.
 const EXTENTS: [&str; 8] = ["M", "N", "K", "N4", "H", "W", "TOP", "LEFT"];
 
-/// One dispatch.
+/// One dispatch, or several of one kernel.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Name of the node it computes.
@@ -104,6 +107,10 @@ pub struct Step {
     pub params: Vec<u8>,
     /// Workgroups; folded into two dimensions if one cannot hold them.
     pub workgroups: u64,
+    /// Workgroups of one dispatch: more take several, one after the other, so that none keeps a GPU for long.
+    pub at_once: u64,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
     /// Loop iterations of one invocation, at most.
     pub iterations: u64,
     /// Arithmetic and traffic.
@@ -124,9 +131,27 @@ impl Step {
         self.pieces.iter().any(|piece| piece.stem.starts_with("matrices"))
     }
 
+    /// Dispatches of [`Step::at_once`] workgroups each.
+    pub const fn dispatches(&self) -> u64 {
+        let dispatches = self.workgroups.div_ceil(if self.at_once == 0 { 1 } else { self.at_once });
+        if dispatches == 0 { 1 } else { dispatches }
+    }
+
+    /// The shared pieces of the kernel: its shader's and this step's own.
+    pub fn all_pieces(&self) -> impl Iterator<Item = &'static Piece> + use<'_> {
+        let from = self.dispatches() > 1;
+        let pieces = self.shader.pieces.iter().chain(&self.pieces).copied();
+        pieces.map(move |piece| if from && piece.stem == "index" { piece!("index_from") } else { piece })
+    }
+
+    /// What it needs beyond WGSL's core.
+    pub fn extensions(&self) -> BTreeSet<Extension> {
+        self.all_pieces().flat_map(|piece| piece.extensions).chain(self.shader.extensions).copied().collect()
+    }
+
     /// The whole WGSL of this step.
     pub fn source(&self) -> String {
-        self.shader.source(&self.constants, &self.pieces)
+        self.shader.source(&self.constants, &self.all_pieces().collect::<Vec<_>>())
     }
 
     /// What the kernel is called among all of its shader, by its constants and the pieces that this step chose: steps have
@@ -147,6 +172,9 @@ impl Step {
             before = group;
         }
         self.pieces.iter().for_each(|piece| name += &format!("-{}", piece.stem));
+        if self.dispatches() > 1 {
+            name += "-from";
+        }
         name
     }
 }
@@ -186,6 +214,8 @@ pub struct Plan {
     pub profile: DeviceProfile,
     /// What weights and intermediate tensors are stored in.
     pub precision: Precision,
+    /// What [`PlanOptions::max_submission`] was.
+    pub max_submission: Duration,
 }
 
 impl Plan {
@@ -207,11 +237,17 @@ impl Plan {
         })
     }
 
-    /// Dispatches, except those that convert graph inputs and outputs.
+    /// Dispatches, except those that convert graph inputs and outputs. A long step counts as often as it is dispatched.
     pub fn dispatches(&self) -> usize {
+        self.counted(false)
+    }
+
+    /// Dispatches that convert graph inputs and outputs, or all others.
+    fn counted(&self, conversions: bool) -> usize {
         let is_port = |buffer: &Buffer| matches!(buffer.role, Role::Input(_) | Role::Output(_));
         let of_port = |binding: &Binding| self.buffers.get(binding.buffer.index()).is_some_and(is_port);
         let converts = |step: &Step| step.shader.stem == "layout" && step.bindings.iter().any(of_port);
-        self.steps.iter().filter(|step| !converts(step)).count()
+        let counted = self.steps.iter().filter(|step| converts(step) == conversions);
+        counted.map(Step::dispatches).fold(0, u64::saturating_add) as usize
     }
 }

@@ -20,7 +20,7 @@ use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade};
 use spp_wgpu::plan::{Constant, ConvKernel, Fields, Matrices, Shader, Step, Tile};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Precision, Shape};
 
-use crate::graphs::{CONSUMERS, behind_gaps, by_tile, graph, same_conv, sppf};
+use crate::graphs::{CONSUMERS, behind_gaps, briefly, by_tile, graph, one_core, same_conv, sppf};
 use crate::shader_files::{assert_none, at};
 
 /// Graphs that between them use every kernel in every form.
@@ -145,6 +145,14 @@ pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
                     add(&graph, &profile, &by_tile(&graph, &profile, options, tile));
                 }
             }
+        }
+    }
+    // In turns, as long work is dispatched.
+    for graph in graphs() {
+        for class in [DeviceClass::Discrete, DeviceClass::Software] {
+            let portable = DeviceProfile { subgroups: Some([8; 2]), ..DeviceProfile::portable(class) };
+            let options = [PlanOptions::default(), PlanOptions::default().precision(Precision::F16)];
+            options.into_iter().for_each(|options| add(&graph, &one_core(portable.clone()), &briefly(options)));
         }
     }
     for row in case::canonical().unwrap() {
@@ -369,7 +377,10 @@ fn what_exceeds_the_portable_limits_is_found() {
 fn params_agree(source: &str, step: &Step) -> Result<(), String> {
     let (module, _) = parsed(source)?;
     let shader = step.shader;
-    let is_params = |global: &&naga::GlobalVariable| global.space == AddressSpace::Uniform;
+    // The second group is where a dispatch in turns begins.
+    let is_params = |global: &&naga::GlobalVariable| {
+        global.space == AddressSpace::Uniform && (step.dispatches() == 1 || global.name.as_deref() != Some("first_workgroup"))
+    };
     let globals: Vec<_> = module.global_variables.iter().map(|(_, global)| global).filter(is_params).collect();
     let [params] = globals.as_slice() else { return Err(format!("{} uniforms", globals.len())) };
     let binding = params.binding.unwrap();

@@ -28,6 +28,7 @@ mod fuzz_graphs;
 mod global_pool;
 mod layout;
 mod linear;
+mod long_work;
 mod matrices;
 mod max_pool;
 mod max_pool_cascade;

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use wgpu::{BindGroup, BindGroupEntry, BufferBinding, BufferDescriptor, BufferUsages};
 
 use super::bind::Bindings;
+use super::launches::Launches;
 use super::run::Own;
 use super::{Dispatch, Program};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::gpu::kernel::{Kernel, folded};
+use crate::gpu::kernel::Kernel;
 use crate::gpu::transfer::Staging;
 use crate::gpu::trusted::Checks;
 use crate::graph::Graph;
@@ -63,7 +64,6 @@ impl Program {
         let buffers = buffers.collect::<Result<Vec<_>>>()?;
         let (offsets, params_len) = params_offsets(gpu, &plan);
         let params = upload_params(gpu, &plan, &offsets, params_len)?;
-        let max = plan.profile.max_workgroups.min(gpu.profile().max_workgroups);
         let kernels = plan.steps.iter().map(|step| gpu.kernel(step, checks)).collect::<Result<Vec<_>>>()?;
         let mut dispatches = Vec::with_capacity(kernels.len());
         for (i, (step, kernel)) in plan.steps.iter().zip(kernels).enumerate() {
@@ -75,8 +75,9 @@ impl Program {
                 }
                 None => None,
             };
-            dispatches.push(Dispatch { kernel, bind_group, workgroups: folded(step.workgroups, max) });
+            dispatches.push(Dispatch { kernel, bind_group });
         }
+        let launches = Launches::new(gpu, &plan)?;
         let ports = |ports: &[Port]| -> Result<Vec<wgpu::Buffer>> {
             ports.iter().map(|port| create(gpu, &port.name, port.bytes())).collect()
         };
@@ -86,7 +87,7 @@ impl Program {
         let bindings = Bindings { bind_groups: Vec::new(), program: Arc::clone(&identity) };
         let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
         let (gpu, params_offsets) = (gpu.clone(), offsets);
-        let mut program = Self { gpu, plan, identity, buffers, params, params_offsets, dispatches, own };
+        let mut program = Self { gpu, plan, identity, buffers, params, params_offsets, dispatches, launches, own };
         let (inputs, outputs) = (program.own.inputs.clone(), program.own.outputs.clone());
         let binding = |buffer| wgpu::Buffer::as_entire_buffer_binding(buffer);
         let [inputs, outputs] = [&inputs, &outputs].map(|buffers| buffers.iter().map(binding).collect::<Vec<_>>());

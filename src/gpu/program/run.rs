@@ -51,7 +51,13 @@ impl Program {
     }
 
     fn record_own(&self, encoder: &mut CommandEncoder) -> Result<()> {
-        self.record(encoder, &self.own.bindings)
+        for part in 0..self.submissions() {
+            if part > 0 {
+                self.cut(encoder);
+            }
+            self.record_submission(encoder, &self.own.bindings, part)?;
+        }
+        Ok(())
     }
 
     /// Uploads, records by `record` and submits; `None` where there is nothing to compute (a batch of 0).
