@@ -39,7 +39,9 @@ impl Plan {
         for Step { node, workgroups, at_once, .. } in &self.steps {
             dispatches = dispatches.saturating_add(workgroups / (*at_once).max(1));
             if *at_once == 0 || dispatches > MOST {
-                return lacks(format!("'{node}' dispatches {workgroups} workgroups, {at_once} at once: too many times"));
+                return lacks(format!(
+                    "'{node}' dispatches {workgroups} workgroups, {at_once} at once: too many times"
+                ));
             }
         }
         for Buffer { label, role, .. } in &self.buffers {
@@ -61,7 +63,7 @@ impl Plan {
     /// Checks that a device with this profile, and the caller's budget, can hold and run it.
     pub(crate) fn check_limits(&self, profile: &DeviceProfile, max_bytes: Option<u64>) -> Result<()> {
         let &DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = profile;
-        let &DeviceProfile { max_uniform, max_storage_buffers, .. } = profile;
+        let &DeviceProfile { max_uniform, max_storage_buffers, max_invocations, workgroup_memory, .. } = profile;
         for buffer in &self.buffers {
             let limits = [("max_storage_buffer_binding_size", max_binding), ("max_buffer_size", max_buffer)];
             for (limit, available) in limits {
@@ -83,11 +85,18 @@ impl Plan {
                 ("the loop iteration limit of software adapters", step.iterations, max_iterations),
                 ("max_uniform_buffer_binding_size", step.params.len() as u64, max_uniform),
                 ("max_storage_buffers_per_shader_stage", step.bindings.len() as u64, max_storage_buffers.into()),
+                ("max_compute_invocations_per_workgroup", step.load().invocations.into(), max_invocations.into()),
+                ("max_compute_workgroup_storage_size", step.workgroup_memory.into(), workgroup_memory.into()),
             ];
-            for (limit, needed, available) in limits {
+            for (at, (limit, needed, available)) in limits.into_iter().enumerate() {
                 if needed > available {
                     let what = format!("{} '{}'", step.shader.stem, step.node);
-                    let hint = "use a smaller batch or input, or another adapter";
+                    // The first two grow with the tensors.
+                    let hint = if at < 2 {
+                        "use a smaller batch or input, or another adapter"
+                    } else {
+                        "request the device with higher limits, as of Gpu::recommended, or use another adapter"
+                    };
                     return Err(Error::LimitExceeded { what, limit, needed, available, hint });
                 }
             }

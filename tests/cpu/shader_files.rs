@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use spp_wgpu::plan::{Piece, Step};
+use spp_wgpu::plan::Step;
 use spp_wgpu::{Op, kernels};
 
 use crate::shaders::STEPS;

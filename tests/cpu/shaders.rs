@@ -17,7 +17,7 @@ use naga::{
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade};
-use spp_wgpu::plan::{Constant, ConvKernel, Fields, Matrices, Shader, Step, Tile};
+use spp_wgpu::plan::{Constant, ConvKernel, Extension, Fields, Matrices, Shader, Step, Tile};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Precision, Shape};
 
 use crate::graphs::{CONSUMERS, behind_gaps, briefly, by_tile, graph, one_core, same_conv, sppf};
@@ -336,9 +336,10 @@ fn keeps_to_limits(source: &str, step: &Step) -> Result<(), String> {
     let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
     let bound = globals().filter(|global| matches!(global.space, AddressSpace::Storage { .. })).count();
     let tiles = step.load().workgroup_memory;
-    let within = if tiles > 0 { memory == tiles } else { memory <= profile.workgroup_memory };
+    let within = tiles > 0 || memory <= profile.workgroup_memory;
     let faults = [
-        (!within, format!("{memory} bytes of workgroup memory")),
+        (!within || memory != step.workgroup_memory, format!("{memory} bytes of workgroup memory")),
+        (tiles > 0 && memory != tiles, format!("{memory} bytes of workgroup memory, estimated as {tiles}")),
         (invocations > most, format!("{invocations} invocations")),
         (bound > profile.max_storage_buffers as usize, format!("{bound} storage buffers")),
         (bound != step.bindings.len(), format!("it binds {bound} buffers, and its step {}", step.bindings.len())),
@@ -371,6 +372,54 @@ fn what_exceeds_the_portable_limits_is_found() {
     ];
     assert_finds(keeps_to_limits, mistakes);
     assert_finds_in_step(keeps_to_limits, "copy", |step| step.bindings.truncate(1), "and its step 1");
+    assert_finds_in_step(keeps_to_limits, "linear", |step| step.workgroup_memory = 0, "1024 bytes of workgroup memory");
+}
+
+/// A step names the extensions that its source needs, and no others.
+fn extensions_agree(source: &str, step: &Step) -> Result<(), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
+    let is_valid = |extensions: &BTreeSet<Extension>| {
+        let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        for extension in extensions {
+            capabilities |= match extension {
+                Extension::F16 => Capabilities::SHADER_FLOAT16,
+                Extension::CooperativeMatrix => Capabilities::COOPERATIVE_MATRIX,
+                Extension::Subgroups => Capabilities::SUBGROUP,
+                Extension::Int64 => Capabilities::SHADER_INT64,
+            };
+        }
+        Validator::new(ValidationFlags::all(), capabilities).validate(&module).is_ok()
+    };
+    let named = step.extensions();
+    if !is_valid(&named) {
+        return Err(format!("it needs more than {named:?}"));
+    }
+    let without =
+        |extension: &&Extension| is_valid(&named.iter().copied().filter(|other| other != *extension).collect());
+    match named.iter().find(without) {
+        Some(extension) => Err(format!("it does not need {extension:?}")),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn steps_name_the_extensions_that_they_need() {
+    assert_no_fault(extensions_agree);
+    let named: BTreeSet<Extension> = STEPS.values().flat_map(Step::extensions).collect();
+    assert_eq!(named.len(), 4, "{named:?}");
+}
+
+#[test]
+fn extensions_that_are_not_named_or_not_needed_are_found() {
+    let f16: &[[&str; 2]] = &[["\n", "\nvar<private> half: vec2<u64>;\n"]];
+    assert_finds(extensions_agree, &[("copy", f16, "needs more than {}")]);
+    let subgroup = |step: &Step| step.shader.stem == "conv_subgroup";
+    let (source, step) = STEPS.iter().find(|(_, step)| subgroup(step)).unwrap();
+    let lanes = Step { shader: STEPS.values().find(|step| step.shader.stem == "copy").unwrap().shader, ..step.clone() };
+    let lanes = Step { pieces: Vec::new(), ..lanes };
+    assert_is(extensions_agree(source, &lanes), "needs more than {}");
+    let copy = STEPS.iter().find(|(_, step)| step.shader.stem == "copy").unwrap().0;
+    assert_is(extensions_agree(copy, step), "does not need Subgroups");
 }
 
 /// `Params`, where they are bound and what they hold.
@@ -379,7 +428,8 @@ fn params_agree(source: &str, step: &Step) -> Result<(), String> {
     let shader = step.shader;
     // The second group is where a dispatch in turns begins.
     let is_params = |global: &&naga::GlobalVariable| {
-        global.space == AddressSpace::Uniform && (step.dispatches() == 1 || global.name.as_deref() != Some("first_workgroup"))
+        global.space == AddressSpace::Uniform
+            && (step.dispatches() == 1 || global.name.as_deref() != Some("first_workgroup"))
     };
     let globals: Vec<_> = module.global_variables.iter().map(|(_, global)| global).filter(is_params).collect();
     let [params] = globals.as_slice() else { return Err(format!("{} uniforms", globals.len())) };

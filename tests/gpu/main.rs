@@ -27,6 +27,7 @@ mod elementwise;
 mod fuzz_graphs;
 mod global_pool;
 mod layout;
+mod limits;
 mod linear;
 mod long_work;
 mod matrices;

@@ -71,7 +71,6 @@ impl Launches {
         let first = if firsts.is_empty() { None } else { Some(upload(gpu, &firsts, alignment)?) };
         Ok(Self { all, of_steps, submissions, first })
     }
-
 }
 
 /// The numbers of first workgroups, `alignment` bytes apart.
@@ -101,7 +100,8 @@ fn first_layout(device: &Device) -> BindGroupLayout {
         min_binding_size: BufferSize::new(size_of::<u32>() as u64),
     };
     let entries = [BindGroupLayoutEntry { binding: 0, visibility: ShaderStages::COMPUTE, ty, count: None }];
-    device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: Some("spp/first workgroup"), entries: &entries })
+    device
+        .create_bind_group_layout(&BindGroupLayoutDescriptor { label: Some("spp/first workgroup"), entries: &entries })
 }
 
 /// The layout of the step's second group of bindings, if it has any.

@@ -69,12 +69,7 @@ impl Program {
         self.record_launches(encoder, bindings, launches.clone())
     }
 
-    fn record_launches(
-        &self,
-        encoder: &mut CommandEncoder,
-        bindings: &Bindings,
-        launches: Range<usize>,
-    ) -> Result<()> {
+    fn record_launches(&self, encoder: &mut CommandEncoder, bindings: &Bindings, launches: Range<usize>) -> Result<()> {
         if !Arc::ptr_eq(&bindings.program, &self.identity) {
             return Err(Error::data("bindings", "another program made them; use those of this program's bind"));
         }
