@@ -14,11 +14,16 @@ const SHAPE: Shape = Shape::new(1, 64, 20, 20);
 const BYTES: u64 = SHAPE.len() * size_of::<f32>() as u64;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The app's device, made as any app makes its own. `Gpu::required_limits` says what it must offer; a game would add
-    // its features here.
+    // The app's device, made as any app makes its own. `Gpu::recommended` says with what this crate is fastest; a game would
+    // add its own limits and features here.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default()))?;
-    let descriptor = wgpu::DeviceDescriptor { required_limits: Gpu::required_limits(), ..Default::default() };
+    let wanted = Gpu::recommended(&adapter);
+    let descriptor = wgpu::DeviceDescriptor {
+        required_limits: wanted.limits,
+        required_features: wanted.features,
+        ..Default::default()
+    };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
 
     // What to compute. `Weights::open` would read weights from a file.

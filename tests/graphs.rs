@@ -1,10 +1,11 @@
 //! Data and graphs shared by the tests with and without a GPU.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use spp_wgpu::ops::*;
-use spp_wgpu::plan::{ConvVariant, Step, Tile, Tuning};
-use spp_wgpu::{DeviceProfile, Graph, Node, NodeId, Op, Plan, PlanOptions, Shape, Tensor};
+use spp_wgpu::plan::{ConvVariant, Hardware, Step, Tile, Tuning};
+use spp_wgpu::{DeviceClass, DeviceProfile, Graph, Node, NodeId, Op, Plan, PlanOptions, Shape, Tensor};
 
 /// The numbers a test feeds in: each regime finds different mistakes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -247,6 +248,18 @@ pub(crate) fn by_tile(graph: &Graph, profile: &DeviceProfile, options: PlanOptio
         }
     }
     options.tuned(tuning)
+}
+
+/// With hardware that has estimates, and one core, so that any work but one workgroup's can be split.
+pub(crate) fn one_core(profile: DeviceProfile) -> DeviceProfile {
+    let hardware = DeviceProfile::portable(DeviceClass::Discrete).hardware.map(|of| Hardware { cores: 1, ..of });
+    DeviceProfile { hardware, ..profile }
+}
+
+/// The same, with every step in as many turns as there can be.
+pub(crate) fn briefly(mut options: PlanOptions) -> PlanOptions {
+    options.max_dispatch = Duration::ZERO;
+    options
 }
 
 /// Parts of the sum that a convolution leaves to be added up; `None` for other steps.

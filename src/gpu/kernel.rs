@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use wgpu::{BindGroupLayout, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline, ShaderStages};
 
+use super::program::second_layout;
 use super::trusted::{self, Checks};
 use super::{Gpu, texture, unpoisoned};
 use crate::error::{Error, Result};
@@ -80,9 +81,11 @@ impl Gpu {
             let module = trusted::shader_module(device, &label, source, checks);
             let layout = device
                 .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
+            let second = second_layout(device, step);
+            let groups: Vec<_> = [Some(&layout)].into_iter().chain(second.as_ref().map(Some)).collect();
             let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some(&label),
-                bind_group_layouts: &[Some(&layout)],
+                bind_group_layouts: &groups,
                 immediate_size: 0,
             });
             let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wgpu::{
-    Adapter, AdapterInfo, Buffer, CooperativeMatrixProperties, Device, DeviceType, ErrorFilter, Features, Limits,
-    PollError, PollType, Queue, SubmissionIndex,
+    Adapter, AdapterInfo, Buffer, CooperativeMatrixProperties, Device, DeviceType, ErrorFilter, Features, PollError,
+    PollType, Queue, SubmissionIndex,
 };
 
 use crate::error::{Error, Result};
-use crate::plan::{DeviceClass, DeviceProfile, Hardware, Matrices, Vendor};
+use crate::plan::{DeviceProfile, Matrices};
 
 mod adapters;
 mod exact;
@@ -21,6 +21,7 @@ mod lost;
 mod matrices;
 mod pipelines;
 mod program;
+mod recommended;
 mod self_test;
 mod texture;
 mod timing;
@@ -33,6 +34,7 @@ pub(crate) use kept::Kept;
 pub use lost::Loss;
 pub use matrices::{DENY_MATRICES, matrices_of};
 pub use program::{Bindings, Bound, Program};
+pub use recommended::Recommended;
 pub use self_test::SelfTest;
 
 use kernel::{Kernel, Shared};
@@ -84,10 +86,6 @@ impl GpuOptions {
         Self { device: Some(device.into()), ..Self::default() }
     }
 }
-
-/// What a device of our own has if its adapter does; nothing depends on these.
-const FEATURES: Features =
-    Features::TIMESTAMP_QUERY.union(Features::SHADER_F16).union(Features::SUBGROUP).union(Features::SHADER_INT64);
 
 /// Why nobody is told of matrices.
 const NOT_ASKED: &str = "they were not asked for";
@@ -156,23 +154,16 @@ impl Gpu {
     }
 
     fn open(adapter: Adapter, options: &GpuOptions, granted: Granted) -> Result<Self> {
-        let (info, most) = (adapter.get_info(), adapter.limits());
-        let mut wanted = FEATURES;
-        wanted.set(Features::PIPELINE_CACHE, options.pipeline_cache.is_some());
-        wanted.set(matrices::FEATURE, granted.is_ok());
+        let info = adapter.get_info();
+        let mut wanted = Recommended::of(&adapter, granted.clone().ok());
+        if options.pipeline_cache.is_some() {
+            wanted.features |= adapter.features() & Features::PIPELINE_CACHE;
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("spp"),
-            required_features: adapter.features() & wanted,
-            experimental_features: trusted::experimental(wanted),
-            required_limits: Limits {
-                max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
-                max_buffer_size: most.max_buffer_size,
-                max_compute_workgroup_storage_size: most.max_compute_workgroup_storage_size,
-                max_compute_invocations_per_workgroup: most.max_compute_invocations_per_workgroup,
-                max_compute_workgroup_size_x: most.max_compute_workgroup_size_x,
-                max_texture_dimension_2d: most.max_texture_dimension_2d,
-                ..Limits::defaults()
-            },
+            required_features: wanted.features,
+            experimental_features: trusted::experimental(wanted.features),
+            required_limits: wanted.limits,
             ..Default::default()
         };
         let opened = pollster::block_on(adapter.request_device(&descriptor));
@@ -186,10 +177,9 @@ impl Gpu {
     }
 
     /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's: its device-lost callback
-    /// should have [`Gpu::loss`]. No features are needed, though software adapters are faster with `SUBGROUP` and
-    /// `SHADER_INT64`; limits must reach [`Gpu::required_limits`]. Errors:
-    /// [`Error::LimitExceeded`] with the limit that is too low; a queue of another device, over which wgpu first panics,
-    /// or calls that device's handler; a lost device.
+    /// should have [`Gpu::loss`]. Any limits and features will do: what a graph then needs is checked when it is planned.
+    /// [`Gpu::recommended`] has those that it is fastest with. Errors: a queue of another device, over which wgpu first
+    /// panics, or calls that device's handler; a lost device.
     pub fn from_device(info: AdapterInfo, device: Device, queue: Queue) -> Result<Self> {
         Self::from_device_with_options(info, device, queue, &GpuOptions::default())
     }
@@ -216,12 +206,6 @@ impl Gpu {
         gpu.distrusted().map_or(Ok(gpu), |reason| with(Err(reason)))
     }
 
-    /// What a device must offer: wgpu's defaults. A higher `max_storage_buffer_binding_size` and `max_buffer_size`
-    /// allow larger tensors; more workgroup memory and invocations, larger workgroups where those are faster.
-    pub fn required_limits() -> Limits {
-        Limits::defaults()
-    }
-
     fn with_device(
         adapter: Option<Adapter>,
         info: AdapterInfo,
@@ -237,71 +221,10 @@ impl Gpu {
             let reason = "it is another device's; give the queue that was made with the device";
             return Err(Error::data("queue", reason));
         }
-        let has = device.limits();
-        let needs = Self::required_limits();
-        let limits = [
-            (
-                "max_storage_buffers_per_shader_stage",
-                needs.max_storage_buffers_per_shader_stage,
-                has.max_storage_buffers_per_shader_stage,
-            ),
-            (
-                "max_compute_invocations_per_workgroup",
-                needs.max_compute_invocations_per_workgroup,
-                has.max_compute_invocations_per_workgroup,
-            ),
-            ("max_compute_workgroup_size_x", needs.max_compute_workgroup_size_x, has.max_compute_workgroup_size_x),
-            (
-                "max_compute_workgroup_storage_size",
-                needs.max_compute_workgroup_storage_size,
-                has.max_compute_workgroup_storage_size,
-            ),
-            (
-                "max_compute_workgroups_per_dimension",
-                needs.max_compute_workgroups_per_dimension,
-                has.max_compute_workgroups_per_dimension,
-            ),
-        ];
-        for (limit, needed, available) in limits {
-            if available < needed {
-                return Err(Error::LimitExceeded {
-                    what: "the device".into(),
-                    limit,
-                    needed: needed.into(),
-                    available: available.into(),
-                    hint: "request the device with Gpu::required_limits()",
-                });
-            }
-        }
-        let class = match info.device_type {
-            DeviceType::DiscreteGpu => DeviceClass::Discrete,
-            DeviceType::Cpu => DeviceClass::Software,
-            _ => DeviceClass::Integrated,
-        };
-        // Not `info`, which an app may have made up: unchecked kernels rely on the number of lanes.
+        // Not `info` alone, which an app may have made up.
         let adapter_info = device.adapter_info();
-        let lanes = [adapter_info.subgroup_min_size, adapter_info.subgroup_max_size];
-        let vendor = Vendor::of(info.vendor, &info.name);
-        let profile = DeviceProfile {
-            class,
-            vendor,
-            // So that no index of a kernel exceeds 32 bits.
-            max_binding: has.max_storage_buffer_binding_size.min(u32::MAX.into()),
-            max_uniform: has.max_uniform_buffer_binding_size,
-            max_buffer: has.max_buffer_size,
-            max_workgroups: has.max_compute_workgroups_per_dimension,
-            max_invocations: has.max_compute_invocations_per_workgroup.min(has.max_compute_workgroup_size_x),
-            workgroup_memory: has.max_compute_workgroup_storage_size,
-            max_storage_buffers: has.max_storage_buffers_per_shader_stage,
-            max_texture: has.max_texture_dimension_2d,
-            max_layers: has.max_texture_array_layers,
-            subgroups: device.features().contains(Features::SUBGROUP).then_some(lanes),
-            int64: device.features().contains(Features::SHADER_INT64),
-            f16: device.features().contains(Features::SHADER_F16),
-            matrices: granted.clone().unwrap_or(Matrices::NONE),
-            max_iterations: class.max_iterations(),
-            hardware: Hardware::of_adapter(&info.name, class, vendor),
-        };
+        let matrices = granted.clone().ok();
+        let profile = recommended::profile(&info, &adapter_info, device.features(), &device.limits(), matrices);
         let pipelines = match &options.pipeline_cache {
             Some(folder) => Pipelines::open(folder, &device)?,
             None => None,

@@ -24,21 +24,18 @@ impl Program {
     /// The device's time from the start of the first dispatch to the end of the last, on the inputs of the last
     /// [`Program::run`]; `None` where the device has no timestamps. Errors: a lost device, a timeout.
     pub fn gpu_time(&self) -> Result<Option<Duration>> {
-        let whole = 0..self.plan().steps.len();
-        Ok(self.times(&[whole])?.and_then(|times| times.first().copied()))
+        Ok(self.times(&self.launches.submissions)?.map(|times| times.into_iter().sum()))
     }
 
-    /// The device's time in each dispatch, in the plan's order, as [`Program::gpu_time`]. Each is a pass of its own, so
+    /// The device's time in each step, in the plan's order, as [`Program::gpu_time`]. Each is a pass of its own, so
     /// their sum is more than the whole takes.
     pub fn gpu_step_times(&self) -> Result<Option<Vec<Duration>>> {
-        let each: Vec<Range<usize>> = (0..self.plan().steps.len()).map(|i| i..i + 1).collect();
-        self.times(&each)
+        self.times(&self.launches.of_steps)
     }
 
     /// A clock for [`Program::run_timed`]; `None` where the device has no timestamps.
     pub(crate) fn clock(&self) -> Result<Option<Clock>> {
-        let whole = 0..self.plan().steps.len();
-        Clock::new(&self.gpu, vec![whole])
+        Clock::new(&self.gpu, self.launches.submissions.clone())
     }
 
     /// As [`Program::run`], with the device's time in this very run, from the start of the first dispatch to the end of
@@ -77,7 +74,7 @@ impl Program {
     }
 }
 
-/// Timestamps around passes over some steps each.
+/// Timestamps around passes over some dispatches each, which a program of several submissions submits one by one.
 pub(crate) struct Clock {
     passes: Vec<Range<usize>>,
     queries: QuerySet,
@@ -112,7 +109,10 @@ impl Clock {
 
     /// Records the program's dispatches, and copies what the clock shows to `ticks`.
     fn record(&self, program: &Program, encoder: &mut CommandEncoder, ticks: &wgpu::Buffer) {
-        for (i, steps) in self.passes.iter().enumerate() {
+        for (i, launches) in self.passes.iter().enumerate() {
+            if i > 0 {
+                program.cut(encoder);
+            }
             let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor {
                 label: Some("spp"),
                 timestamp_writes: Some(ComputePassTimestampWrites {
@@ -121,7 +121,7 @@ impl Clock {
                     end_of_pass_write_index: Some(i as u32 * 2 + 1),
                 }),
             });
-            program.dispatch(&mut pass, steps.clone(), &program.own.bindings);
+            program.launch(&mut pass, launches.clone(), &program.own.bindings);
         }
         encoder.resolve_query_set(&self.queries, 0..self.passes.len() as u32 * 2, &self.resolved, 0);
         encoder.copy_buffer_to_buffer(&self.resolved, 0, ticks, 0, ticks.size());

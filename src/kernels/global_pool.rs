@@ -2,7 +2,7 @@
 
 use super::sizes;
 use crate::ops::{GlobalPool, GlobalPoolKind};
-use crate::plan::{Builder, Shader, Slice, Step, params, piece, shader};
+use crate::plan::{Builder, DeviceProfile, Shader, Slice, Step, params, piece, shader};
 
 params! {
     len: u32,
@@ -42,14 +42,15 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &GlobalPool, x: &Sli
         y_stride: y.stride4(),
     };
     // A power of two for the tree; every adapter allows 64.
-    let wg_size = if builder.profile.max_invocations >= WG_SIZE { WG_SIZE } else { 64 };
+    let &DeviceProfile { max_invocations, workgroup_memory, .. } = builder.profile;
+    let wg_size = if max_invocations >= WG_SIZE && workgroup_memory >= 16 * WG_SIZE { WG_SIZE } else { 64 };
     let shares = wg_size / FOURS;
     let workgroups = u64::from(params.len.div_ceil(FOURS));
     let average = pool.kind == GlobalPoolKind::Average;
     let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y);
     let step = step.loops([params.pixels.div_ceil(shares)]);
     let step = step.flops(if average { x.shape.len() } else { 0 });
-    let step = step.constants(sizes([("WG_SIZE", wg_size), ("SHARES", shares)]));
+    let step = step.memory(16 * wg_size).constants(sizes([("WG_SIZE", wg_size), ("SHARES", shares)]));
     builder.push(if average {
         step.piece(piece!("reduced_mean")).pieces(builder.stored())
     } else {

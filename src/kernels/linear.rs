@@ -78,7 +78,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice
         let images = u64::from(x.shape.n);
         let step = Step::new(node, &SHADER, &params, images * u64::from(out_c4)).reads(0, x);
         let step = step.table(1, weights).table(2, biases).writes(3, y);
-        let step = step.flops(2 * images * u64::from(out_c) * features);
+        let step = step.memory(16 * WG_SIZE).flops(2 * images * u64::from(out_c) * features);
         let step =
             step.loops([(x.channels4() * in_pixels).div_ceil(WG_SIZE)]).constant("WG_SIZE", Constant::U32(WG_SIZE));
         builder.push(step.constants(activation(linear.activation)).pieces(builder.stored()));

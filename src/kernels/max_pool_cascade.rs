@@ -80,7 +80,7 @@ impl Tile {
         let [h, w] = Self::MOST;
         let tile = [Self::choose(x.h, reach, h)?, Self::choose(x.w, reach, w)?];
         let invocations = Self::invocations(tile);
-        let fits = Self::len(invocations) * 16 <= profile.workgroup_memory && invocations <= profile.max_invocations;
+        let fits = Self::bytes(invocations) <= profile.workgroup_memory && invocations <= profile.max_invocations;
         fits.then_some(tile)
     }
 
@@ -99,6 +99,10 @@ impl Tile {
     /// Vec4s that hold any tile of a kernel: each row of pixels, and one.
     const fn len(invocations: u32) -> u32 {
         invocations * 4 + Self::MOST[0]
+    }
+
+    const fn bytes(invocations: u32) -> u32 {
+        16 * Self::len(invocations)
     }
 }
 
@@ -221,7 +225,7 @@ fn plan_tiles(
     // The window of nearly every block is compiled in, so that its taps are no loop; others share a kernel.
     let radius = if params.radius == COMMON_RADIUS { COMMON_RADIUS } else { 0 };
     let all = [("WG_SIZE", invocations), ("TILE_LEN", Tile::len(invocations)), ("RADIUS", radius)];
-    let step = step.constants(sizes(all));
+    let step = step.memory(Tile::bytes(invocations)).constants(sizes(all));
     let step = step.constant("KEEPS_X", Constant::Bool(parts.is_some())).pieces(builder.ordered());
     // Taps that four neighbours share, of a row and of a column.
     let inside = 2 * (2 * params.radius - 2);

@@ -100,6 +100,6 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &PyramidPool, x: &Sl
     let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y).table(2, table);
     let step = step.loops([pixels.div_ceil(shares)]).pieces(builder.ordered());
     let step = step.piece(if y.element == Element::F16 { piece!("y_halves") } else { piece!("y_words") });
-    builder.push(step.constants(sizes([("WG_SIZE", WG_SIZE), ("SHARES", shares)])));
+    builder.push(step.memory(16 * WG_SIZE).constants(sizes([("WG_SIZE", WG_SIZE), ("SHARES", shares)])));
     Ok(())
 }

@@ -68,7 +68,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, softmax: &Softmax, x: &Sli
         Element::F16 if builder.profile.f16 => step.piece(piece!("value_f16", F16)).piece(piece!("row_by_value")),
         Element::F16 => step.piece(piece!("value_packed")).piece(piece!("rounding")).piece(piece!("y_halves")),
     };
-    builder.push(step.constants(sizes([("WG_SIZE", WG_SIZE), ("SHARES", shares)])));
+    builder.push(step.memory(4 * WG_SIZE).constants(sizes([("WG_SIZE", WG_SIZE), ("SHARES", shares)])));
 }
 
 /// Invocations that share a row; a power of two. On a GPU they read side by side, and few do not have a long row to

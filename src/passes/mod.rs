@@ -6,6 +6,7 @@ use crate::graph::Graph;
 use crate::plan::{DeviceProfile, Draft, Element, Plan, PlanOptions};
 
 mod concat_slices;
+mod few_bindings;
 mod fold_affine;
 mod fuse_add;
 mod fuse_cascade;
@@ -67,12 +68,15 @@ const PASSES: &[fn(&mut PlanOptions) -> &mut bool] = &[
 /// A plan that fits the device and the budgets.
 fn draft(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Draft> {
     type Pass = fn(&Graph) -> Result<Graph>;
-    let passes: [(bool, Pass); 5] = [
+    // These two would make what the last one has to undo in another way.
+    let few = profile.max_storage_buffers < few_bindings::ENOUGH;
+    let passes: [(bool, Pass); 6] = [
         (options.fold_affine, fold_affine::run),
         (options.fuse_sum, fuse_sum::run),
-        (options.fuse_add, fuse_add::run),
-        (options.image_bias, image_bias::run),
+        (options.fuse_add && !few, fuse_add::run),
+        (options.image_bias && !few, image_bias::run),
         (options.fuse_cascade, fuse_cascade::run),
+        (few, few_bindings::run),
     ];
     let mut graph = graph.clone();
     for (_, pass) in passes.into_iter().filter(|(enabled, _)| *enabled) {

@@ -90,8 +90,10 @@ impl<'a> Builder<'a> {
     /// The plan of everything that was added.
     pub(crate) fn finish(self) -> Draft {
         let Self { profile, options, steps, buffers, packs, inputs, outputs } = self;
-        let precision = options.precision;
-        Draft { plan: Plan { steps, buffers, inputs, outputs, profile: profile.clone(), precision }, packs }
+        let &PlanOptions { precision, max_dispatch, max_submission, .. } = options;
+        let steps = steps.into_iter().map(|step| step.in_turns(profile, max_dispatch)).collect();
+        let profile = profile.clone();
+        Draft { plan: Plan { steps, buffers, inputs, outputs, profile, precision, max_submission }, packs }
     }
 
     /// The next graph input, perhaps a texture.

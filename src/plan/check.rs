@@ -1,6 +1,6 @@
 //! What every plan must keep, and what else is checked of one that somebody may have changed.
 
-use super::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Port, Role, Slice};
+use super::{Binding, Buffer, BufferId, DeviceProfile, Element, Plan, Port, Role, Slice, Step};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
@@ -34,6 +34,17 @@ impl Plan {
                 return lacks(format!("'{}' uses {slice:?}, not all in '{label}' of {len} values", step.node));
             }
         }
+        // Few enough to list, and for 32 bits to tell where their first workgroups are.
+        const MOST: u64 = 1 << 20;
+        let mut dispatches = 0u64;
+        for Step { node, workgroups, at_once, .. } in &self.steps {
+            dispatches = dispatches.saturating_add(workgroups / (*at_once).max(1));
+            if *at_once == 0 || dispatches > MOST {
+                return lacks(format!(
+                    "'{node}' dispatches {workgroups} workgroups, {at_once} at once: too many times"
+                ));
+            }
+        }
         for Buffer { label, role, .. } in &self.buffers {
             let (number, ports) = match role {
                 Role::Input(number) => (*number, self.inputs.len()),
@@ -53,9 +64,8 @@ impl Plan {
     /// Checks that a device with this profile, and the caller's budget, can hold and run it.
     pub(crate) fn check_limits(&self, profile: &DeviceProfile, max_bytes: Option<u64>) -> Result<()> {
         let &DeviceProfile { max_binding, max_buffer, max_workgroups, max_iterations, .. } = profile;
-        let &DeviceProfile { max_uniform, max_storage_buffers, .. } = profile;
-        let textures = || self.inputs.iter().chain(&self.outputs).filter(|port| port.texels.is_some());
-        for port in textures() {
+        let &DeviceProfile { max_uniform, max_storage_buffers, max_invocations, workgroup_memory, .. } = profile;
+        for port in self.textures() {
             let Shape { n, h, w, .. } = port.shape;
             let limits = [
                 ("max_texture_dimension_2d", h.max(w), profile.max_texture),
@@ -69,7 +79,7 @@ impl Plan {
                 }
             }
         }
-        let is_texture = |id: BufferId| textures().any(|port| port.buffer == id);
+        let is_texture = |id: BufferId| self.textures().any(|port| port.buffer == id);
         for (_, buffer) in (0..).zip(&self.buffers).filter(|(id, _)| !is_texture(BufferId(*id))) {
             let limits = [("max_storage_buffer_binding_size", max_binding), ("max_buffer_size", max_buffer)];
             for (limit, available) in limits {
@@ -86,17 +96,23 @@ impl Plan {
         }
         for step in &self.steps {
             let workgroups = u64::from(max_workgroups) * u64::from(max_workgroups);
-            let buffers = step.bindings.iter().filter(|binding| binding.texels.is_none()).count();
             let limits = [
                 ("max_compute_workgroups_per_dimension squared", step.workgroups, workgroups),
                 ("the loop iteration limit of software adapters", step.iterations, max_iterations),
                 ("max_uniform_buffer_binding_size", step.params.len() as u64, max_uniform),
-                ("max_storage_buffers_per_shader_stage", buffers as u64, max_storage_buffers.into()),
+                ("max_storage_buffers_per_shader_stage", step.buffers() as u64, max_storage_buffers.into()),
+                ("max_compute_invocations_per_workgroup", step.load().invocations.into(), max_invocations.into()),
+                ("max_compute_workgroup_storage_size", step.workgroup_memory.into(), workgroup_memory.into()),
             ];
-            for (limit, needed, available) in limits {
+            for (at, (limit, needed, available)) in limits.into_iter().enumerate() {
                 if needed > available {
                     let what = format!("{} '{}'", step.shader.stem, step.node);
-                    let hint = "use a smaller batch or input, or another adapter";
+                    // The first two grow with the tensors.
+                    let hint = if at < 2 {
+                        "use a smaller batch or input, or another adapter"
+                    } else {
+                        "request the device with higher limits, as of Gpu::recommended, or use another adapter"
+                    };
                     return Err(Error::LimitExceeded { what, limit, needed, available, hint });
                 }
             }

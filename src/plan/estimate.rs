@@ -90,7 +90,8 @@ impl Step {
     /// How long it may take on a device. `None` if nothing is known of its hardware, as of software adapters.
     pub fn estimate(&self, profile: &DeviceProfile) -> Option<Estimate> {
         let hardware = profile.hardware.as_ref()?;
-        Some(Estimate::of(&self.load(), hardware))
+        let Estimate { us, workgroups, cores } = Estimate::of(&self.load(), hardware);
+        Some(Estimate { us: us + (self.dispatches() - 1) as f64 * Estimate::DISPATCH_US, workgroups, cores })
     }
 
     /// What it asks of a device.

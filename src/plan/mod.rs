@@ -1,6 +1,8 @@
 //! How a graph is computed on one device: dispatches in order, buffers, slices. Nothing here needs a GPU.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ops::Texels;
 pub use crate::tensor::Precision;
@@ -12,6 +14,7 @@ mod choice;
 mod estimate;
 mod hardware;
 mod named;
+mod needs;
 mod options;
 mod profile;
 mod shader;
@@ -24,12 +27,14 @@ pub use choice::{Choice, ConvVariant, Sums, Tile, Tuning};
 pub use estimate::{Estimate, Load};
 pub use hardware::Hardware;
 pub use named::NamedProfile;
+pub use needs::Needs;
 pub use options::{ConvKernel, PlanOptions, PortForm};
 pub use profile::{DeviceClass, DeviceProfile, Matrices, Vendor};
 pub use shader::{Constant, Extension, Fields, Piece, Shader};
 pub(crate) use shader::{params, piece, shader};
 pub use slice::{BufferId, Element, Order, Slice};
 pub(crate) use slice::{image_len, joined, padded, physical};
+pub(crate) use step::whole_rows;
 
 /// What a buffer is for.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +95,7 @@ pub struct Cost {
 /// How the names of constants end that are extents of one thing.
 const EXTENTS: [&str; 8] = ["M", "N", "K", "N4", "H", "W", "TOP", "LEFT"];
 
-/// One dispatch.
+/// One dispatch, or several of one kernel.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Name of the node it computes.
@@ -107,6 +112,10 @@ pub struct Step {
     pub params: Vec<u8>,
     /// Workgroups; folded into two dimensions if one cannot hold them.
     pub workgroups: u64,
+    /// Workgroups of one dispatch: more take several, one after the other, so that none keeps a GPU for long.
+    pub at_once: u64,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
     /// Loop iterations of one invocation, at most.
     pub iterations: u64,
     /// Arithmetic and traffic.
@@ -122,14 +131,37 @@ pub struct Step {
 }
 
 impl Step {
+    /// Storage buffers that it binds: textures are none.
+    pub(crate) fn buffers(&self) -> usize {
+        self.bindings.iter().filter(|binding| binding.texels.is_none()).count()
+    }
+
     /// Whether it multiplies matrices.
     pub fn on_matrices(&self) -> bool {
         self.pieces.iter().any(|piece| piece.stem.starts_with("matrices"))
     }
 
+    /// Dispatches of [`Step::at_once`] workgroups each.
+    pub const fn dispatches(&self) -> u64 {
+        let dispatches = self.workgroups.div_ceil(if self.at_once == 0 { 1 } else { self.at_once });
+        if dispatches == 0 { 1 } else { dispatches }
+    }
+
+    /// The shared pieces of the kernel: its shader's and this step's own.
+    pub fn all_pieces(&self) -> impl Iterator<Item = &'static Piece> + use<'_> {
+        let from = self.dispatches() > 1;
+        let pieces = self.shader.pieces.iter().chain(&self.pieces).copied();
+        pieces.map(move |piece| if from && piece.stem == "index" { piece!("index_from") } else { piece })
+    }
+
+    /// What it needs beyond WGSL's core.
+    pub fn extensions(&self) -> BTreeSet<Extension> {
+        self.all_pieces().flat_map(|piece| piece.extensions).chain(self.shader.extensions).copied().collect()
+    }
+
     /// The whole WGSL of this step.
     pub fn source(&self) -> String {
-        self.shader.source(&self.constants, &self.pieces)
+        self.shader.source(&self.constants, &self.all_pieces().collect::<Vec<_>>())
     }
 
     /// What the kernel is called among all of its shader, by its constants and the pieces that this step chose: steps have
@@ -150,6 +182,9 @@ impl Step {
             before = group;
         }
         self.pieces.iter().for_each(|piece| name += &format!("-{}", piece.stem));
+        if self.dispatches() > 1 {
+            name += "-from";
+        }
         name
     }
 }
@@ -189,6 +224,28 @@ impl Port {
         as_it_is.then(|| Slice::nhwc(self.buffer, element, self.shape, vec![self.shape.c]))
     }
 
+    /// Bytes of a row of a texture; saturates.
+    pub(crate) const fn row_bytes(&self) -> u32 {
+        self.shape.w.saturating_mul(self.shape.c).saturating_mul(self.element.bytes() as u32)
+    }
+
+    /// The same as wgpu copies it to a buffer, where each row begins at a multiple of 256.
+    pub(crate) const fn staged_row_bytes(&self) -> u32 {
+        self.row_bytes().div_ceil(256).saturating_mul(256)
+    }
+
+    /// Bytes of the values where all outputs are read back together: the next begin where those of any type may.
+    pub(crate) fn staged_bytes(&self) -> u64 {
+        let bytes = match self.texels {
+            None => self.bytes(),
+            Some(_) => [self.staged_row_bytes(), self.shape.h, self.shape.n]
+                .map(u64::from)
+                .into_iter()
+                .fold(1, u64::saturating_mul),
+        };
+        bytes.div_ceil(8).saturating_mul(8)
+    }
+
     /// Bytes of the values in the buffer.
     pub const fn bytes(&self) -> u64 {
         self.element.bytes_of(self.shape.len())
@@ -210,9 +267,16 @@ pub struct Plan {
     pub profile: DeviceProfile,
     /// What weights and intermediate tensors are stored in.
     pub precision: Precision,
+    /// What [`PlanOptions::max_submission`] was.
+    pub max_submission: Duration,
 }
 
 impl Plan {
+    /// Graph inputs and outputs that are textures.
+    pub(crate) fn textures(&self) -> impl Iterator<Item = &Port> {
+        self.inputs.iter().chain(&self.outputs).filter(|port| port.texels.is_some())
+    }
+
     /// Bytes of all buffers, graph inputs and outputs included.
     pub fn bytes(&self) -> u64 {
         self.buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.bytes()))
@@ -231,11 +295,17 @@ impl Plan {
         })
     }
 
-    /// Dispatches, except those that convert graph inputs and outputs.
+    /// Dispatches, except those that convert graph inputs and outputs. A long step counts as often as it is dispatched.
     pub fn dispatches(&self) -> usize {
+        self.counted(false)
+    }
+
+    /// Dispatches that convert graph inputs and outputs, or all others.
+    fn counted(&self, conversions: bool) -> usize {
         let is_port = |buffer: &Buffer| matches!(buffer.role, Role::Input(_) | Role::Output(_));
         let of_port = |binding: &Binding| self.buffers.get(binding.buffer.index()).is_some_and(is_port);
         let converts = |step: &Step| step.shader.stem == "layout" && step.bindings.iter().any(of_port);
-        self.steps.iter().filter(|step| !converts(step)).count()
+        let counted = self.steps.iter().filter(|step| converts(step) == conversions);
+        counted.map(Step::dispatches).fold(0, u64::saturating_add) as usize
     }
 }

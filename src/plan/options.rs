@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Element, Order, Tuning};
 use crate::error::{Error, Result};
@@ -105,6 +106,14 @@ pub struct PlanOptions {
     pub tuned: Option<Arc<Tuning>>,
     /// At most this many bytes of GPU memory, weights included; `None`: what the device allows.
     pub max_bytes: Option<u64>,
+    /// On a GPU, what is estimated to take longer is dispatched in several turns, each of some of the workgroups: rows of
+    /// pixels, or images. Operating systems reset a GPU that does not answer in time, Windows after 2 s. 50 ms unless set;
+    /// a dispatch that leaves cores idle is not made smaller, and software adapters have no estimates.
+    pub max_dispatch: Duration,
+    /// On a GPU, a run is submitted in parts that are each estimated to take no longer, or are one dispatch:
+    /// [`Program::submissions`](crate::Program::submissions). 500 ms unless set. Estimates are rough, hence a quarter of
+    /// what Windows allows.
+    pub max_submission: Duration,
     /// At most this many bytes of host memory for packed weights and tables, which live until they are uploaded; passes
     /// may take as much again for weights that they fold. [`MAX_HOST_BYTES`] unless set.
     pub max_host_bytes: u64,
@@ -128,6 +137,8 @@ impl Default for PlanOptions {
             conv_kernel: ConvKernel::Auto,
             tuned: None,
             max_bytes: None,
+            max_dispatch: Duration::from_millis(50),
+            max_submission: Duration::from_millis(500),
             max_host_bytes: MAX_HOST_BYTES,
         }
     }

@@ -33,21 +33,36 @@ pub struct Piece {
     pub extensions: &'static [Extension],
 }
 
-/// A part of WGSL that must be requested: from the language by a directive, from the device by a feature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A part of WGSL that must be requested: from the device by a feature, and most from the language by a directive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Extension {
     /// Half precision: `SHADER_F16`.
     F16,
     /// Matrix products of a whole subgroup: `EXPERIMENTAL_COOPERATIVE_MATRIX`.
     CooperativeMatrix,
+    /// Values that lanes pass to each other: `SUBGROUP`.
+    Subgroups,
+    /// 64-bit integers: `SHADER_INT64`.
+    Int64,
 }
 
 impl Extension {
-    /// Its name in WGSL.
-    pub const fn name(self) -> &'static str {
+    /// Its name in WGSL's `enable`; `None` if wgpu's WGSL has it without.
+    pub const fn directive(self) -> Option<&'static str> {
         match self {
-            Self::F16 => "f16",
-            Self::CooperativeMatrix => "wgpu_cooperative_matrix",
+            Self::F16 => Some("f16"),
+            Self::CooperativeMatrix => Some("wgpu_cooperative_matrix"),
+            Self::Subgroups | Self::Int64 => None,
+        }
+    }
+
+    /// The feature that wgpu's `Features` calls so.
+    pub const fn feature(self) -> &'static str {
+        match self {
+            Self::F16 => "SHADER_F16",
+            Self::CooperativeMatrix => "EXPERIMENTAL_COOPERATIVE_MATRIX",
+            Self::Subgroups => "SUBGROUP",
+            Self::Int64 => "SHADER_INT64",
         }
     }
 }
@@ -118,12 +133,13 @@ impl fmt::Display for Constant {
 }
 
 impl Shader {
-    /// The module's text: the extensions of all its parts and the constants on the first line, then the file, the
-    /// shader's pieces and the step's own.
-    pub fn source(&self, constants: &[(&'static str, Constant)], extra: &[&'static Piece]) -> String {
-        let pieces = || self.pieces.iter().chain(extra);
-        let extensions: BTreeSet<_> = pieces().flat_map(|piece| piece.extensions).chain(self.extensions).collect();
-        let mut text: String = extensions.iter().map(|extension| format!("enable {}; ", extension.name())).collect();
+    /// The module's text: the extensions of all its parts and the constants on the first line, then the file and the
+    /// pieces.
+    pub fn source(&self, constants: &[(&'static str, Constant)], pieces: &[&'static Piece]) -> String {
+        let extensions: BTreeSet<_> =
+            pieces.iter().flat_map(|piece| piece.extensions).chain(self.extensions).copied().collect();
+        let directives = extensions.into_iter().filter_map(Extension::directive);
+        let mut text: String = directives.map(|name| format!("enable {name}; ")).collect();
         for (name, value) in constants {
             let (wgsl_type, suffix) = match value {
                 Constant::U32(_) => ("u32", "u"),
@@ -133,7 +149,7 @@ impl Shader {
             text += &format!("const {name}: {wgsl_type} = {value}{suffix}; ");
         }
         text.push('\n');
-        for part in [self.text].into_iter().chain(pieces().map(|piece| piece.text)) {
+        for part in [self.text].into_iter().chain(pieces.iter().map(|piece| piece.text)) {
             text += part;
             text.push('\n');
         }

@@ -1,6 +1,8 @@
 //! How a kernel puts a dispatch together.
 
-use super::{Binding, BufferId, Constant, Cost, Piece, Shader, Slice, Step, Table};
+use std::time::Duration;
+
+use super::{Binding, BufferId, Constant, Cost, DeviceProfile, Estimate, Piece, Shader, Slice, Step, Table};
 use crate::ops::Texels;
 
 impl Step {
@@ -14,6 +16,8 @@ impl Step {
             bindings: Vec::new(),
             params: bytemuck::bytes_of(params).to_vec(),
             workgroups,
+            at_once: u64::MAX,
+            workgroup_memory: 0,
             iterations: 0,
             cost: Cost::default(),
             load: None,
@@ -89,6 +93,11 @@ impl Step {
         self
     }
 
+    /// Counts bytes of workgroup memory.
+    pub(crate) fn memory(self, workgroup_memory: u32) -> Self {
+        Self { workgroup_memory, ..self }
+    }
+
     /// Counts arithmetic.
     pub(crate) fn flops(mut self, flops: u64) -> Self {
         self.cost.flops = self.cost.flops.saturating_add(flops);
@@ -113,8 +122,29 @@ impl Step {
         self.moved(slice.bytes())
     }
 
+    /// Has it dispatched in turns that are estimated to take no longer than `longest`, as far as that makes them shorter:
+    /// every core has a workgroup. Each but the last has full rows of workgroups, so that none computes what the next does.
+    pub(super) fn in_turns(mut self, profile: &DeviceProfile, longest: Duration) -> Self {
+        /// However short a dispatch is asked for.
+        const MOST: u64 = 1024;
+        let Some(Estimate { us, cores, .. }) = self.estimate(profile) else { return self };
+        let turns = (us / 1e6 / longest.as_secs_f64()).ceil();
+        if turns > 1.0 {
+            let fewest = self.workgroups.div_ceil(MOST).max(cores.into());
+            let at_once = ((self.workgroups as f64 / turns).ceil() as u64).max(fewest);
+            self.at_once = whole_rows(at_once, profile.max_workgroups);
+        }
+        self
+    }
+
     fn moved(mut self, bytes: u64) -> Self {
         self.cost.bytes = self.cost.bytes.saturating_add(bytes);
         self
     }
+}
+
+/// As many of so many workgroups as fill rows of at most `max`.
+pub(crate) fn whole_rows(workgroups: u64, max: u32) -> u64 {
+    let max = u64::from(max.max(1));
+    if workgroups > max { workgroups / max * max } else { workgroups }
 }

@@ -62,11 +62,11 @@ impl Slice {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cost = self.cost();
-        let (dispatches, steps) = (self.dispatches(), self.steps.len());
         writeln!(
             f,
-            "{dispatches} dispatches (+ {} that convert inputs and outputs), {:.3} GFLOP, {:.3} MB moved{}",
-            steps - dispatches,
+            "{} dispatches (+ {} that convert inputs and outputs), {:.3} GFLOP, {:.3} MB moved{}",
+            self.dispatches(),
+            self.counted(true),
             cost.flops as f64 / 1e9,
             cost.bytes as f64 / 1e6,
             self.estimated_us().map_or_else(String::new, |us| format!(", ≈ {us:.1} µs")),
@@ -107,6 +107,9 @@ impl fmt::Display for Plan {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<18} {:<24} {:>7} workgroups ", self.shader.stem, self.node, self.workgroups)?;
+        if self.dispatches() > 1 {
+            write!(f, "in {} dispatches ", self.dispatches())?;
+        }
         let slices: Vec<String> = self.operands.iter().chain(&self.results).map(Slice::to_string).collect();
         write!(f, " {} ", slices.join(" "))?;
         let constants: Vec<String> = self.constants.iter().map(|(name, value)| format!("{name}={value}")).collect();

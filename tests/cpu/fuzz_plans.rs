@@ -27,8 +27,8 @@ fn device(dice: &mut Dice) -> DeviceProfile {
         max_buffer: dice.pick(&[1 << 14, 1 << 18, 256 << 20, u64::MAX]),
         max_uniform: dice.pick(&[256, 1 << 10, 16 << 10, 64 << 10]),
         max_workgroups: dice.pick(&[1, 4, 32, 65_535]),
-        max_invocations: dice.pick(&[64, 128, 256, 1024]),
-        workgroup_memory: dice.pick(&[4 << 10, 16 << 10, 32 << 10]),
+        max_invocations: dice.pick(&[32, 64, 128, 256, 1024]),
+        workgroup_memory: dice.pick(&[1 << 10, 4 << 10, 16_352, 16 << 10, 32 << 10]),
         max_storage_buffers: dice.pick(&[4, 5, 6, 8, 16]),
         max_iterations: dice.pick(&[100, 1000, 65_535, u64::MAX]),
         ..usual
@@ -56,6 +56,7 @@ pub(crate) fn faults(plan: &Plan, options: &PlanOptions) -> Vec<String> {
         }
     };
     let DeviceProfile { max_workgroups, max_iterations, max_uniform, max_storage_buffers, .. } = plan.profile;
+    let DeviceProfile { max_invocations, workgroup_memory, .. } = plan.profile;
     for (at, step) in plan.steps.iter().enumerate() {
         let Step { node, bindings, params, .. } = step;
         let is_read = |slice: &Slice| {
@@ -81,6 +82,9 @@ pub(crate) fn faults(plan: &Plan, options: &PlanOptions) -> Vec<String> {
         unless(step.workgroups <= workgroups, &|| format!("{node}: {} workgroups", step.workgroups));
         unless(step.iterations <= max_iterations, &|| format!("{node}: {} iterations", step.iterations));
         unless(params.len() as u64 <= max_uniform, &|| format!("{node}: {} bytes of parameters", params.len()));
+        let (invocations, memory) = (step.load().invocations, step.workgroup_memory);
+        unless(invocations <= max_invocations, &|| format!("{node}: {invocations} invocations"));
+        unless(memory <= workgroup_memory, &|| format!("{node}: {memory} bytes of workgroup memory"));
         unless(bindings.len() as u64 <= max_storage_buffers.into(), &|| format!("{node}: {} bindings", bindings.len()));
     }
     for buffer in &plan.buffers {

@@ -16,6 +16,7 @@ mod image_bias;
 mod large_graphs;
 mod layers;
 mod memory;
+mod needs;
 mod plans;
 mod precision;
 mod priors;

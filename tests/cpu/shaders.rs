@@ -17,10 +17,10 @@ use naga::{
 use spp_wgpu::bench;
 use spp_wgpu::case::{self, Case};
 use spp_wgpu::ops::{self, Layout, MaxPool, MaxPoolCascade, Paint, Paints, Texels};
-use spp_wgpu::plan::{Binding, Constant, ConvKernel, Fields, Matrices, PortForm, Shader, Step, Tile};
+use spp_wgpu::plan::{Binding, Constant, ConvKernel, Extension, Fields, Matrices, PortForm, Shader, Step, Tile};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Precision, Shape};
 
-use crate::graphs::{CONSUMERS, behind_gaps, by_tile, graph, painted, same_conv, sppf, tensors};
+use crate::graphs::{CONSUMERS, behind_gaps, briefly, by_tile, graph, one_core, painted, same_conv, sppf, tensors};
 use crate::shader_files::{assert_none, at};
 
 /// Graphs that between them use every kernel in every form.
@@ -180,6 +180,14 @@ pub(crate) static STEPS: LazyLock<BTreeMap<String, Step>> = LazyLock::new(|| {
                     add(&graph, &profile, &by_tile(&graph, &profile, options, tile));
                 }
             }
+        }
+    }
+    // In turns, as long work is dispatched.
+    for graph in graphs() {
+        for class in [DeviceClass::Discrete, DeviceClass::Software] {
+            let portable = DeviceProfile { subgroups: Some([8; 2]), ..DeviceProfile::portable(class) };
+            let options = [PlanOptions::default(), PlanOptions::default().precision(Precision::F16)];
+            options.into_iter().for_each(|options| add(&graph, &one_core(portable.clone()), &briefly(options)));
         }
     }
     for row in case::canonical().unwrap() {
@@ -364,9 +372,10 @@ fn keeps_to_limits(source: &str, step: &Step) -> Result<(), String> {
     let buffers = globals().filter(|global| matches!(global.space, AddressSpace::Storage { .. })).count();
     let bound = buffers + globals().filter(|global| global.space == AddressSpace::Handle).count();
     let tiles = step.load().workgroup_memory;
-    let within = if tiles > 0 { memory == tiles } else { memory <= profile.workgroup_memory };
+    let within = tiles > 0 || memory <= profile.workgroup_memory;
     let faults = [
-        (!within, format!("{memory} bytes of workgroup memory")),
+        (!within || memory != step.workgroup_memory, format!("{memory} bytes of workgroup memory")),
+        (tiles > 0 && memory != tiles, format!("{memory} bytes of workgroup memory, estimated as {tiles}")),
         (invocations > most, format!("{invocations} invocations")),
         (buffers > profile.max_storage_buffers as usize, format!("{buffers} storage buffers")),
         (bound != step.bindings.len(), format!("it binds {bound}, and its step {}", step.bindings.len())),
@@ -399,13 +408,65 @@ fn what_exceeds_the_portable_limits_is_found() {
     ];
     assert_finds(keeps_to_limits, mistakes);
     assert_finds_in_step(keeps_to_limits, "copy", |step| step.bindings.truncate(1), "and its step 1");
+    assert_finds_in_step(keeps_to_limits, "linear", |step| step.workgroup_memory = 0, "1024 bytes of workgroup memory");
+}
+
+/// A step names the extensions that its source needs, and no others.
+fn extensions_agree(source: &str, step: &Step) -> Result<(), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
+    let is_valid = |extensions: &BTreeSet<Extension>| {
+        let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        for extension in extensions {
+            capabilities |= match extension {
+                Extension::F16 => Capabilities::SHADER_FLOAT16,
+                Extension::CooperativeMatrix => Capabilities::COOPERATIVE_MATRIX,
+                Extension::Subgroups => Capabilities::SUBGROUP,
+                Extension::Int64 => Capabilities::SHADER_INT64,
+            };
+        }
+        Validator::new(ValidationFlags::all(), capabilities).validate(&module).is_ok()
+    };
+    let named = step.extensions();
+    if !is_valid(&named) {
+        return Err(format!("it needs more than {named:?}"));
+    }
+    let without =
+        |extension: &&Extension| is_valid(&named.iter().copied().filter(|other| other != *extension).collect());
+    match named.iter().find(without) {
+        Some(extension) => Err(format!("it does not need {extension:?}")),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn steps_name_the_extensions_that_they_need() {
+    assert_no_fault(extensions_agree);
+    let named: BTreeSet<Extension> = STEPS.values().flat_map(Step::extensions).collect();
+    assert_eq!(named.len(), 4, "{named:?}");
+}
+
+#[test]
+fn extensions_that_are_not_named_or_not_needed_are_found() {
+    let f16: &[[&str; 2]] = &[["\n", "\nvar<private> half: vec2<u64>;\n"]];
+    assert_finds(extensions_agree, &[("copy", f16, "needs more than {}")]);
+    let subgroup = |step: &Step| step.shader.stem == "conv_subgroup";
+    let (source, step) = STEPS.iter().find(|(_, step)| subgroup(step)).unwrap();
+    let lanes = Step { shader: STEPS.values().find(|step| step.shader.stem == "copy").unwrap().shader, ..step.clone() };
+    let lanes = Step { pieces: Vec::new(), ..lanes };
+    assert_is(extensions_agree(source, &lanes), "needs more than {}");
+    let copy = STEPS.iter().find(|(_, step)| step.shader.stem == "copy").unwrap().0;
+    assert_is(extensions_agree(copy, step), "does not need Subgroups");
 }
 
 /// `Params`, where they are bound and what they hold.
 fn params_agree(source: &str, step: &Step) -> Result<(), String> {
     let (module, _) = parsed(source)?;
     let shader = step.shader;
-    let is_params = |global: &&naga::GlobalVariable| global.space == AddressSpace::Uniform;
+    // The second group is where a dispatch in turns begins.
+    let is_params = |global: &&naga::GlobalVariable| {
+        global.space == AddressSpace::Uniform
+            && (step.dispatches() == 1 || global.name.as_deref() != Some("first_workgroup"))
+    };
     let globals: Vec<_> = module.global_variables.iter().map(|(_, global)| global).filter(is_params).collect();
     let [params] = globals.as_slice() else { return Err(format!("{} uniforms", globals.len())) };
     let binding = params.binding.unwrap();

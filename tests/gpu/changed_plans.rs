@@ -79,14 +79,15 @@ impl Dice {
 // Every field is named, so that a new one is not forgotten.
 
 fn change_plan(dice: &mut Dice, plan: &mut Plan, other: &Plan) {
-    let Plan { steps, buffers, inputs, outputs, profile, precision: _ } = plan;
+    let Plan { steps, buffers, inputs, outputs, profile, precision: _, max_submission } = plan;
     let ids: Vec<_> =
         [&*inputs, outputs, &other.inputs, &other.outputs].into_iter().flatten().map(|p| p.buffer).collect();
-    match dice.roll(8) {
+    match dice.roll(9) {
         0..=3 => dice.list(steps, |dice, step| change_step(dice, step, other)),
         4 => dice.list(buffers, change_buffer),
         5 => dice.list(inputs, |dice, port| change_port(dice, port, &ids)),
         6 => dice.list(outputs, |dice, port| change_port(dice, port, &ids)),
+        7 => *max_submission = dice.of(&[Duration::ZERO, Duration::from_nanos(1), Duration::MAX]),
         _ => change_profile(dice, profile),
     }
 }
@@ -101,6 +102,8 @@ fn change_step(dice: &mut Dice, step: &mut Step, other: &Plan) {
         bindings,
         params,
         workgroups,
+        at_once,
+        workgroup_memory,
         iterations,
         cost,
         load,
@@ -131,7 +134,9 @@ fn change_step(dice: &mut Dice, step: &mut Step, other: &Plan) {
         6 if dice.roll(4) == 0 => params.clear(),
         6 if dice.roll(4) == 0 => params.resize(dice.of(&[1, 1 << 16, (1 << 16) + 4, 1 << 20]), 0xff),
         6 => dice.list(params, |dice, byte| *byte = dice.of(&[0, 1, 0x7f, 0xff])),
+        7 if dice.roll(2) == 0 => *at_once = dice.of(&[0, 1, 2, *workgroups / 2, u64::MAX]),
         7 => *workgroups = dice.large_number(*workgroups),
+        8 if dice.roll(2) == 0 => *workgroup_memory = dice.number(*workgroup_memory),
         8 => *iterations = dice.large_number(*iterations),
         9 => {
             let Cost { flops, bytes } = cost;

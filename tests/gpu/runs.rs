@@ -347,13 +347,7 @@ fn adapter() -> wgpu::Adapter {
 /// A device as an app would make it.
 fn app_device(adapter: &wgpu::Adapter) -> Gpu {
     // What tiles are chosen by, and thus the order of sums.
-    let has = adapter.limits();
-    let limits = wgpu::Limits {
-        max_compute_workgroup_storage_size: has.max_compute_workgroup_storage_size,
-        max_compute_invocations_per_workgroup: has.max_compute_invocations_per_workgroup,
-        max_compute_workgroup_size_x: has.max_compute_workgroup_size_x,
-        ..Gpu::required_limits()
-    };
+    let limits = Gpu::recommended(adapter).limits;
     let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     Gpu::from_device(adapter.get_info(), device, queue).unwrap()
@@ -637,7 +631,7 @@ fn a_memory_budget_is_kept() {
 fn more_results_than_can_be_read_at_once_are_refused() {
     let max_buffer_size = 4096;
     let limits =
-        wgpu::Limits { max_buffer_size, max_storage_buffer_binding_size: max_buffer_size, ..Gpu::required_limits() };
+        wgpu::Limits { max_buffer_size, max_storage_buffer_binding_size: max_buffer_size, ..wgpu::Limits::defaults() };
     let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter().request_device(&descriptor)).unwrap();
     let gpu = Gpu::from_device(GPU.info().clone(), device, queue).unwrap();

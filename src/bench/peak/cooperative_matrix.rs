@@ -43,7 +43,7 @@ params! {
 static SHADER: Shader = Shader {
     stem: "cooperative_matrix",
     text: shader!("peak/cooperative_matrix"),
-    extensions: &[Extension::CooperativeMatrix],
+    extensions: &[Extension::CooperativeMatrix, Extension::Subgroups],
     pieces: &[],
     params_binding: 2,
     params: Params::FIELDS,

@@ -1,7 +1,7 @@
 //! A device's own limits, measured by kernels of ours that run as every other plan does, and whose results are checked:
 //! a kernel that did not do its work has measured nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wgpu::{BufferDescriptor, BufferUsages, Features};
 
@@ -96,7 +96,8 @@ fn plan_of(profile: &DeviceProfile, steps: Vec<Step>, mut buffers: Vec<Buffer>) 
             Role::Constant(_) | Role::Scratch => {}
         }
     }
-    Plan { steps, buffers, inputs, outputs, profile: profile.clone(), precision: Precision::F32 }
+    let (profile, precision) = (profile.clone(), Precision::F32);
+    Plan { steps, buffers, inputs, outputs, profile, precision, max_submission: Duration::MAX }
 }
 
 /// Workgroup sizes that are tried.

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use wgpu::{BindGroup, BindGroupEntry, BindingResource, BufferBinding, BufferDescriptor, BufferUsages};
 
 use super::bind::Bindings;
-use super::port::{Held, staged_bytes};
+use super::launches::Launches;
+use super::port::Held;
 use super::run::Own;
 use super::{Dispatch, Program};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::gpu::kernel::{Kernel, folded};
+use crate::gpu::kernel::Kernel;
 use crate::gpu::transfer::Staging;
 use crate::gpu::trusted::Checks;
 use crate::graph::Graph;
@@ -64,7 +65,6 @@ impl Program {
         let buffers = buffers.collect::<Result<Vec<_>>>()?;
         let (offsets, params_len) = params_offsets(gpu, &plan);
         let params = upload_params(gpu, &plan, &offsets, params_len)?;
-        let max = plan.profile.max_workgroups.min(gpu.profile().max_workgroups);
         let kernels = plan.steps.iter().map(|step| gpu.kernel(step, checks)).collect::<Result<Vec<_>>>()?;
         let mut dispatches = Vec::with_capacity(kernels.len());
         for (i, (step, kernel)) in plan.steps.iter().zip(kernels).enumerate() {
@@ -76,18 +76,19 @@ impl Program {
                 }
                 None => None,
             };
-            dispatches.push(Dispatch { kernel, bind_group, workgroups: folded(step.workgroups, max) });
+            dispatches.push(Dispatch { kernel, bind_group });
         }
+        let launches = Launches::new(gpu, &plan)?;
         let ports = |ports: &[Port], written: bool| -> Result<Vec<Held>> {
             ports.iter().map(|port| Held::new(gpu, port, written)).collect()
         };
         let (inputs, outputs) = (ports(&plan.inputs, false)?, ports(&plan.outputs, true)?);
-        let bytes = plan.outputs.iter().map(staged_bytes).sum();
+        let bytes = plan.outputs.iter().map(Port::staged_bytes).sum();
         let identity = Arc::new(());
         let bindings = Bindings { bind_groups: Vec::new(), program: Arc::clone(&identity) };
         let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
         let (gpu, params_offsets) = (gpu.clone(), offsets);
-        let mut program = Self { gpu, plan, identity, buffers, params, params_offsets, dispatches, own };
+        let mut program = Self { gpu, plan, identity, buffers, params, params_offsets, dispatches, launches, own };
         let [inputs, outputs] = [&program.own.inputs, &program.own.outputs];
         let [inputs, outputs] = [inputs, outputs].map(|held| held.iter().map(Held::bound).collect::<Vec<_>>());
         program.own.bindings = program.bind(&inputs, &outputs)?;

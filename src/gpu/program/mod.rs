@@ -12,10 +12,13 @@ use crate::plan::{Plan, Role};
 
 mod bind;
 mod build;
+mod launches;
 mod port;
 mod run;
 
 pub use bind::{Bindings, Bound};
+use launches::Launches;
+pub(in crate::gpu) use launches::second_layout;
 use run::Own;
 
 /// A compiled graph. `Sync`: threads may share it; their runs queue up.
@@ -30,15 +33,16 @@ pub struct Program {
     params: wgpu::Buffer,
     params_offsets: Vec<usize>,
     dispatches: Vec<Dispatch>,
+    pub(in crate::gpu) launches: Launches,
     pub(in crate::gpu) own: Own,
 }
 
+/// Of a step: its own, or all that it takes.
 #[derive(Debug)]
 struct Dispatch {
     kernel: Arc<Kernel>,
     /// `None` where a graph input or output is bound.
     bind_group: Option<BindGroup>,
-    workgroups: [u32; 2],
 }
 
 impl Program {
@@ -52,21 +56,40 @@ impl Program {
     /// Recordings of one program share its scratch buffers; submit them in order on one queue. Errors: a lost device;
     /// another program's bindings.
     pub fn record(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<()> {
+        self.record_launches(encoder, bindings, 0..self.launches.all.len())
+    }
+
+    /// As [`Program::record`], one part of [`Program::submissions`]: an app that has long work records each into an
+    /// encoder of its own, from 0 on, and submits them in order; nothing else of this program may come between. Errors:
+    /// no such part, besides.
+    pub fn record_submission(&self, encoder: &mut CommandEncoder, bindings: &Bindings, part: usize) -> Result<()> {
+        let Some(launches) = self.launches.submissions.get(part) else {
+            let reason = format!("there is no part {part}; the program has {}", self.submissions());
+            return Err(Error::data("submissions", reason));
+        };
+        self.record_launches(encoder, bindings, launches.clone())
+    }
+
+    fn record_launches(&self, encoder: &mut CommandEncoder, bindings: &Bindings, launches: Range<usize>) -> Result<()> {
         if !Arc::ptr_eq(&bindings.program, &self.identity) {
             return Err(Error::data("bindings", "another program made them; use those of this program's bind"));
         }
         self.gpu.alive()?;
         let descriptor = wgpu::ComputePassDescriptor { label: Some("spp"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
-        self.dispatch(&mut pass, 0..self.dispatches.len(), bindings);
+        self.launch(&mut pass, launches, bindings);
         Ok(())
     }
 
-    pub(in crate::gpu) fn dispatch(&self, pass: &mut ComputePass, steps: Range<usize>, bindings: &Bindings) {
-        for (dispatch, bound) in self.dispatches[steps.clone()].iter().zip(&bindings.bind_groups[steps]) {
+    pub(in crate::gpu) fn launch(&self, pass: &mut ComputePass, launches: Range<usize>, bindings: &Bindings) {
+        for launch in &self.launches.all[launches] {
+            let (dispatch, bound) = (&self.dispatches[launch.step], &bindings.bind_groups[launch.step]);
             pass.set_pipeline(&dispatch.kernel.pipeline);
             pass.set_bind_group(0, bound.as_ref().or(dispatch.bind_group.as_ref()), &[]);
-            pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
+            if let Some(first) = launch.first {
+                pass.set_bind_group(1, self.launches.first.as_ref(), &[first]);
+            }
+            pass.dispatch_workgroups(launch.workgroups[0], launch.workgroups[1], 1);
         }
     }
 

@@ -43,7 +43,7 @@ impl Held {
                 let _nothing_to_write_to = texture;
             }
             Self::Texture(texture) => {
-                let layout = layout(port, row_bytes(port), 0);
+                let layout = layout(port, port.row_bytes(), 0);
                 gpu.queue().write_texture(texture.as_image_copy(), bytes, layout, texture::extent(port));
             }
         }
@@ -54,7 +54,7 @@ impl Held {
         match self {
             Self::Buffer(buffer) => encoder.copy_buffer_to_buffer(buffer, 0, staging, offset, port.bytes()),
             Self::Texture(texture) => {
-                let layout = layout(port, staged_row_bytes(port), offset);
+                let layout = layout(port, port.staged_row_bytes(), offset);
                 let to = TexelCopyBufferInfo { buffer: staging, layout };
                 encoder.copy_texture_to_buffer(texture.as_image_copy(), to, texture::extent(port));
             }
@@ -62,33 +62,15 @@ impl Held {
     }
 }
 
-/// Bytes of the values in a staging buffer; the next begin where those of any type may.
-pub(super) fn staged_bytes(port: &Port) -> u64 {
-    let bytes = match port.texels {
-        None => port.bytes(),
-        Some(_) => u64::from(staged_row_bytes(port)) * u64::from(port.shape.h) * u64::from(port.shape.n),
-    };
-    bytes.next_multiple_of(8)
-}
-
-fn row_bytes(port: &Port) -> u32 {
-    port.shape.w * port.shape.c * port.element.bytes() as u32
-}
-
-/// wgpu copies rows of textures that begin at multiples of this.
-fn staged_row_bytes(port: &Port) -> u32 {
-    row_bytes(port).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT)
-}
-
 fn layout(port: &Port, row_bytes: u32, offset: u64) -> TexelCopyBufferLayout {
     TexelCopyBufferLayout { offset, bytes_per_row: Some(row_bytes), rows_per_image: Some(port.shape.h) }
 }
 
-/// The values of what was read: see [`staged_bytes`].
+/// The values of what was read: see [`Port::staged_bytes`].
 pub(super) fn unstaged(port: &Port, bytes: &[u8]) -> Result<Tensor> {
     let Some(_) = port.texels else { return unpacked(port, &bytes[..port.bytes() as usize]) };
-    let rows = bytes.chunks(staged_row_bytes(port) as usize);
-    let dense: Vec<u8> = rows.flat_map(|row| &row[..(row_bytes(port) as usize).min(row.len())]).copied().collect();
+    let rows = bytes.chunks(port.staged_row_bytes() as usize);
+    let dense: Vec<u8> = rows.flat_map(|row| &row[..(port.row_bytes() as usize).min(row.len())]).copied().collect();
     unpacked(port, &dense)
 }
 

@@ -6,7 +6,7 @@ use wgpu::{CommandEncoder, SubmissionIndex};
 
 use super::Program;
 use super::bind::Bindings;
-use super::port::{Held, packed, staged_bytes, unstaged};
+use super::port::{Held, packed, unstaged};
 use crate::error::{Error, Result};
 use crate::gpu::transfer::Staging;
 use crate::gpu::unpoisoned;
@@ -49,7 +49,13 @@ impl Program {
     }
 
     fn record_own(&self, encoder: &mut CommandEncoder) -> Result<()> {
-        self.record(encoder, &self.own.bindings)
+        for part in 0..self.submissions() {
+            if part > 0 {
+                self.cut(encoder);
+            }
+            self.record_submission(encoder, &self.own.bindings, part)?;
+        }
+        Ok(())
     }
 
     /// Uploads, records by `record` and submits; `None` where there is nothing to compute (a batch of 0).
@@ -74,7 +80,7 @@ impl Program {
             let mut offset = 0;
             for (held, port) in self.own.outputs.iter().zip(&self.plan.outputs) {
                 held.read(&mut encoder, port, &staging, offset);
-                offset += staged_bytes(port);
+                offset += port.staged_bytes();
             }
             Ok(self.gpu.queue().submit([encoder.finish()]))
         });
@@ -85,7 +91,7 @@ impl Program {
     pub(in crate::gpu) fn unpack(&self, bytes: &[u8]) -> Result<Vec<Tensor>> {
         let mut rest = bytes;
         let outputs = self.plan.outputs.iter().map(|port| {
-            let outputs = rest.split_at_checked(staged_bytes(port) as usize);
+            let outputs = rest.split_at_checked(port.staged_bytes() as usize);
             let (data, after) = outputs.expect("what is read back is as long as all outputs");
             rest = after;
             unstaged(port, data)

@@ -429,6 +429,7 @@ fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()
         .constants(kernel.constants.iter().copied());
     step.params = [bytemuck::cast_slice::<_, u8>(&entries), bytemuck::cast_slice(&operands)].concat();
     step.load = kernel.load(&jobs);
+    step.workgroup_memory = kernel.compiled.map_or(0, |compiled| compiled.workgroup_memory);
     debug_assert!(jobs.iter().all(|job| job.y.element == jobs[0].y.element), "one dispatch makes values of one type");
     let made = made(builder, &jobs[0].y);
     let step = bind(step, kernel, &jobs, &bound).pieces(builder.stored()).piece(made);

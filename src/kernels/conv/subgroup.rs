@@ -4,12 +4,12 @@
 use super::jobs::{self, Job, Kernel, Tiling};
 use crate::error::Result;
 use crate::kernels::sizes;
-use crate::plan::{Builder, Constant, DeviceProfile, Element, Shader, Slice, piece, shader};
+use crate::plan::{Builder, Constant, DeviceProfile, Element, Extension, Shader, Slice, piece, shader};
 
 pub(crate) static SHADER: Shader = Shader {
     stem: "conv_subgroup",
     text: shader!("conv/subgroup"),
-    extensions: &[],
+    extensions: &[Extension::Subgroups],
     pieces: &[piece!("index"), piece!("jobs"), piece!("place"), piece!("activation"), piece!("lanes")],
     params_binding: 0,
     params: &[],
@@ -54,10 +54,10 @@ pub(super) fn plan(builder: &mut Builder, jobs: Vec<Job>, rows: u32) -> Result<(
     let kernel = Kernel {
         shader: &SHADER,
         pieces: vec![
-            if lanes == 4 { piece!("row_4") } else { piece!("row_8") },
+            if lanes == 4 { piece!("row_4", Subgroups) } else { piece!("row_8", Subgroups) },
             match (read4, builder.element()) {
-                (2, Element::F16) => piece!("reads_8_f16"),
-                (2, _) => piece!("reads_8"),
+                (2, Element::F16) => piece!("reads_8_f16", Int64),
+                (2, _) => piece!("reads_8", Int64),
                 _ => piece!("reads_4"),
             },
         ],

@@ -164,7 +164,7 @@ fn kernel(profile: &DeviceProfile, tile: Tile, element: Element) -> Kernel {
                 [piece!("tiles_scalar"), piece!("matrices_8", CooperativeMatrix)]
             };
             let factor = if element == Element::F16 { piece!("factor_f16", F16) } else { piece!("factor_f32") };
-            (vec![piece!("sums_matrices"), grid, tiles, matrices, factor], k / size / split_k)
+            (vec![piece!("sums_matrices", Subgroups), grid, tiles, matrices, factor], k / size / split_k)
         }
     };
     Kernel {
