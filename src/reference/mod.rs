@@ -246,7 +246,13 @@ impl Reference {
             let mut result = compute(node, &operands, next);
             let adds = matches!(
                 node.op,
-                Op::Add(_) | Op::AffineActivation(_) | Op::Conv(_) | Op::ConvSum(_) | Op::Linear(_) | Op::Texture(_)
+                Op::Add(_)
+                    | Op::AffineActivation(_)
+                    | Op::Conv(_)
+                    | Op::ConvSum(_)
+                    | Op::Linear(_)
+                    | Op::Paint(_)
+                    | Op::Texture(_)
             );
             if !adds {
                 result.cancellation = operands.iter().map(|x| x.cancellation).fold(1.0, f64::max);

@@ -18,7 +18,7 @@ pub(super) fn paint(op: &Paint, x: &Values, picture: Option<&Values>, out: Shape
         }
     };
     let opacity = f64::from(op.opacity);
-    Values::from_fn(out, x.bounded(), |[n, c, oy, ox]| {
+    let values = Values::from_fn(out, x.bounded(), |[n, c, oy, ox]| {
         let base = picture.map(|picture| (picture.at([n, c, oy, ox]).0, 5.0 * U));
         let place = |at: usize, ends: [u32; 4], [extent, values]: [u32; 2]| -> Option<Place> {
             let [begin, len, first, count] = ends.map(f64::from);
@@ -40,7 +40,9 @@ pub(super) fn paint(op: &Paint, x: &Values, picture: Option<&Values>, out: Shape
             (_, _, base) => base.unwrap_or((0.0, 0.0)),
         };
         (value, bound + if op.texels == Texels::Rgba16Float { value.abs() / 1024.0 + 1e-7 } else { BYTE })
-    })
+    });
+    // Texels are rounded, dark ones by as much as bright ones: the bound alone judges.
+    Values { cancellation: f64::INFINITY, ..values }
 }
 
 /// A place between two values of a row or a column.

@@ -8,7 +8,7 @@ use spp_wgpu::plan::{
     Binding, Buffer, Choice, Constant, ConvVariant, Cost, Element, Load, Order, Port, Role, Slice, Step, Tile, Vendor,
 };
 use spp_wgpu::{
-    DeviceClass, DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, wgpu,
+    Bound, DeviceClass, DeviceProfile, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Program, Shape, Tensor, wgpu,
 };
 
 use crate::graphs::{CONSUMERS, behind_gaps, sppf};
@@ -260,9 +260,8 @@ fn used(plan: Plan) -> Result<(), Error> {
     program.run(&inputs).unwrap();
     program.gpu_step_times().unwrap();
     // An app's encoder is not spoilt, either.
-    let buffers = [&plan.inputs, &plan.outputs].map(|ports| ports.iter().map(lent).collect::<Vec<_>>());
-    let [inputs, outputs] =
-        buffers.each_ref().map(|b| b.iter().map(|b| b.as_entire_buffer_binding()).collect::<Vec<_>>());
+    let lent = [&plan.inputs, &plan.outputs].map(|ports| ports.iter().map(lent).collect::<Vec<_>>());
+    let [inputs, outputs] = lent.each_ref().map(|lent| lent.iter().map(Lent::bound).collect::<Vec<_>>());
     let bindings = program.bind(&inputs, &outputs).unwrap();
     let mut encoder = STRICT.device().create_command_encoder(&Default::default());
     program.record(&mut encoder, &bindings).unwrap();
@@ -270,9 +269,42 @@ fn used(plan: Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn lent(port: &Port) -> wgpu::Buffer {
-    let (size, usage) = (port.bytes().max(4), wgpu::BufferUsages::STORAGE);
-    STRICT.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+/// An app's own.
+enum Lent {
+    Buffer(wgpu::Buffer),
+    Texture(wgpu::Texture),
+}
+
+impl Lent {
+    fn bound(&self) -> Bound<'_> {
+        match self {
+            Self::Buffer(buffer) => buffer.into(),
+            Self::Texture(texture) => texture.into(),
+        }
+    }
+}
+
+fn lent(port: &Port) -> Lent {
+    let Some(texels) = port.texels else {
+        let (size, usage) = (port.bytes().max(4), wgpu::BufferUsages::STORAGE);
+        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        return Lent::Buffer(STRICT.device().create_buffer(&descriptor));
+    };
+    let Shape { n, h, w, .. } = port.shape;
+    Lent::Texture(STRICT.device().create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size: wgpu::Extent3d { width: w, height: h, depth_or_array_layers: n.max(1) },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: match texels {
+            Texels::Rgba16Float => wgpu::TextureFormat::Rgba16Float,
+            Texels::R8 => wgpu::TextureFormat::R8Unorm,
+            _ => wgpu::TextureFormat::Rgba8Unorm,
+        },
+        usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::TEXTURE_BINDING,
+        view_formats: &[],
+    }))
 }
 
 #[test]
