@@ -97,7 +97,9 @@ impl App {
             None => (self.started.elapsed().as_secs_f32(), false),
         };
         let screenshot = self.args.screenshot.as_deref().filter(|_| last);
-        match view.draw(&window, &mut self.choice, seconds, screenshot)? {
+        let drawn = view.draw(&window, &mut self.choice, seconds, screenshot);
+        // Whatever failed, failed for that.
+        match if view.is_lost() { Drawn::Lost } else { drawn? } {
             Drawn::Shown => {
                 (self.frame, self.losses) = (self.frame + 1, 0);
                 if last {

@@ -1,7 +1,7 @@
 //! The network: patches of the picture, a block of the family, and the mean of its channels as a heat map.
 
 use spp_wgpu::blocks::{Aspp, AsppV3, CspSppf, Rfb, RfbA, Spp, SppCspc, SppElan, Sppf};
-use spp_wgpu::ops::{Activation, Conv};
+use spp_wgpu::ops::{Activation, Add, Conv, GlobalPool, GlobalPoolKind, Resize, ResizeMode};
 use spp_wgpu::wgpu::{self, BindGroup, BufferUsages, TextureView};
 use spp_wgpu::{Bindings, Gpu, Graph, Program, Result, Shape, Tensor, Weights};
 
@@ -40,8 +40,14 @@ fn graph(block: &str) -> Result<Graph> {
         "rfb" => Rfb::new(c, c).build(g, x, weights),
         _ => RfbA::new(c, c).build(g, x, weights),
     }?;
-    let mean = Tensor::filled(Shape::new(1, c, 1, 1), 4.0 / c as f32)?;
-    let heat = g.conv("heat", x, Conv { activation: Activation::Sigmoid, ..Conv::new(mean) })?;
+    // The mean of all channels, compared with that of the whole map, which random weights make anything.
+    let mean = Tensor::filled(Shape::new(1, c, 1, 1), 1.0 / c as f32)?;
+    let mean = g.conv("mean", x, Conv::new(mean))?;
+    let whole = g.global_pool("whole", mean, GlobalPool { kind: GlobalPoolKind::Average })?;
+    let whole = g.resize("everywhere", whole, Resize { out_h: HEAT_SIZE, out_w: HEAT_SIZE, mode: ResizeMode::Nearest })?;
+    let above = g.add("above", whole, mean, Add { scale: -1.0, activation: Activation::None })?;
+    let contrast = Conv { bias: Some([-1.0].into()), ..Conv::new(Tensor::filled(Shape::new(1, 1, 1, 1), 12.0)?) };
+    let heat = g.conv("heat", above, Conv { activation: Activation::Sigmoid, ..contrast })?;
     g.output("heat", heat)?;
     Ok(graph)
 }

@@ -23,7 +23,7 @@ fn inside(distance: f32) -> f32 {
 fn shade(pixel: Corner) -> @location(0) vec4<f32> {
     let at = pixel.at;
     let t = seconds.x;
-    var colour = mix(vec3<f32>(0.10, 0.12, 0.20), vec3<f32>(0.25, 0.32, 0.42), 0.5 + 0.5 * sin(2.0 * at.y + 0.5 * t));
+    var colour = mix(vec3<f32>(0.10, 0.12, 0.20), vec3<f32>(0.16, 0.19, 0.28), 0.5 + 0.5 * sin(2.0 * at.y + 0.5 * t));
 
     let square = abs(at - vec2<f32>(0.45 * sin(0.6 * t + 2.0), -0.45)) - 0.26;
     colour = mix(colour, vec3<f32>(0.30, 0.65, 0.95), inside(max(square.x, square.y)));

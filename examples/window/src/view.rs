@@ -26,7 +26,7 @@ pub enum Drawn {
     Skipped,
     /// The user wants another device.
     OtherDevice,
-    /// The device is lost, or the window's surface.
+    /// The device is lost, or the window's surface: all must be built anew.
     Lost,
 }
 
@@ -124,6 +124,10 @@ impl View {
         let _response = self.input.on_window_event(window, event);
     }
 
+    pub fn is_lost(&self) -> bool {
+        self.gpu.is_lost()
+    }
+
     pub fn lose_device(&self) {
         self.gpu.device().destroy();
     }
@@ -138,9 +142,6 @@ impl View {
     ) -> Result<Drawn, Box<dyn Error>> {
         // Callbacks: of the clock, of a lost device.
         self.gpu.poll()?;
-        if self.gpu.is_lost() {
-            return Ok(Drawn::Lost);
-        }
         if self.block != choice.block {
             self.block.clone_from(&choice.block);
             self.network = Network::new(&self.gpu, &self.block, &self.picture.view, &self.heat);
@@ -173,10 +174,7 @@ impl View {
             if let Some(clock) = &mut clock {
                 clock.start(&mut encoder);
             }
-            match network.record(&mut encoder) {
-                Err(spp_wgpu::Error::DeviceLost(_)) => return Ok(Drawn::Lost),
-                result => result?,
-            }
+            network.record(&mut encoder)?;
             if let Some(clock) = &mut clock {
                 clock.stop(&mut encoder);
             }
