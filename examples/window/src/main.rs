@@ -67,16 +67,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let args = Args::parse();
     let choice = Choice { block: args.block.clone(), device: args.device.clone() };
-    let mut app = App {
-        args,
-        choice,
-        window: None,
-        view: None,
-        losses: 0,
-        frame: 0,
-        started: Instant::now(),
-        result: Ok(()),
-    };
+    let mut app =
+        App { args, choice, window: None, view: None, losses: 0, frame: 0, started: Instant::now(), result: Ok(()) };
     EventLoop::new()?.run_app(&mut app)?;
     app.result
 }

@@ -23,11 +23,8 @@ fn graph(block: &str) -> Result<Graph> {
     let g = &mut graph;
     let x = g.input("picture", Shape::new(1, 3, SIZE, SIZE))?;
     let patches = weights.scope("patches").conv_weight("conv", Shape::new(CHANNELS, 3, PATCH, PATCH))?;
-    let x = g.conv(
-        "patches",
-        x,
-        Conv { stride: [PATCH, PATCH], activation: Activation::Silu, ..Conv::new(patches) },
-    )?;
+    let x =
+        g.conv("patches", x, Conv { stride: [PATCH, PATCH], activation: Activation::Silu, ..Conv::new(patches) })?;
     let (c, weights) = (CHANNELS, &weights.scope("block"));
     let x = match block {
         "spp" => Spp::new(c, c).build(g, x, weights),
@@ -44,7 +41,8 @@ fn graph(block: &str) -> Result<Graph> {
     let mean = Tensor::filled(Shape::new(1, c, 1, 1), 1.0 / c as f32)?;
     let mean = g.conv("mean", x, Conv::new(mean))?;
     let whole = g.global_pool("whole", mean, GlobalPool { kind: GlobalPoolKind::Average })?;
-    let whole = g.resize("everywhere", whole, Resize { out_h: HEAT_SIZE, out_w: HEAT_SIZE, mode: ResizeMode::Nearest })?;
+    let whole =
+        g.resize("everywhere", whole, Resize { out_h: HEAT_SIZE, out_w: HEAT_SIZE, mode: ResizeMode::Nearest })?;
     let above = g.add("above", whole, mean, Add { scale: -1.0, activation: Activation::None })?;
     let contrast = Conv { bias: Some([-1.0].into()), ..Conv::new(Tensor::filled(Shape::new(1, 1, 1, 1), 12.0)?) };
     let heat = g.conv("heat", above, Conv { activation: Activation::Sigmoid, ..contrast })?;
@@ -107,7 +105,10 @@ fn bind_picture(gpu: &Gpu, program: &Program, picture: &TextureView, heat: &Text
     });
     let painter = covering(device, "heat map", include_str!("heat.wgsl"));
     let bind_group = |label, layout: &wgpu::BindGroupLayout, resources: &[wgpu::BindingResource]| {
-        let entries: Vec<_> = (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource: resource.clone() }).collect();
+        let entries: Vec<_> = (0..)
+            .zip(resources)
+            .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource: resource.clone() })
+            .collect();
         device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(label), layout, entries: &entries })
     };
     let reads = [wgpu::BindingResource::TextureView(picture), input.as_entire_binding()];

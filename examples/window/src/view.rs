@@ -54,7 +54,11 @@ pub struct View {
 
 impl View {
     /// Opens the first adapter whose name contains this text and that can draw to the window.
-    pub fn new(event_loop: &ActiveEventLoop, window: &Arc<Window>, device: Option<&str>) -> Result<Self, Box<dyn Error>> {
+    pub fn new(
+        event_loop: &ActiveEventLoop,
+        window: &Arc<Window>,
+        device: Option<&str>,
+    ) -> Result<Self, Box<dyn Error>> {
         let display = Box::new(event_loop.owned_display_handle());
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_with_display_handle_from_env(display));
         let surface = instance.create_surface(Arc::clone(window))?;
@@ -212,7 +216,11 @@ impl View {
         if let (Some(path), Some(texture)) = (screenshot, &kept) {
             self.write_png(path, texture)?;
         }
-        Ok(if choice.device.as_ref().is_some_and(|chosen| *chosen != self.device) { Drawn::OtherDevice } else { Drawn::Shown })
+        Ok(if choice.device.as_ref().is_some_and(|chosen| *chosen != self.device) {
+            Drawn::OtherDevice
+        } else {
+            Drawn::Shown
+        })
     }
 
     /// The whole window.
@@ -228,13 +236,16 @@ impl View {
                 });
                 ui.add_space(12.0);
                 ui.label("Device");
-                ComboBox::from_id_salt("device").width(360.0).truncate().selected_text(&self.device).show_ui(ui, |ui| {
-                    for device in &self.devices {
-                        if ui.selectable_label(*device == self.device, device).clicked() {
-                            choice.device = Some(device.clone());
+                ComboBox::from_id_salt("device").width(360.0).truncate().selected_text(&self.device).show_ui(
+                    ui,
+                    |ui| {
+                        for device in &self.devices {
+                            if ui.selectable_label(*device == self.device, device).clicked() {
+                                choice.device = Some(device.clone());
+                            }
                         }
-                    }
-                });
+                    },
+                );
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let block = match self.clock.as_ref().and_then(|clock| clock.milliseconds) {
                         Some(time) => format!("{time:.1} ms"),
