@@ -51,5 +51,5 @@ fn blend(pixel: Corner) -> @location(0) vec4<f32> {
     let width = u32(sqrt(f32(arrayLength(&heat))));
     let at = vec2<u32>(vec2<f32>(0.5 + 0.5 * pixel.at.x, 0.5 - 0.5 * pixel.at.y) * f32(width));
     let value = heat[min(at.y, width - 1u) * width + min(at.x, width - 1u)];
-    return vec4<f32>(1.0, 0.15, 0.05, 0.8 * value);
+    return vec4<f32>(1.0, 0.15, 0.05, 0.9 * smoothstep(0.35, 0.75, value));
 }
