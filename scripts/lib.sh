@@ -8,11 +8,14 @@ note() {
     echo "$*" >&2
 }
 
+has_library() { # NAME
+    [[ $(PATH="$PATH:/usr/sbin:/sbin" ldconfig -p 2>/dev/null) == *"$1"* ]]
+}
+
 # A Vulkan loader and at least one driver for it. macOS has Metal and Windows has DX12 instead.
 has_vulkan() {
     [[ $(uname -s) == Linux ]] || return 0
-    [[ $(PATH="$PATH:/usr/sbin:/sbin" ldconfig -p 2>/dev/null) == *libvulkan.so.1* ]] ||
-        compgen -G '/usr/lib*/libvulkan.so.1' >/dev/null || return 1
+    has_library libvulkan.so.1 || compgen -G '/usr/lib*/libvulkan.so.1' >/dev/null || return 1
     local driver
     local -a drivers
     IFS=: read -ra drivers <<<"${VK_DRIVER_FILES-}:${VK_ICD_FILENAMES-}"
@@ -26,13 +29,16 @@ as_root() {
     if ((EUID == 0)); then "$@"; else sudo "$@"; fi
 }
 
-# Installs what the machine lacks to build and to run, and of these programs; if that fails, says what is missing and goes
-# on.
-prepare() { # [PROGRAM]...
-    local program
+# Installs what the machine lacks to build and to run, and of these programs and libraries; if that fails, says what is
+# missing and goes on.
+prepare() { # [PROGRAM[:PACKAGE] | LIBRARY:PACKAGE]...
+    local needed
     local -a packages=()
-    for program in "$@"; do
-        command -v "$program" >/dev/null || packages+=("$program")
+    for needed in "$@"; do
+        case ${needed%:*} in
+            *.so.*) has_library "${needed%:*}" || packages+=("${needed#*:}") ;;
+            *) command -v "${needed%:*}" >/dev/null || packages+=("${needed#*:}") ;;
+        esac
     done
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     has_vulkan || packages+=(mesa-vulkan-drivers libvulkan1)

@@ -83,14 +83,16 @@ pub(super) fn unwritable(device: &Device) -> Result<Buffer> {
     let descriptor = BufferDescriptor {
         label: Some("spp/unwritable"),
         size: 4,
-        usage: BufferUsages::STORAGE,
+        usage: BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC,
         mapped_at_creation: true,
     };
     let buffer = scoped(device, |device| device.create_buffer(&descriptor))?;
-    match buffer.get_mapped_range(..) {
-        Ok(_) => Ok(buffer),
-        Err(error) => Err(Error::DeviceLost(format!("it takes no work: {error}"))),
+    if let Err(error) = buffer.get_mapped_range(..) {
+        return Err(Error::DeviceLost(format!("it takes no work: {error}")));
     }
+    // Otherwise, were the device lost, wgpu would not give back its memory.
+    buffer.unmap();
+    Ok(buffer)
 }
 
 /// Whether wgpu takes work for the device: only then does it look at a write closely enough to refuse it, even one of
