@@ -7,7 +7,9 @@ use std::error::Error;
 use std::fs::File;
 
 use spp_wgpu::blocks::Sppf;
-use spp_wgpu::ops::{Activation, Add, Conv, GlobalPool, GlobalPoolKind, Resize, ResizeMode};
+use spp_wgpu::ops::{
+    Activation, Add, Conv, GlobalPool, GlobalPoolKind, Paint, Paints, Resize, ResizeMode, Texels, Texture,
+};
 use spp_wgpu::wgpu::{self, BufferUsages, TextureUsages};
 use spp_wgpu::{Gpu, Graph, Program, Result as SppResult, Shape, Tensor, Weights};
 
@@ -22,32 +24,49 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1).ok_or("usage: shared_device PICTURE.png")?;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default()))?;
-    let descriptor = wgpu::DeviceDescriptor { required_limits: Gpu::required_limits(), ..Default::default() };
+    // What the app itself needs, and what makes networks fast on this adapter.
+    let wanted = Gpu::recommended(&adapter);
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: wanted.features,
+        required_limits: wanted.limits,
+        ..Default::default()
+    };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     let shaders = device.create_shader_module(wgpu::include_wgsl!("shared_device.wgsl"));
 
     let size = wgpu::Extent3d { width: SIZE, height: SIZE, depth_or_array_layers: 1 };
-    let picture = device.create_texture(&wgpu::TextureDescriptor {
-        label: Some("picture"),
-        size,
-        mip_level_count: 1,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D2,
-        format: FORMAT,
-        usage: TextureUsages::RENDER_ATTACHMENT | TextureUsages::TEXTURE_BINDING | TextureUsages::COPY_SRC,
-        view_formats: &[],
-    });
+    let texture = |label, usage| {
+        device.create_texture(&wgpu::TextureDescriptor {
+            label: Some(label),
+            size,
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: FORMAT,
+            usage: usage | TextureUsages::TEXTURE_BINDING,
+            view_formats: &[],
+        })
+    };
+    let picture = texture("picture", TextureUsages::RENDER_ATTACHMENT | TextureUsages::COPY_SRC);
+    let heat = texture("heat", TextureUsages::STORAGE_BINDING);
     let view = picture.create_view(&Default::default());
     let draws = covering(&device, &shaders, "draw", None);
-    let blends = covering(&device, &shaders, "blend", Some(wgpu::BlendState::ALPHA_BLENDING));
-
-    let gpu = Gpu::from_device(adapter.get_info(), device.clone(), queue.clone())?;
-    let network = Network::new(&gpu, &shaders, &view)?;
-    let heat = device.create_bind_group(&wgpu::BindGroupDescriptor {
+    // Where heat is black, it adds nothing.
+    let one = wgpu::BlendComponent { dst_factor: wgpu::BlendFactor::One, ..wgpu::BlendComponent::REPLACE };
+    let adds = covering(&device, &shaders, "add", Some(wgpu::BlendState { color: one, alpha: one }));
+    let added = device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some("heat"),
-        layout: &blends.get_bind_group_layout(0),
-        entries: &[wgpu::BindGroupEntry { binding: 0, resource: network.heat.as_entire_binding() }],
+        layout: &adds.get_bind_group_layout(0),
+        entries: &[wgpu::BindGroupEntry {
+            binding: 0,
+            resource: wgpu::BindingResource::TextureView(&heat.create_view(&Default::default())),
+        }],
     });
+
+    // The network reads the one texture and writes the other, as they are.
+    let gpu = Gpu::from_device(adapter.get_info(), device.clone(), queue.clone())?;
+    let program = Program::new(&gpu, &graph()?)?;
+    let bindings = program.bind(&[&picture], &[&heat])?;
 
     let readback = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("readback"),
@@ -57,8 +76,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let mut encoder = device.create_command_encoder(&Default::default());
     cover(&mut encoder, &view, &draws, None);
-    network.record(&mut encoder)?;
-    cover(&mut encoder, &view, &blends, Some(&heat));
+    program.record(&mut encoder, &bindings)?;
+    cover(&mut encoder, &view, &adds, Some(&added));
     let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * SIZE), rows_per_image: None };
     let to = wgpu::TexelCopyBufferInfo { buffer: &readback, layout };
     encoder.copy_texture_to_buffer(picture.as_image_copy(), to, size);
@@ -131,7 +150,9 @@ fn cover(
 fn graph() -> SppResult<Graph> {
     let (weights, c, side) = (Weights::seeded(1), CHANNELS, SIZE / PATCH);
     let mut g = Graph::new();
-    let x = g.input("picture", Shape::new(1, 3, SIZE, SIZE))?;
+    // From -1 to 1, as the network takes it.
+    let seen = Texture { mean: [0.5; 3], std: [0.5; 3], ..Texture::stretch(SIZE, SIZE) };
+    let x = g.texture_input("picture", [SIZE, SIZE], Texels::Rgba8, seen)?;
     let patches = Conv::new(weights.scope("patches").conv_weight("conv", Shape::new(c, 3, PATCH, PATCH))?);
     let x = g.conv("patches", x, Conv { stride: [PATCH, PATCH], activation: Activation::Silu, ..patches })?;
     let x = Sppf::new(c, c).build(&mut g, x, &weights.scope("block"))?;
@@ -140,55 +161,8 @@ fn graph() -> SppResult<Graph> {
     let whole = g.resize("everywhere", whole, Resize { out_h: side, out_w: side, mode: ResizeMode::Nearest })?;
     let above = g.add("above", whole, mean, Add { scale: -1.0, activation: Activation::None })?;
     let contrast = Conv::new(Tensor::filled(Shape::new(1, 1, 1, 1), 12.0)?);
-    let heat = g.conv("heat", above, Conv { activation: Activation::Sigmoid, ..contrast })?;
+    let map = g.conv("map", above, Conv { activation: Activation::Sigmoid, ..contrast })?;
+    let heat = g.paint("heat", &[map], Paint::new(SIZE, SIZE, Paints::heat([0.35, 1.2])))?;
     g.output("heat", heat)?;
     Ok(g)
-}
-
-/// How the network reads the picture, and where its result is: the app's own shader and buffers.
-struct Network {
-    program: Program,
-    bindings: spp_wgpu::Bindings,
-    reads: wgpu::ComputePipeline,
-    picture: wgpu::BindGroup,
-    heat: wgpu::Buffer,
-}
-
-impl Network {
-    fn new(gpu: &Gpu, shaders: &wgpu::ShaderModule, picture: &wgpu::TextureView) -> SppResult<Self> {
-        let (program, device) = (Program::new(gpu, &graph()?)?, gpu.device());
-        let buffer = |label, values: u32| {
-            let (size, usage) = (u64::from(4 * values), BufferUsages::STORAGE);
-            device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
-        };
-        let input = buffer("input", 3 * SIZE * SIZE);
-        let heat = buffer("heat", (SIZE / PATCH) * (SIZE / PATCH));
-        let reads = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some("read"),
-            layout: None,
-            module: shaders,
-            entry_point: Some("take"),
-            compilation_options: Default::default(),
-            cache: None,
-        });
-        let picture = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("read"),
-            layout: &reads.get_bind_group_layout(0),
-            entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::TextureView(picture) },
-                wgpu::BindGroupEntry { binding: 1, resource: input.as_entire_binding() },
-            ],
-        });
-        let bindings = program.bind(&[input.as_entire_buffer_binding()], &[heat.as_entire_buffer_binding()])?;
-        Ok(Self { program, bindings, reads, picture, heat })
-    }
-
-    fn record(&self, encoder: &mut wgpu::CommandEncoder) -> SppResult<()> {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        pass.set_pipeline(&self.reads);
-        pass.set_bind_group(0, &self.picture, &[]);
-        pass.dispatch_workgroups(SIZE / 8, SIZE / 8, 1);
-        drop(pass);
-        self.program.record(encoder, &self.bindings)
-    }
 }

@@ -28,28 +28,10 @@ fn draw(pixel: Corner) -> @location(0) vec4<f32> {
     return vec4<f32>(colour, 1.0);
 }
 
-@group(0) @binding(0) var picture: texture_2d<f32>;
-@group(0) @binding(1) var<storage, read_write> values: array<f32>;
+@group(0) @binding(0) var heat: texture_2d<f32>;
 
-// The picture as the network takes it: red, green and blue one after another, from -1 to 1.
-@compute @workgroup_size(8, 8)
-fn take(@builtin(global_invocation_id) id: vec3<u32>) {
-    let size = textureDimensions(picture);
-    let colour = textureLoad(picture, id.xy, 0) * 2.0 - 1.0;
-    let at = id.y * size.x + id.x;
-    let plane = size.x * size.y;
-    values[at] = colour.r;
-    values[at + plane] = colour.g;
-    values[at + 2u * plane] = colour.b;
-}
-
-@group(0) @binding(0) var<storage, read> heat: array<f32>;
-
-// Heat in red, the more the hotter; the pipeline blends it over the picture.
+// The colours of heat, which the pipeline adds to the picture.
 @fragment
-fn blend(pixel: Corner) -> @location(0) vec4<f32> {
-    let width = u32(sqrt(f32(arrayLength(&heat))));
-    let at = vec2<u32>(vec2<f32>(0.5 + 0.5 * pixel.at.x, 0.5 - 0.5 * pixel.at.y) * f32(width));
-    let value = heat[min(at.y, width - 1u) * width + min(at.x, width - 1u)];
-    return vec4<f32>(1.0, 0.15, 0.05, 0.9 * smoothstep(0.35, 0.75, value));
+fn add(pixel: Corner) -> @location(0) vec4<f32> {
+    return textureLoad(heat, vec2<u32>(pixel.position.xy), 0);
 }
