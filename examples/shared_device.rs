@@ -162,7 +162,7 @@ fn graph() -> SppResult<Graph> {
     let above = g.add("above", whole, mean, Add { scale: -1.0, activation: Activation::None })?;
     let contrast = Conv::new(Tensor::filled(Shape::new(1, 1, 1, 1), 12.0)?);
     let map = g.conv("map", above, Conv { activation: Activation::Sigmoid, ..contrast })?;
-    let heat = g.paint("heat", &[map], Paint::new(SIZE, SIZE, Paints::heat([0.35, 1.2])))?;
+    let heat = g.paint("heat", &[map], Paint::new(SIZE, SIZE, Paints::heat([0.5, 1.1])))?;
     g.output("heat", heat)?;
     Ok(g)
 }

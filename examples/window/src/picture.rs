@@ -21,7 +21,7 @@ pub fn texture(device: &wgpu::Device, label: &str, size: u32, usage: TextureUsag
 }
 
 /// A pipeline that covers its target by one triangle, of the shader's `corner` and `shade`.
-pub fn covering(device: &wgpu::Device, label: &str, shader: &str) -> wgpu::RenderPipeline {
+fn covering(device: &wgpu::Device, label: &str, shader: &str) -> wgpu::RenderPipeline {
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(label),
         source: wgpu::ShaderSource::Wgsl(shader.into()),
@@ -50,7 +50,7 @@ pub fn covering(device: &wgpu::Device, label: &str, shader: &str) -> wgpu::Rende
 }
 
 /// Draws it.
-pub fn cover(
+fn cover(
     encoder: &mut wgpu::CommandEncoder,
     label: &str,
     target: &TextureView,

@@ -98,7 +98,7 @@ impl View {
         let mut renderer = Renderer::new(&device, config.format, RendererOptions::default());
 
         let picture = Picture::new(&device);
-        let heat = picture::texture(&device, "heat map", HEAT_SIZE, TextureUsages::RENDER_ATTACHMENT);
+        let heat = picture::texture(&device, "heat map", HEAT_SIZE, TextureUsages::STORAGE_BINDING);
         let mut register = |view| renderer.register_native_texture(&device, view, wgpu::FilterMode::Linear);
         let (picture_id, heat_id) = (register(&picture.view), register(&heat));
         let block = BLOCKS[0].to_string();
