@@ -42,6 +42,8 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         //   for each part: `part` is a remainder by their number, and what reads them counts up to that number.
         //   `tests/gpu` runs every kernel with the checks as well, over the same shapes, with NaN in every buffer, and
         //   compares with the reference.
+        // - a dispatch in turns begins at a workgroup that `Launches` has counted: below the step's number of them, of which
+        //   there are fewer than 2³² with those that fill up the last row.
         // - nothing wraps around: `Builder::scratch` counts a buffer's values, padding included, in 64 bits before
         //   anything else is computed from them, and refuses 2³¹ or more; `Plan::check_limits` refuses more bytes than
         //   `max_binding`, at most 4 GiB, so that all offsets, in values or vectors of four, are below 2³⁰; and

@@ -35,6 +35,7 @@ impl Plan {
     /// What a device must have to run it: fewer than the profile that it was made for may offer. With less than that, the
     /// graph may still be planned, for another profile.
     pub fn needs(&self) -> Needs {
+        // Of what each dispatch finds in a uniform buffer.
         const ALIGNMENT: u64 = 256;
         let mut needs = Needs::default();
         let textures: Vec<&Port> = self.textures().collect();
@@ -48,7 +49,8 @@ impl Plan {
         }
         let params = |step: &Step| (step.params.len() as u64).next_multiple_of(ALIGNMENT);
         let params = self.steps.iter().map(params).fold(ALIGNMENT, u64::saturating_add);
-        let firsts = self.steps.iter().map(|step| step.dispatches().saturating_mul(ALIGNMENT)).max().unwrap_or(0);
+        let turns = self.steps.iter().map(Step::dispatches).filter(|dispatches| *dispatches > 1);
+        let firsts = turns.fold(0, u64::saturating_add).saturating_mul(ALIGNMENT);
         // Outputs are read back together.
         let read = self.outputs.iter().map(Port::staged_bytes).fold(0, u64::saturating_add);
         needs.max_buffer_size = needs.max_storage_buffer_binding_size.max(params).max(firsts).max(read);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use egui::{Align, CentralPanel, ComboBox, Image, Layout, Panel, TextureId, Vec2, load::SizedTexture};
 use egui_wgpu::{Renderer, RendererOptions, ScreenDescriptor, preferred_framebuffer_format};
 use spp_wgpu::gpu::describe;
-use spp_wgpu::wgpu::{self, CurrentSurfaceTexture, Features, TextureUsages, TextureView};
+use spp_wgpu::wgpu::{self, CurrentSurfaceTexture, TextureUsages, TextureView};
 use spp_wgpu::{Gpu, Result as SppResult};
 use winit::event::WindowEvent;
 use winit::event_loop::ActiveEventLoop;
@@ -72,11 +72,12 @@ impl View {
         };
         let adapter = adapters.swap_remove(index);
 
-        let optional = Clock::FEATURES | Features::SUBGROUP | Features::SHADER_INT64 | Features::SHADER_F16;
+        // What the app's clock needs, and what makes networks fast.
+        let wanted = Gpu::recommended(&adapter);
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("live view"),
-            required_features: adapter.features() & optional,
-            required_limits: Gpu::required_limits(),
+            required_features: adapter.features() & Clock::FEATURES | wanted.features,
+            required_limits: wanted.limits,
             ..Default::default()
         }))?;
         let gpu = Gpu::from_device(adapter.get_info(), device.clone(), queue.clone())?;
