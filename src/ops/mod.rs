@@ -41,6 +41,7 @@ mod max_pool_cascade;
 mod pyramid_pool;
 mod resize;
 mod softmax;
+mod weight;
 mod window;
 
 pub use activation::Activation;
@@ -58,6 +59,8 @@ pub use max_pool_cascade::MaxPoolCascade;
 pub use pyramid_pool::{PyramidMode, PyramidPool};
 pub use resize::{Resize, ResizeMode};
 pub use softmax::{Softmax, SoftmaxAxis};
+pub use weight::Weight;
+pub(crate) use weight::{Given, Made, Recipe};
 pub use window::Padding;
 
 /// Every operation: its stem, its attributes, and the operands of its builder method. [`Op`] and the methods of

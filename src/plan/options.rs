@@ -68,8 +68,8 @@ pub struct PlanOptions {
     pub tuned: Option<Arc<Tuning>>,
     /// At most this many bytes of GPU memory, weights included; `None`: what the device allows.
     pub max_bytes: Option<u64>,
-    /// At most this many bytes of host memory for packed weights and tables, which live until they are uploaded; passes
-    /// may take as much again for weights that they fold. [`MAX_HOST_BYTES`] unless set.
+    /// At most this many bytes of host memory for the packed weights and tables of a [`Plan`](crate::Plan). A program packs
+    /// them one after the other, and has uploaded each before it makes the next. [`MAX_HOST_BYTES`] unless set.
     pub max_host_bytes: u64,
 }
 

@@ -39,6 +39,7 @@ mod ports;
 mod precision;
 mod pyramid_pool;
 mod resize;
+mod resized;
 mod runs;
 mod softmax;
 mod split_sums;

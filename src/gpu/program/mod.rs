@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wgpu::{BindGroup, CommandEncoder, ComputePass};
 
 use super::Gpu;
+use super::constants::Uploaded;
 use super::kernel::Kernel;
 use crate::error::{Error, Result};
 use crate::plan::{Plan, Role};
@@ -15,6 +16,8 @@ mod build;
 mod run;
 
 pub use bind::Bindings;
+use build::Source;
+pub(super) use build::create;
 use run::Own;
 
 /// A compiled graph. `Sync`: threads may share it; their runs queue up.
@@ -22,6 +25,10 @@ use run::Own;
 pub struct Program {
     pub(in crate::gpu) gpu: Gpu,
     plan: Plan,
+    /// `None` for a plan that somebody gave.
+    source: Option<Source>,
+    /// Weights and tables, also in `buffers`: other programs may have them, too.
+    _constants: Vec<Arc<Uploaded>>,
     /// Like no other program's.
     identity: Arc<()>,
     /// By buffer number; `None` for graph inputs and outputs, which are bound per [`Bindings`].
