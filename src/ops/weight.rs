@@ -282,7 +282,7 @@ mod tests {
             scaled(&a, [1.0, 2.0]) != scaled(&a, [1.0, 3.0]) && scaled(&a, [1.0, 2.0]) != scaled(&other, [1.0, 2.0])
         );
         assert!(scaled(&a, [0.0, 1.0]) != scaled(&a, [-0.0, 1.0]), "by their bits");
-        let columns = |from: usize, zeros| a.columns(Vec::from([from..from + 1]), zeros).unwrap();
+        let columns = |from: usize, zeros| a.columns(std::iter::once(from..from + 1).collect(), zeros).unwrap();
         assert!(columns(0, false) == columns(0, false) && columns(0, false) != columns(1, false));
         assert!(columns(0, false) != columns(0, true) && columns(0, false) != scaled(&a, [1.0, 1.0]));
         let hash = |weight: &Weight| {

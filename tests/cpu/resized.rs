@@ -34,6 +34,8 @@ fn published_blocks_are_resized_as_if_they_were_built_anew() {
         ] {
             match (build(shape), graph.resized(&[shape])) {
                 (Ok(built), Ok(resized)) => assert_eq!(text(&resized), text(&built), "{} at {shape}", row.name),
+                // RFBNet's priors, which are not of the graph, are those of one size.
+                (Err(_), Ok(_)) if row.block == "rfbnet" && (shape.h, shape.w) != (row.shape.h, row.shape.w) => {}
                 (Err(_), Err(error)) => refused.push(format!("{}: {error}", row.name)),
                 (built, resized) => panic!("{} at {shape}: {:?}, {:?}", row.name, built.err(), resized.err()),
             }

@@ -152,6 +152,8 @@ impl Program {
             let mut encoder = device.create_command_encoder(&Default::default());
             let recorded = self.record(&mut encoder, &self.own.bindings);
             drop(encoder.finish());
+            // Begins the uploads: until the next submission, wgpu would keep them and the buffers they are for.
+            self.gpu.queue().submit([]);
             recorded
         })?
     }
