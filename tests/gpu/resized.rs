@@ -5,6 +5,7 @@ use std::path::Path;
 
 use spp_wgpu::gpu::Usage;
 use spp_wgpu::ops::Conv;
+use spp_wgpu::wgpu::PollType;
 use spp_wgpu::{
     Case, DeviceClass, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Precision, Program, Shape, Tensor, Weights,
     blocks,
@@ -176,8 +177,8 @@ fn memory_stays_flat_over_a_thousand_sizes() {
     let program = Program::new(&gpu, &sppf(&Weights::seeded(4), X)).unwrap();
     let sizes = |i: u32| Shape { n: 1 + i % 3, h: 5 + i * 7 % 23, w: 4 + i * 5 % 19, ..X };
     let used = |gpu: &Gpu| {
-        // Buffers go when the device is polled.
-        gpu.poll().unwrap();
+        // Buffers go when the device is polled and their uploads are done.
+        gpu.device().poll(PollType::wait_indefinitely()).unwrap();
         let held = gpu.device().generate_allocator_report().map_or(0, |report| report.total_allocated_bytes);
         let usage = gpu.usage();
         (usage.constants, usage.constant_bytes, held)
