@@ -6,7 +6,7 @@ use super::layers::{Layers, Window};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::ops::Activation::Relu;
-use crate::ops::{GlobalPool, GlobalPoolKind, Resize, ResizeMode};
+use crate::ops::{GlobalPool, GlobalPoolKind, ResizeMode};
 use crate::weights::Scope;
 
 /// A 1x1 convolution, dilated 3x3 convolutions and the image's average side by side, then projected:
@@ -40,7 +40,6 @@ impl AsppV3 {
     pub(super) fn add(&self, graph: &mut Graph, x: NodeId, weights: &Scope) -> Result<NodeId> {
         let mut layers = Layers::new("aspp_v3", graph, weights, self.eps);
         layers.expect(x, "c1", self.c1)?;
-        let shape = layers.graph.shape(x)?;
         let conv = |layers: &mut Layers, x, [conv, bn]: [String; 2], window| {
             layers.normalised([&conv, &bn], x, self.c2, window, Relu)
         };
@@ -54,8 +53,7 @@ impl AsppV3 {
         let name = |part: &str| weights.path(&format!("convs.{last}.{part}"));
         let mean = layers.graph.global_pool(name("0"), x, GlobalPool { kind: GlobalPoolKind::Average })?;
         let mean = conv(&mut layers, mean, names(last, 1), Window::POINT)?;
-        let resize = Resize { out_h: shape.h, out_w: shape.w, mode: ResizeMode::Bilinear };
-        branches.push(layers.graph.resize(name("resize"), mean, resize)?);
+        branches.push(layers.graph.resize_like(name("resize"), mean, x, ResizeMode::Bilinear)?);
         let all = layers.graph.concat(weights.path("cat"), &branches)?;
         conv(&mut layers, all, ["project.0".into(), "project.1".into()], Window::POINT)
     }

@@ -82,7 +82,7 @@ impl SppNet {
 }
 
 fn linear(layers: &mut Layers, layer: &str, x: NodeId, out: u32, activation: Activation) -> Result<NodeId> {
-    let weight = layers.weights.linear_weight(layer, out, layers.graph.shape(x)?.c)?.into();
+    let weight = layers.weights.linear_weight(layer, out, layers.graph.shape(x)?.c)?;
     let bias = Some(layers.weights.bias(layer, out)?.into());
     layers.graph.linear(layers.weights.path(layer), x, Linear { weight, bias, activation })
 }

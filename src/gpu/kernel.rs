@@ -26,17 +26,23 @@ pub(super) struct Shared<K, V> {
     /// With the time of the last use.
     kept: HashMap<K, (Arc<V>, u64)>,
     uses: u64,
+    made: u64,
 }
 
 impl<K, V> Default for Shared<K, V> {
     fn default() -> Self {
-        Self { kept: HashMap::new(), uses: 0 }
+        Self { kept: HashMap::new(), uses: 0, made: 0 }
     }
 }
 
 impl<K: Eq + Hash, V> Shared<K, V> {
     /// All blocks for maps of any size need fewer than half of these together, on any device.
     const IDLE: usize = 128;
+
+    /// How many were given to keep.
+    pub(super) fn made(&self) -> u64 {
+        self.made
+    }
 
     fn get(&mut self, key: &K) -> Option<Arc<V>> {
         self.uses += 1;
@@ -48,6 +54,7 @@ impl<K: Eq + Hash, V> Shared<K, V> {
     /// Keeps `value`, or returns the one that another thread has kept meanwhile. Drops the idle ones that were not used
     /// for longest.
     fn keep(&mut self, key: K, value: Arc<V>) -> Arc<V> {
+        self.made += 1;
         if let Some(there) = self.get(&key) {
             return there;
         }

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::plan::{DeviceProfile, Matrices};
 
 mod adapters;
+mod constants;
 mod exact;
 mod kept;
 mod kernel;
@@ -29,6 +30,7 @@ mod transfer;
 mod trusted;
 
 pub use adapters::{INSTALL_HINT, adapters, describe};
+pub use constants::Usage;
 pub use exact::{ExactGraph, Mismatch};
 pub(crate) use kept::Kept;
 pub use lost::Loss;
@@ -37,6 +39,7 @@ pub use program::{Bindings, Bound, Program};
 pub use recommended::Recommended;
 pub use self_test::SelfTest;
 
+use constants::Constants;
 use kernel::{Kernel, Shared};
 use pipelines::Pipelines;
 pub(crate) use transfer::Staging;
@@ -116,6 +119,7 @@ struct Inner {
     /// What the device is asked with whether it is lost.
     unwritable: Buffer,
     kernels: Mutex<Shared<(String, Checks), Kernel>>,
+    constants: Mutex<Constants>,
 }
 
 impl Gpu {
@@ -233,7 +237,7 @@ impl Gpu {
             log::warn!("{}: no matrices: {reason}", describe(&info));
         }
         let &GpuOptions { timeout, checked, .. } = options;
-        let (why_no_matrices, kernels) = (granted.err(), Mutex::default());
+        let (why_no_matrices, kernels, constants) = (granted.err(), Mutex::default(), Mutex::default());
         let inner = Inner {
             info,
             device,
@@ -247,6 +251,7 @@ impl Gpu {
             loss,
             unwritable,
             kernels,
+            constants,
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Error, Result};
-use crate::ops::{self, Activation, Concat, Conv, Operand, Texels, Texture, operations};
+use crate::ops::{self, Activation, Concat, Conv, Operand, Resize, ResizeMode, Texels, Texture, operations};
 use crate::tensor::Shape;
 
 mod cost;
@@ -70,6 +70,8 @@ pub struct Graph {
     nodes: Vec<Node>,
     names: HashSet<String>,
     outputs: Vec<(String, NodeId)>,
+    /// For a node of [`Graph::resize_like`], the one whose extent it has; both by position.
+    likes: HashMap<usize, usize>,
 }
 
 impl Default for Graph {
@@ -80,7 +82,7 @@ impl Default for Graph {
 
 impl Clone for Graph {
     fn clone(&self) -> Self {
-        let mut clone = Self { names: self.names.clone(), ..Self::new() };
+        let mut clone = Self { names: self.names.clone(), likes: self.likes.clone(), ..Self::new() };
         let own = |id: &NodeId| NodeId { graph: clone.id, ..*id };
         let node = |node: &Node| Node { inputs: node.inputs.iter().map(own).collect(), ..node.clone() };
         let nodes = self.nodes.iter().map(node).collect();
@@ -95,7 +97,7 @@ impl Graph {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { id, nodes: Vec::new(), names: HashSet::new(), outputs: Vec::new() }
+        Self { id, nodes: Vec::new(), names: HashSet::new(), outputs: Vec::new(), likes: HashMap::new() }
     }
 
     /// All nodes; a node's inputs stand before it.
@@ -237,6 +239,57 @@ impl Graph {
     /// Adds a node: see [`Concat`]. Errors: those of [`Graph::apply`].
     pub fn concat(&mut self, name: impl Into<String>, inputs: &[NodeId]) -> Result<NodeId> {
         self.apply(name, Concat, inputs)
+    }
+
+    /// Resizes `x` to the rows and columns of `like`, also of a graph that is [`Graph::resized`]. Errors: those of
+    /// [`Graph::apply`].
+    pub fn resize_like(
+        &mut self,
+        name: impl Into<String>,
+        x: NodeId,
+        like: NodeId,
+        mode: ResizeMode,
+    ) -> Result<NodeId> {
+        let extent = self.shape(like)?;
+        let id = self.resize(name, x, Resize { out_h: extent.h, out_w: extent.w, mode })?;
+        self.likes.insert(id.index(), like.index());
+        Ok(id)
+    }
+
+    /// The same graph for inputs of these shapes, in the order in which they were declared: every other shape is inferred
+    /// anew, and weights are shared. Errors: a wrong number of shapes, and what an operation refuses at this size, such
+    /// as a linear layer over another number of features, or operands that no longer fit each other because one of them
+    /// comes from a [`Resize`] to a fixed extent; [`Graph::resize_like`] follows.
+    pub fn resized(&self, shapes: &[Shape]) -> Result<Self> {
+        let inputs = self.inputs().count();
+        if inputs != shapes.len() {
+            return Err(Error::data("shapes", format!("the graph has {inputs} inputs, got {}", shapes.len())));
+        }
+        let mut rest = shapes;
+        let mut graph = Self { likes: self.likes.clone(), ..Self::new() };
+        let own = |graph: &Self, id: &NodeId| NodeId { graph: graph.id, ..*id };
+        for (index, node) in self.nodes.iter().enumerate() {
+            let mut op = node.op.clone();
+            if let (Op::Resize(resize), Some(&like)) = (&mut op, self.likes.get(&index)) {
+                let Shape { h, w, .. } = graph.nodes[like].shape;
+                (resize.out_h, resize.out_w) = (h, w);
+            }
+            let name = node.name.clone();
+            match (&op, rest) {
+                (Op::Input, [shape, others @ ..]) => {
+                    graph.input(name, *shape)?;
+                    rest = others;
+                }
+                _ => {
+                    let operands: Vec<NodeId> = node.inputs.iter().map(|id| own(&graph, id)).collect();
+                    graph.apply(name, op, &operands)?;
+                }
+            }
+        }
+        for (name, id) in &self.outputs {
+            graph.output(name.clone(), own(&graph, id))?;
+        }
+        Ok(graph)
     }
 
     /// Checks what only the whole graph can tell. Errors: no output, a node that leads to none.

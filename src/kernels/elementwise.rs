@@ -1,8 +1,6 @@
 //! Functions applied value by value. Attributes: [`Add`] and [`AffineActivation`]; shader:
 //! `elementwise`.
 
-use std::sync::Arc;
-
 use super::{WG_SIZE, activation, workgroups};
 use crate::error::Result;
 use crate::ops::{Activation, Add, AffineActivation};
@@ -46,11 +44,9 @@ pub(crate) fn plan_affine(
     a: &Slice,
     y: &Slice,
 ) -> Result<()> {
-    let len = a.physical_c().into();
-    let mut table = |what: &str, values: &Arc<[f64]>| {
-        let (a, values) = (a.clone(), Arc::clone(values));
-        let packed = move || a.channel_map().iter().map(|c| c.map_or(0.0, |c| values[c as usize] as f32)).collect();
-        builder.biases(format!("{what} of '{node}'"), len, packed)
+    let mut table = |what: &str, values: &[f64]| {
+        let packed = a.channel_map().iter().map(|c| c.map_or(0.0, |c| values[c as usize] as f32)).collect();
+        builder.biases(format!("{what} of '{node}'"), packed)
     };
     let [scale, shift] = [table("scale", &affine.scale)?, table("shift", &affine.shift)?];
     let params = params(a, y);

@@ -1,11 +1,12 @@
 //! Fully connected layer. Attributes: [`crate::ops::Linear`]; shader: `linear`.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::activation;
 use crate::error::{Error, Result};
-use crate::ops::Linear;
-use crate::plan::{Builder, Constant, Shader, Slice, Step, params, piece, shader};
+use crate::ops::{Linear, Recipe, Weight};
+use crate::plan::{Builder, Constant, Shader, Slice, Step, channel_map, params, piece, shader};
 
 params! {
     images: u32,
@@ -63,17 +64,13 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice
         };
         let len = u64::from(out_c4) * bytes_of_four / builder.element().bytes();
         let range = first..first + out_c;
-        let packed = packed(linear.clone(), x.clone(), range.clone());
+        let mut bias = vec![0.0; out_c4 as usize * 4];
+        if let Some(values) = &linear.bias {
+            bias[..out_c as usize].copy_from_slice(&values[range.start as usize..range.end as usize]);
+        }
+        let packed = Packed { weight: linear.weight.clone(), segments: x.segments.clone(), in_pixels, outputs: range };
         let weights = builder.weights(format!("weights of '{node}'"), len, packed)?;
-        let values = linear.bias.clone();
-        let bias = move || {
-            let mut bias = vec![0.0; out_c4 as usize * 4];
-            if let Some(values) = values {
-                bias[..out_c as usize].copy_from_slice(&values[range.start as usize..range.end as usize]);
-            }
-            bias
-        };
-        let biases = builder.biases(format!("bias of '{node}'"), u64::from(out_c4) * 4, bias)?;
+        let biases = builder.biases(format!("bias of '{node}'"), bias)?;
         let features = u64::from(x.shape.c) * u64::from(in_pixels);
         let images = u64::from(x.shape.n);
         let step = Step::new(node, &SHADER, &params, images * u64::from(out_c4)).reads(0, x);
@@ -87,14 +84,22 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice
 }
 
 /// The weights of these outputs: `[block of four][pixel][channel in memory][output of the block]`.
-fn packed(linear: Linear, x: Slice, outputs: Range<u32>) -> impl FnOnce() -> Vec<f32> {
-    move || {
-        let (map, in_pixels) = (x.channel_map(), x.shape.h as usize * x.shape.w as usize);
-        let features = x.shape.c as usize * in_pixels;
+#[derive(PartialEq, Eq, Hash)]
+struct Packed {
+    weight: Weight,
+    /// Of the input's channels.
+    segments: Vec<u32>,
+    in_pixels: u32,
+    outputs: Range<u32>,
+}
+
+impl Recipe<f32> for Packed {
+    fn values(&self) -> Cow<'_, [f32]> {
+        let Self { weight, segments, in_pixels, outputs } = self;
+        let (map, in_pixels) = (channel_map(segments), *in_pixels as usize);
+        let (data, features) = (weight.data(), weight.shape().c as usize);
         let weight = |o: u32, pixel: usize, c: Option<u32>| match c {
-            Some(c) if outputs.contains(&o) => {
-                linear.weight.data()[o as usize * features + c as usize * in_pixels + pixel]
-            }
+            Some(c) if outputs.contains(&o) => data[o as usize * features + c as usize * in_pixels + pixel],
             _ => 0.0,
         };
         let mut packed = Vec::with_capacity(outputs.len().next_multiple_of(4) * map.len() * in_pixels);
@@ -105,6 +110,6 @@ fn packed(linear: Linear, x: Slice, outputs: Range<u32>) -> impl FnOnce() -> Vec
                 }
             }
         }
-        packed
+        packed.into()
     }
 }

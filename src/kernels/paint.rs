@@ -113,8 +113,7 @@ pub(crate) fn plan(
     let step = if colors.is_empty() {
         step
     } else {
-        let len = 4 * colors.len() as u64;
-        let table = builder.biases(format!("colours of '{node}'"), len, move || colors.into_flattened())?;
+        let table = builder.biases(format!("colours of '{node}'"), colors.into_flattened())?;
         step.table(3, table)
     };
     let step = match picture {

@@ -1,8 +1,10 @@
 //! Spatial pyramid pooling. Attributes: [`crate::ops::PyramidPool`]; shader: `pyramid_pool`.
 
+use std::borrow::Cow;
+
 use super::{WG_SIZE, sizes};
 use crate::error::{Error, Result};
-use crate::ops::{PyramidMode, PyramidPool};
+use crate::ops::{PyramidMode, PyramidPool, Recipe};
 use crate::plan::{Builder, Element, Shader, Slice, Step, params, piece, shader};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
@@ -51,20 +53,29 @@ impl PyramidPool {
         let ranges = self.levels.iter().flat_map(|&bins| (0..bins).map(move |i| self.range(i, bins, extent)));
         ranges.map(|[begin, end]| end - begin).max().unwrap_or(0)
     }
+}
 
-    /// The table of bins that the shader reads: rows, columns, first output and distance from channel to channel.
-    fn table(&self, x: Shape) -> Vec<u32> {
+/// The table of bins that the shader reads: rows, columns, first output and distance from channel to channel.
+#[derive(PartialEq, Eq, Hash)]
+struct Bins {
+    pool: PyramidPool,
+    x: Shape,
+}
+
+impl Recipe<u32> for Bins {
+    fn values(&self) -> Cow<'_, [u32]> {
+        let Self { pool, x } = self;
         let mut table = Vec::new();
         let mut level_base = 0;
-        for &bins in &self.levels {
+        for &bins in &pool.levels {
             for (by, bx) in (0..bins).flat_map(|by| (0..bins).map(move |bx| (by, bx))) {
-                table.extend(self.range(by, bins, x.h));
-                table.extend(self.range(bx, bins, x.w));
+                table.extend(pool.range(by, bins, x.h));
+                table.extend(pool.range(bx, bins, x.w));
                 table.extend([level_base + by * bins + bx, bins * bins]);
             }
             level_base += x.c * bins * bins;
         }
-        table
+        table.into()
     }
 }
 
@@ -94,8 +105,9 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, pool: &PyramidPool, x: &Sl
     // One bin of a level may be the whole map, and would keep one invocation of a GPU busy long after all others are done.
     let shares = builder.profile.class.sharing();
     let pixels = pool.largest(x.shape.h).saturating_mul(pool.largest(x.shape.w));
-    let (of_table, shape) = (pool.clone(), x.shape);
-    let table = builder.table(format!("bins of '{node}'"), bins * 6, move || of_table.table(shape))?;
+    // A batch has the bins of one image.
+    let of_bins = Bins { pool: pool.clone(), x: Shape { n: 1, ..x.shape } };
+    let table = builder.table(format!("bins of '{node}'"), bins * 6, of_bins)?;
     let workgroups = len.div_ceil(u64::from(WG_SIZE / shares));
     let step = Step::new(node, &SHADER, &params, workgroups).reads(0, x).writes(1, y).table(2, table);
     let step = step.loops([pixels.div_ceil(shares)]).pieces(builder.ordered());

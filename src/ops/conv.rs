@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::window::{axes, by, describe_window, window_output};
-use super::{Activation, Operand, Operation, Padding, View, Work};
+use super::{Activation, Operand, Operation, Padding, View, Weight, Work};
 use crate::error::{Error, Result};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::Shape;
 
 /// A convolution as `torch.nn.Conv2d`, followed by `act(scale * y + residual)`; the residual is optional. It is
 /// - of the output's shape; or
@@ -17,7 +17,7 @@ use crate::tensor::{Shape, Tensor};
 #[derive(Clone, Debug)]
 pub struct Conv {
     /// `[out_c, in_c / groups, kernel_h, kernel_w]`
-    pub weight: Arc<Tensor>,
+    pub weight: Weight,
     /// One value per output channel.
     pub bias: Option<Arc<[f32]>>,
     /// Rows, columns.
@@ -38,7 +38,7 @@ pub struct Conv {
 
 impl Conv {
     /// Stride 1, no padding, no bias, no activation; set fields with `Conv { stride: [2, 2], ..Conv::new(weight) }`.
-    pub fn new(weight: impl Into<Arc<Tensor>>) -> Self {
+    pub fn new(weight: impl Into<Weight>) -> Self {
         Self {
             weight: weight.into(),
             bias: None,
@@ -75,17 +75,15 @@ impl Conv {
     fn holds(&self, affine: impl Fn(usize) -> (f64, f64), most_allowed: f64) -> bool {
         /// 2⁻⁸⁰: what underflows is below 2⁻¹²⁶, far less than one rounding of this.
         const LARGE: f64 = 1.0 / (1u128 << 80) as f64;
-        let row = self.weight.shape().len() / u64::from(self.weight.shape().n);
-        self.weight.data().chunks(row as usize).enumerate().all(|(o, row)| {
+        (0..self.weight.shape().n as usize).all(|o| {
             let (scale, shift) = affine(o);
             if (scale, shift) == (1.0, 0.0) {
                 return true;
             }
             let bias = self.bias.as_ref().map_or(0.0, |bias| bias[o]);
             let folded = f64::from(bias) * scale + shift;
-            let sizes = || row.iter().map(|w| w.abs()).filter(|w| w.is_normal());
-            let [least, most] = [sizes().fold(f32::MAX, f32::min), sizes().fold(0.0, f32::max)];
-            let [least, most] = [least, most].map(|w| f64::from(w) * scale.abs());
+            let sizes = self.weight.sizes()[o];
+            let [least, most] = [sizes.least, sizes.most].map(|w| f64::from(w) * scale.abs());
             // A factor that is itself below the range is flushed to zero in either place.
             let lost = scale.abs() >= f64::from(f32::MIN_POSITIVE) && least < f64::from(f32::MIN_POSITIVE);
             scale.is_finite()

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Activation, Operand, Operation, View, Work, operands};
+use super::{Activation, Operand, Operation, View, Weight, Work, operands};
 use crate::error::{Error, Result};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::Shape;
 
 /// As `torch.nn.Linear` on `x.flatten(1)`: features are in NCHW order.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// `[out, in, 1, 1]`, `in = c * h * w` of the input.
-    pub weight: Arc<Tensor>,
+    pub weight: Weight,
     /// One value per output.
     pub bias: Option<Arc<[f32]>>,
     /// Applied last.

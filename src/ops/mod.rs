@@ -45,6 +45,7 @@ mod pyramid_pool;
 mod resize;
 mod softmax;
 mod texture;
+mod weight;
 mod window;
 
 pub use activation::Activation;
@@ -64,6 +65,8 @@ pub use pyramid_pool::{PyramidMode, PyramidPool};
 pub use resize::{Resize, ResizeMode};
 pub use softmax::{Softmax, SoftmaxAxis};
 pub use texture::{ColorOrder, Fit, Rect, Texels, Texture, Yuv, YuvMatrix};
+pub use weight::Weight;
+pub(crate) use weight::{Given, Made, Recipe};
 pub use window::Padding;
 
 /// Every operation: its stem, its attributes, and the operands of its builder method. [`Op`] and the methods of

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
 /// How a level's bins cover the map.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PyramidMode {
     /// Windows of `ceil(size / bins)` with padding `(window * bins - size + 1) / 2`, rounded down, on both sides.
     /// Some sizes do not fit: see [`PyramidPool::output_shape`].
@@ -19,7 +19,7 @@ pub enum PyramidMode {
 
 /// The maximum over each bin of each level, flattened per level as PyTorch's `view(n, -1)` of NCHW and concatenated:
 /// `[n, c * Σ bins², 1, 1]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PyramidPool {
     /// Bins along each side, one entry per level: `[4, 2, 1]` in the paper's code.
     pub levels: Vec<u32>,

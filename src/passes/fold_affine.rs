@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, Op};
 use crate::ops::{AffineActivation, Conv};
-use crate::tensor::Tensor;
 
 pub(super) fn run(graph: &Graph) -> Result<Graph> {
     let readers = graph.readers();
@@ -39,15 +38,10 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
 }
 
 fn fold(conv: &Conv, affine: &AffineActivation) -> Result<Conv> {
-    let shape = conv.weight.shape();
-    let row = shape.len() as usize / affine.scale.len();
-    let scaled = conv.weight.data().iter().enumerate();
-    let weight = scaled.map(|(i, &w)| (f64::from(w) * affine.scale[i / row]) as f32).collect();
     let bias = (0..affine.scale.len()).map(|o| {
         let bias = conv.bias.as_ref().map_or(0.0, |bias| f64::from(bias[o]));
         (bias * affine.scale[o] + affine.shift[o]) as f32
     });
     let bias = Some(bias.collect());
-    let weight = Tensor::new(shape, weight)?.into();
-    Ok(Conv { weight, bias, activation: affine.activation, ..conv.clone() })
+    Ok(Conv { weight: conv.weight.scaled(&affine.scale)?, bias, activation: affine.activation, ..conv.clone() })
 }

@@ -10,8 +10,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId, Op};
-use crate::ops::{Conv, Padding, ResizeMode};
-use crate::tensor::{Shape, Tensor};
+use crate::ops::{Conv, Padding, ResizeMode, Weight};
 
 /// An operand of a concatenation and its channels there.
 type Part = (NodeId, Range<usize>);
@@ -33,7 +32,7 @@ pub(super) fn run(graph: &Graph) -> Result<Graph> {
                 continue;
             }
             let of_images = of_images(conv, &images, mode)?;
-            let of_rest = Conv { weight: columns(&conv.weight, &rest)?.into(), ..conv.clone() };
+            let of_rest = Conv { weight: columns(conv, &rest, false)?, ..conv.clone() };
             let can_fold = |conv: &Conv| conv.can_fold(|_| (conv.scale.into(), 0.0));
             if can_fold(&of_images) && can_fold(&of_rest) {
                 absorbed.push(concat);
@@ -71,12 +70,7 @@ struct Split {
 
 /// What `conv` adds for the images; after bilinear resizing, with the further channel.
 fn of_images(conv: &Conv, images: &[Part], mode: ResizeMode) -> Result<Conv> {
-    let mut weight = columns(&conv.weight, images)?;
-    if mode == ResizeMode::Bilinear {
-        let shape = Shape { n: weight.shape().n + 1, ..weight.shape() };
-        let zeros = vec![0.0; shape.c as usize];
-        weight = Tensor::new(shape, [weight.into_data(), zeros].concat())?;
-    }
+    let weight = columns(conv, images, mode == ResizeMode::Bilinear)?;
     Ok(Conv { scale: conv.scale, ..Conv::new(weight) })
 }
 
@@ -101,11 +95,8 @@ fn parts<'a>(graph: &'a Graph, concat: &'a Node) -> impl Iterator<Item = Part> +
 }
 
 /// The columns of a one-tap kernel that multiply the parts.
-fn columns(weight: &Tensor, parts: &[Part]) -> Result<Tensor> {
-    let rows = weight.data().chunks(weight.shape().c as usize);
-    let data: Vec<f32> = rows.flat_map(|row| parts.iter().flat_map(|(_, part)| &row[part.clone()])).copied().collect();
-    let channels = parts.iter().map(|(_, part)| part.len() as u32).sum();
-    Tensor::new(Shape { c: channels, ..weight.shape() }, data)
+fn columns(conv: &Conv, parts: &[Part], and_zeros: bool) -> Result<Weight> {
+    conv.weight.columns(parts.iter().map(|(_, part)| part.clone()).collect(), and_zeros)
 }
 
 fn side_by_side(graph: &mut Graph, name: String, inputs: &[NodeId]) -> Result<NodeId> {
@@ -117,6 +108,7 @@ mod tests {
     use super::*;
     use crate::ops::{Activation, GlobalPool, GlobalPoolKind, Resize};
     use crate::reference;
+    use crate::tensor::{Shape, Tensor};
 
     /// 2 images of 3x2 pixels, whose values count up from `first`.
     fn counting(c: u32, first: i32) -> Tensor {

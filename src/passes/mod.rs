@@ -22,6 +22,11 @@ impl Plan {
     /// fewer of them. Errors: an unsound graph, a tensor over the device's limits, a plan over the budgets of GPU or host
     /// memory. Nothing is allocated on a GPU, and no weights are packed before all of that is checked.
     pub fn new(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Self> {
+        Self::draft(graph, profile, options).map(Draft::pack)
+    }
+
+    /// As [`Plan::new`], but nothing is packed yet.
+    pub(crate) fn draft(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Draft> {
         graph.check()?;
         options.check_ports(graph)?;
         let needed = graph.cost().parameters.saturating_mul(Element::F32.bytes());
@@ -29,11 +34,10 @@ impl Plan {
             let what = "packing the weights".into();
             return Err(Error::HostMemory { what, needed, max: options.max_host_bytes });
         }
-        let drafted = match draft(graph, profile, options) {
+        match draft(graph, profile, options) {
             Err(error) if error.is_limit() => with_fewer_passes(graph, profile, options, error),
             drafted => drafted,
-        };
-        drafted.map(Draft::pack)
+        }
     }
 }
 

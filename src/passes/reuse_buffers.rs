@@ -54,13 +54,13 @@ pub(super) fn drop_unused(draft: &mut Draft) {
         }
     }
     plan.buffers = kept;
-    draft.packs.retain(|id, _| numbers.contains_key(id));
+    draft.contents.retain(|id, _| numbers.contains_key(id));
     renumber(draft, |id| numbers[&id]);
 }
 
 fn renumber(draft: &mut Draft, number: impl Fn(BufferId) -> BufferId) {
-    let Draft { plan, packs } = draft;
-    *packs = packs.drain().map(|(id, pack)| (number(id), pack)).collect();
+    let Draft { plan, contents } = draft;
+    *contents = contents.drain().map(|(id, content)| (number(id), content)).collect();
     for step in &mut plan.steps {
         step.bindings.iter_mut().for_each(|binding| binding.buffer = number(binding.buffer));
         let slices = step.operands.iter_mut().chain(&mut step.results);

@@ -1,8 +1,8 @@
 //! A plan in the making: buffers and dispatches are added, never removed. Weights and tables are packed last, once the
 //! plan is known to fit.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 
 use half::slice::HalfFloatSliceExt;
 use half::vec::HalfFloatVecExt;
@@ -12,7 +12,7 @@ use super::{
     physical, piece,
 };
 use crate::error::{Error, Result};
-use crate::ops::Texels;
+use crate::ops::{Made, Recipe, Texels};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
 /// A plan in the making, and what decides how it is made.
@@ -22,7 +22,7 @@ pub(crate) struct Builder<'a> {
     pub(crate) options: &'a PlanOptions,
     pub(crate) steps: Vec<Step>,
     buffers: Vec<Buffer>,
-    packs: HashMap<BufferId, Pack>,
+    contents: HashMap<BufferId, Content>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
 }
@@ -31,15 +31,36 @@ pub(crate) struct Builder<'a> {
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) plan: Plan,
-    pub(crate) packs: HashMap<BufferId, Pack>,
+    pub(crate) contents: HashMap<BufferId, Content>,
 }
 
-/// Makes what a constant buffer holds.
-pub(crate) struct Pack(Box<dyn FnOnce() -> Vec<u32>>);
+/// What a constant buffer holds: equal contents are the same words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Content {
+    /// Numbers that kernels look up, and biases.
+    Words(Made<u32>),
+    /// Weights, rounded once to what they are stored in.
+    Weights(Precision, Made<f32>),
+}
 
-impl fmt::Debug for Pack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pack")
+impl Content {
+    /// Computes them.
+    pub(crate) fn words(&self) -> Vec<u32> {
+        match self {
+            Self::Words(words) => words.values().into_owned(),
+            Self::Weights(Precision::F32, values) => bytemuck::allocation::cast_vec(values.values().into_owned()),
+            Self::Weights(Precision::F16, values) => halves(&values.values()),
+        }
+    }
+}
+
+/// Few words, computed already.
+#[derive(PartialEq, Eq, Hash)]
+struct Few(Vec<u32>);
+
+impl Recipe<u32> for Few {
+    fn values(&self) -> Cow<'_, [u32]> {
+        (&self.0).into()
     }
 }
 
@@ -49,7 +70,7 @@ impl Draft {
         self.plan.check()?;
         self.plan.check_limits(&self.plan.profile, options.max_bytes)?;
         // Weights are in f32 before they are rounded.
-        let bytes = self.packs.keys().map(|id| Element::F32.bytes_of(self.plan.buffers[id.index()].len));
+        let bytes = self.contents.keys().map(|id| Element::F32.bytes_of(self.plan.buffers[id.index()].len));
         let (needed, max) = (bytes.fold(0, u64::saturating_add), options.max_host_bytes);
         if needed > max {
             return Err(Error::HostMemory { what: "packing weights and tables".into(), needed, max });
@@ -59,9 +80,9 @@ impl Draft {
 
     /// The plan with its constants.
     pub(crate) fn pack(mut self) -> Plan {
-        for (id, pack) in self.packs {
+        for (id, content) in self.contents {
             let buffer = &mut self.plan.buffers[id.index()];
-            let words = pack.0();
+            let words = content.words();
             debug_assert_eq!(
                 Element::U32.bytes_of(words.len() as u64),
                 buffer.bytes(),
@@ -83,17 +104,17 @@ pub(crate) struct Table {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(profile: &'a DeviceProfile, options: &'a PlanOptions) -> Self {
-        let (steps, buffers, packs, inputs, outputs) = Default::default();
-        Self { profile, options, steps, buffers, packs, inputs, outputs }
+        let (steps, buffers, contents, inputs, outputs) = Default::default();
+        Self { profile, options, steps, buffers, contents, inputs, outputs }
     }
 
     /// The plan of everything that was added.
     pub(crate) fn finish(self) -> Draft {
-        let Self { profile, options, steps, buffers, packs, inputs, outputs } = self;
+        let Self { profile, options, steps, buffers, contents, inputs, outputs } = self;
         let &PlanOptions { precision, max_dispatch, max_submission, .. } = options;
         let steps = steps.into_iter().map(|step| step.in_turns(profile, max_dispatch)).collect();
         let profile = profile.clone();
-        Draft { plan: Plan { steps, buffers, inputs, outputs, profile, precision, max_submission }, packs }
+        Draft { plan: Plan { steps, buffers, inputs, outputs, profile, precision, max_submission }, contents }
     }
 
     /// The next graph input, perhaps a texture.
@@ -146,43 +167,27 @@ impl<'a> Builder<'a> {
     }
 
     /// A buffer of `len` numbers known at planning time. Errors: more than 32-bit indices hold.
-    pub(crate) fn table(
-        &mut self,
-        label: String,
-        len: u64,
-        values: impl FnOnce() -> Vec<u32> + 'static,
-    ) -> Result<Table> {
-        self.constant(label, Element::U32, len, Pack(Box::new(values)))
+    pub(crate) fn table(&mut self, label: String, len: u64, recipe: impl Recipe<u32>) -> Result<Table> {
+        self.constant(label, Element::U32, len, Content::Words(Made::by(recipe)))
     }
 
-    /// A buffer of `len` weights, rounded once to what they are stored in. Errors: more than 32-bit indices hold.
-    pub(crate) fn weights(
-        &mut self,
-        label: String,
-        len: u64,
-        values: impl FnOnce() -> Vec<f32> + 'static,
-    ) -> Result<Table> {
-        match self.options.precision {
-            Precision::F32 => self.biases(label, len, values),
-            Precision::F16 => self.constant(label, Element::F16, len, Pack(Box::new(|| halves(&values())))),
-        }
+    /// A buffer of `len` weights. Errors: more than 32-bit indices hold.
+    pub(crate) fn weights(&mut self, label: String, len: u64, recipe: impl Recipe<f32>) -> Result<Table> {
+        let content = Content::Weights(self.options.precision, Made::by(recipe));
+        self.constant(label, self.element(), len, content)
     }
 
-    /// A buffer of `len` values in `f32`, whatever weights are stored in: they are few, and begin sums. Errors: more than
-    /// 32-bit indices hold.
-    pub(crate) fn biases(
-        &mut self,
-        label: String,
-        len: u64,
-        values: impl FnOnce() -> Vec<f32> + 'static,
-    ) -> Result<Table> {
-        let words = || bytemuck::allocation::cast_vec(values());
-        self.constant(label, Element::F32, len, Pack(Box::new(words)))
+    /// A buffer of values in `f32`, whatever weights are stored in: they are few, and begin sums. Errors: more than 32-bit
+    /// indices hold.
+    pub(crate) fn biases(&mut self, label: String, values: Vec<f32>) -> Result<Table> {
+        let len = values.len() as u64;
+        let words = Few(bytemuck::allocation::cast_vec(values));
+        self.constant(label, Element::F32, len, Content::Words(Made::by(words)))
     }
 
-    fn constant(&mut self, label: String, element: Element, len: u64, pack: Pack) -> Result<Table> {
+    fn constant(&mut self, label: String, element: Element, len: u64, content: Content) -> Result<Table> {
         let buffer = self.buffer(label, element, len, Role::Constant([].into()))?;
-        self.packs.insert(buffer, pack);
+        self.contents.insert(buffer, content);
         Ok(Table { buffer, bytes: element.bytes_of(len) })
     }
 

@@ -22,7 +22,7 @@ mod slice;
 mod step;
 mod text;
 
-pub(crate) use builder::{Builder, Draft, Table};
+pub(crate) use builder::{Builder, Content, Draft, Table};
 pub use choice::{Choice, ConvVariant, Sums, Tile, Tuning};
 pub use estimate::{Estimate, Load};
 pub use hardware::Hardware;
@@ -33,7 +33,7 @@ pub use profile::{DeviceClass, DeviceProfile, Matrices, Vendor};
 pub use shader::{Constant, Extension, Fields, Piece, Shader};
 pub(crate) use shader::{params, piece, shader};
 pub use slice::{BufferId, Element, Order, Slice};
-pub(crate) use slice::{image_len, joined, padded, physical};
+pub(crate) use slice::{channel_map, image_len, joined, padded, physical};
 pub(crate) use step::whole_rows;
 
 /// What a buffer is for.

@@ -114,8 +114,8 @@ pub struct PlanOptions {
     /// [`Program::submissions`](crate::Program::submissions). 500 ms unless set. Estimates are rough, hence a quarter of
     /// what Windows allows.
     pub max_submission: Duration,
-    /// At most this many bytes of host memory for packed weights and tables, which live until they are uploaded; passes
-    /// may take as much again for weights that they fold. [`MAX_HOST_BYTES`] unless set.
+    /// At most this many bytes of host memory for the packed weights and tables of a [`Plan`](crate::Plan). A program packs
+    /// them one after the other, and has uploaded each before it makes the next. [`MAX_HOST_BYTES`] unless set.
     pub max_host_bytes: u64,
 }
 

@@ -108,6 +108,27 @@ pub(crate) fn physical(segments: &[u32]) -> u32 {
     segments.iter().fold(0, |sum: u32, &c| sum.saturating_add(padded(c)))
 }
 
+/// For each segment: its first logical channel, its first physical channel, its channels.
+fn runs(segments: &[u32]) -> impl Iterator<Item = (u32, u32, u32)> + '_ {
+    segments.iter().scan((0, 0), |(logical, physical), &channels| {
+        let run = (*logical, *physical, channels);
+        *logical += channels;
+        *physical += padded(channels);
+        Some(run)
+    })
+}
+
+/// For each physical channel, the logical one, or `None` in padding.
+pub(crate) fn channel_map(segments: &[u32]) -> Vec<Option<u32>> {
+    let mut map = vec![None; physical(segments) as usize];
+    for (logical, physical, channels) in runs(segments) {
+        for c in 0..channels {
+            map[(physical + c) as usize] = Some(logical + c);
+        }
+    }
+    map
+}
+
 /// Values of one image; saturates.
 pub(crate) const fn image_len(shape: Shape) -> u32 {
     shape.c.saturating_mul(shape.h).saturating_mul(shape.w)
@@ -188,23 +209,12 @@ impl Slice {
 
     /// For each segment: its first logical channel, its first physical channel, its channels.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (u32, u32, u32)> + '_ {
-        self.segments.iter().scan((0, 0), |(logical, physical), &channels| {
-            let run = (*logical, *physical, channels);
-            *logical += channels;
-            *physical += padded(channels);
-            Some(run)
-        })
+        runs(&self.segments)
     }
 
     /// For each physical channel, the logical one, or `None` in padding.
     pub(crate) fn channel_map(&self) -> Vec<Option<u32>> {
-        let mut map = vec![None; self.physical_c() as usize];
-        for (logical, physical, channels) in self.runs() {
-            for c in 0..channels {
-                map[(physical + c) as usize] = Some(logical + c);
-            }
-        }
-        map
+        channel_map(&self.segments)
     }
 }
 

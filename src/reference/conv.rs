@@ -13,8 +13,9 @@ const COLUMNS: usize = 64;
 /// The bound is that of the sum times `|scale|`, plus the residual's, plus the rounding of their sum.
 pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape) -> Values {
     // Σ w·x, Σ |w|·|x| and Σ w²·error² are the same convolution of different numbers.
+    let weight = op.weight.data();
     let sum = |map: &dyn Fn(f64) -> f64, operand: &[f64]| {
-        let weight: Vec<f64> = op.weight.data().iter().map(|&w| map(f64::from(w))).collect();
+        let weight: Vec<f64> = weight.iter().map(|&w| map(f64::from(w))).collect();
         convolve(op, &weight, operand, x.shape, out)
     };
     let mut values = sum(&|w| w, &x.values);
@@ -29,7 +30,7 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
         }
     }
 
-    let terms = op.weight.data().len() as f64 / f64::from(out.c);
+    let terms = weight.len() as f64 / f64::from(out.c);
     let scale = f64::from(op.scale);
     let plane = out.h as usize * out.w as usize;
     let mut sums = 0.0;
@@ -56,12 +57,12 @@ pub(super) fn conv(op: &Conv, x: &Values, residual: Option<&Values>, out: Shape)
     let of_residual = residual.map_or(0.0, |residual| {
         squares(&residual.values) * residual.cancellation * (out.len() / residual.shape.len().max(1)) as f64
     });
-    let cancellation = cancellation(terms_squared(op, x, out) + of_residual, sums);
+    let cancellation = cancellation(terms_squared(op, &weight, x, out) + of_residual, sums);
     Values { shape: out, values, bound, cancellation, precision: x.precision }
 }
 
 /// The sum of squares of everything that is added up, if each channel is as large everywhere as on average.
-fn terms_squared(op: &Conv, x: &Values, out: Shape) -> f64 {
+fn terms_squared(op: &Conv, weight: &[f32], x: &Values, out: Shape) -> f64 {
     let [out_c, group_in, kernel_h, kernel_w] = extents(op.weight.shape());
     let energies = x.energies();
     let sees = |out: u32, k: usize, [stride, dilation, pad, extent]: [u32; 4]| {
@@ -74,7 +75,7 @@ fn terms_squared(op: &Conv, x: &Values, out: Shape) -> f64 {
     let columns: Vec<f64> =
         (0..kernel_w).map(|kx| sees(out.w, kx, [op.stride[1], op.dilation[1], op.padding.left, x.shape.w])).collect();
     let mut sum = 0.0;
-    for (i, taps) in op.weight.data().chunks(kernel_h * kernel_w).enumerate() {
+    for (i, taps) in weight.chunks(kernel_h * kernel_w).enumerate() {
         let group = i / group_in / (out_c / op.groups as usize);
         let weighted = taps
             .iter()

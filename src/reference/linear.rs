@@ -11,6 +11,7 @@ const OUTPUTS: usize = 16;
 /// The bound of a convolution with as many terms as features.
 pub(super) fn linear(op: &Linear, x: &Values, out: Shape) -> Values {
     let features = op.weight.shape().c as usize;
+    let weights = op.weight.data();
     let outputs = out.c as usize;
     // Interleaved value and bound of every output, and the squares of its terms and of their sum.
     let mut results = vec![0.0; 4 * out.len() as usize];
@@ -19,7 +20,7 @@ pub(super) fn linear(op: &Linear, x: &Values, out: Shape) -> Values {
             let (n, o) = ((piece * OUTPUTS + i) / outputs, (piece * OUTPUTS + i) % outputs);
             let image = n * features..(n + 1) * features;
             let bias = op.bias.as_ref().map_or(0.0, |bias| f64::from(bias[o]));
-            let weight = op.weight.data()[o * features..][..features].iter().copied().map(f64::from);
+            let weight = weights[o * features..][..features].iter().copied().map(f64::from);
             let products = weight.clone().zip(&x.values[image.clone()]).map(|(w, x)| w * x);
             let arriving = x.values[image.clone()].iter().zip(x.bound.get(image).unwrap_or(&[]));
             let arriving = arriving.map(|(&x_at, &bound)| carried(x.precision, x_at, bound));

@@ -1,15 +1,19 @@
 //! Named tensors: a PyTorch `state_dict` in a [safetensors](https://github.com/huggingface/safetensors) file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::ops::Range;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use crate::error::{Error, Result, distance};
+use crate::ops::{Given, Recipe};
 use crate::tensor::MAX_ELEMENTS;
 
 mod foreign;
@@ -18,6 +22,7 @@ mod scope;
 pub(crate) mod unique;
 
 pub(crate) use scope::BATCH_NORM;
+use scope::Drawn;
 pub use scope::Scope;
 
 /// The longest header that is read: room for 100 000 tensors.
@@ -26,8 +31,8 @@ const MAX_HEADER: u64 = 16 << 20;
 /// What PyTorch's wrappers put into keys: `DataParallel`, `torch.compile`, FSDP and activation checkpointing.
 const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// The tensors of a file, as raw bytes; only those that are asked for become `f32`.
-/// `f16`, `bf16` and `f64` are converted, other types refused. A key is found as it stands in the file, and also with or
+/// The tensors of a file, each of them once: graphs, programs and clones share them, and keep those they use.
+/// `f16`, `bf16` and `f64` stay as they are, and are converted for whoever needs the values; other types are refused. A key is found as it stands in the file, and also with or
 /// without the parts that wrappers add (`module`, `_orig_mod`, …), if only one key of the file is then meant.
 ///
 /// ```no_run
@@ -41,19 +46,68 @@ const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_ch
 /// ```
 #[derive(Clone)]
 pub struct Weights {
-    bytes: Vec<u8>,
     entries: BTreeMap<String, Entry>,
     /// Keys of entries, by what is left of them without wrappers.
     bare: HashMap<String, Vec<String>>,
     metadata: HashMap<String, String>,
-    seed: Option<u64>,
+    seed: Option<Arc<Drawn>>,
 }
 
 #[derive(Clone)]
 struct Entry {
     dtype: Dtype,
     dims: Vec<usize>,
-    range: Range<usize>,
+    values: Arc<Stored>,
+}
+
+impl Entry {
+    fn is_converted(&self) -> bool {
+        matches!(self.dtype, Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16)
+    }
+}
+
+/// The values of a tensor as its file has them.
+enum Stored {
+    F32(Vec<f32>),
+    Bytes(Vec<u8>, Dtype),
+}
+
+impl Stored {
+    /// What the next `len` bytes hold.
+    fn read(source: &mut impl Read, dtype: Dtype, len: usize) -> std::io::Result<Self> {
+        if dtype != Dtype::F32 {
+            let mut bytes = vec![0; len];
+            source.read_exact(&mut bytes)?;
+            return Ok(Self::Bytes(bytes, dtype));
+        }
+        let mut values = vec![0f32; len / size_of::<f32>()];
+        source.read_exact(bytemuck::cast_slice_mut(&mut values))?;
+        // Files are little-endian.
+        values.iter_mut().for_each(|value| *value = f32::from_bits(u32::from_le(value.to_bits())));
+        Ok(Self::F32(values))
+    }
+
+    /// `None` for types that are not converted.
+    fn values(&self) -> Option<Cow<'_, [f32]>> {
+        Some(match self {
+            Self::F32(values) => values.into(),
+            Self::Bytes(bytes, Dtype::F64) => each(bytes, |b| f64::from_le_bytes(b) as f32),
+            Self::Bytes(bytes, Dtype::F16) => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
+            Self::Bytes(bytes, Dtype::BF16) => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+            Self::Bytes(..) => return None,
+        })
+    }
+
+    /// Empty for types that are not converted.
+    fn to_vec(&self) -> Vec<f32> {
+        self.values().unwrap_or_default().into_owned()
+    }
+}
+
+impl Recipe<f32> for Given<Stored> {
+    fn values(&self) -> Cow<'_, [f32]> {
+        self.0.values().unwrap_or_default()
+    }
 }
 
 impl Weights {
@@ -70,10 +124,14 @@ impl Weights {
         if !metadata.is_file() {
             return Err(file("is not a regular file".into()));
         }
-        let bytes = std::fs::read(path).map_err(|e| file(e.to_string()))?;
-        Self::of_file(bytes, Some(path)).map_err(|e| match e {
-            Error::InvalidData { reason, .. } => file(reason),
-            other => other,
+        let opened = File::open(path).map_err(|e| file(e.to_string()))?;
+        Self::read(opened, metadata.len()).map_err(|error| {
+            // Only now: a sound file may begin as others do.
+            let recognised = std::fs::read(path).ok().and_then(|bytes| foreign::recognised(&bytes, Some(path)));
+            match error {
+                Error::InvalidData { reason, .. } => file(recognised.unwrap_or(reason)),
+                other => other,
+            }
         })
     }
 
@@ -81,66 +139,60 @@ impl Weights {
     /// JSON or names a key twice; if a tensor's type, shape and bytes do not agree; if tensors overlap, leave holes or
     /// do not end where the file does.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
-        Self::of_file(bytes, None)
+        Self::read(&bytes[..], bytes.len() as u64).map_err(|error| foreign::recognised(&bytes, None).map_or(error, bad))
     }
 
-    fn of_file(bytes: Vec<u8>, path: Option<&Path>) -> Result<Self> {
-        match Self::read(&bytes) {
-            Ok((entries, metadata)) => Ok(Self::of(bytes, entries, metadata)),
-            // Only now: a sound file may begin as others do.
-            Err(error) => Err(foreign::recognised(&bytes, path).map_or(error, bad)),
-        }
-    }
-
-    fn read(bytes: &[u8]) -> Result<(BTreeMap<String, Entry>, HashMap<String, String>)> {
-        let (header, start) = header(bytes)?;
-        let parsed: Metadata = unique::from_str(header).map_err(|e| bad(format!("header: {e}")))?;
-        let infos = parsed.tensors();
+    /// Reads a file of `len` bytes, each tensor to its place.
+    fn read(mut source: impl Read, len: u64) -> Result<Self> {
+        let (header, present) = header(&mut source, len)?;
+        let parsed: Metadata = unique::from_str(&header).map_err(|e| bad(format!("header: {e}")))?;
         // Not left to the reader of `safetensors`, whose sum of offsets can overflow.
-        let (promised, present) = (parsed.data_len(), bytes.len() - start);
+        let promised = parsed.data_len() as u64;
         if promised != present {
             return Err(bad(format!("the header promises {promised} bytes of data, the file has {present}")));
         }
-        let entry = |(key, info): (String, &safetensors::tensor::TensorInfo)| {
+        let mut infos: Vec<_> = parsed.tensors().into_iter().collect();
+        // They follow each other without holes, which the header's reader has checked.
+        infos.sort_by_key(|(_, info)| info.data_offsets);
+        let mut entries = BTreeMap::new();
+        for (key, info) in infos {
             let (from, to) = info.data_offsets;
-            (key, Entry { dtype: info.dtype, dims: info.shape.clone(), range: start + from..start + to })
-        };
-        let entries = infos.into_iter().map(entry).collect();
-        Ok((entries, parsed.metadata().clone().unwrap_or_default()))
+            let values = Stored::read(&mut source, info.dtype, to - from).map_err(|e| bad(e.to_string()))?;
+            entries.insert(key, Entry { dtype: info.dtype, dims: info.shape.clone(), values: Arc::new(values) });
+        }
+        Ok(Self::of(entries, parsed.metadata().clone().unwrap_or_default()))
     }
 
-    fn of(bytes: Vec<u8>, entries: BTreeMap<String, Entry>, metadata: HashMap<String, String>) -> Self {
+    fn of(entries: BTreeMap<String, Entry>, metadata: HashMap<String, String>) -> Self {
         let mut bare: HashMap<String, Vec<String>> = HashMap::new();
         for key in entries.keys() {
             bare.entry(without_wrappers(key)).or_default().push(key.clone());
         }
-        Self { bytes, entries, bare, metadata, seed: None }
+        Self { entries, bare, metadata, seed: None }
     }
 
     /// Tensors made by the program: key, dimensions, values. Errors: a key given twice, values that do not fill the
     /// dimensions.
     pub fn from_tensors(tensors: impl IntoIterator<Item = (String, Vec<u32>, Vec<f32>)>) -> Result<Self> {
-        let (mut bytes, mut entries) = (Vec::new(), BTreeMap::new());
+        let mut entries = BTreeMap::new();
         for (key, dims, values) in tensors {
             if len(&dims) != Some(values.len() as u64) {
                 let reason = format!("{dims:?} is not the shape of {} values", values.len());
                 return Err(Error::data(format!("tensor '{key}'"), reason));
             }
-            let start = bytes.len();
-            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
             let dims = dims.iter().map(|&dim| dim as usize).collect();
-            let entry = Entry { dtype: Dtype::F32, dims, range: start..bytes.len() };
+            let entry = Entry { dtype: Dtype::F32, dims, values: Arc::new(Stored::F32(values)) };
             if entries.insert(key.clone(), entry).is_some() {
                 return Err(Error::data(format!("tensor '{key}'"), "is given twice"));
             }
         }
-        Ok(Self::of(bytes, entries, HashMap::new()))
+        Ok(Self::of(entries, HashMap::new()))
     }
 
     /// No file: every tensor a block asks for is drawn from `seed` and its key, the same each time. Convolutions keep
     /// activations at unit scale, and normalisations are not the identity, so that errors show.
     pub fn seeded(seed: u64) -> Self {
-        Self { seed: Some(seed), ..Self::of(Vec::new(), BTreeMap::new(), HashMap::new()) }
+        Self { seed: Some(Arc::new(Drawn::new(seed))), ..Self::of(BTreeMap::new(), HashMap::new()) }
     }
 
     /// With `to` in the place of `from`, a run of whole parts of keys, wherever it stands: `("conv1", "cv1")` makes
@@ -180,7 +232,7 @@ impl Weights {
             let nearest = nearest(entries.keys(), |key| distance(key, from));
             return wrong(&format!("no key has these parts; the nearest: {}", nearest.join(", ")));
         }
-        Ok(Self { seed: self.seed, ..Self::of(self.bytes, entries, self.metadata) })
+        Ok(Self { seed: self.seed, ..Self::of(entries, self.metadata) })
     }
 
     /// All keys as they stand in the file, sorted; none for [`Weights::seeded`].
@@ -207,10 +259,10 @@ impl Weights {
         let Some(dims) = dims.filter(|dims| len(dims).is_some_and(|len| len <= MAX_ELEMENTS)) else {
             return Err(Error::data(what, format!("{:?} is too large for 32-bit indices", entry.dims)));
         };
-        let Some(values) = self.values(entry) else {
+        let Some(values) = entry.values.values() else {
             return Err(Error::data(what, refusal(entry.dtype)));
         };
-        Ok((dims, values))
+        Ok((dims, values.into_owned()))
     }
 
     /// The tensors whose keys begin with `prefix`, with or without its last dot; `""` is the whole file. If no key
@@ -227,24 +279,15 @@ impl Weights {
         let keys = self.bare.get(&without_wrappers(key)).into_iter().flatten();
         keys.filter(|key| counts(key)).filter_map(|key| Some((key.as_str(), self.entries.get(key)?))).collect()
     }
-
-    /// `None` for types that are not converted.
-    fn values(&self, entry: &Entry) -> Option<Vec<f32>> {
-        let bytes = self.bytes.get(entry.range.clone())?;
-        Some(match entry.dtype {
-            Dtype::F32 => each(bytes, f32::from_le_bytes),
-            Dtype::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
-            Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-            _ => return None,
-        })
-    }
 }
 
 impl fmt::Debug for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = self.entries.keys();
-        f.debug_struct("Weights").field("seed", &self.seed).field("keys", &keys).finish_non_exhaustive()
+        f.debug_struct("Weights")
+            .field("seed", &self.seed.as_ref().map(|drawn| drawn.seed))
+            .field("keys", &keys)
+            .finish_non_exhaustive()
     }
 }
 
@@ -273,25 +316,30 @@ fn bad(reason: impl Into<String>) -> Error {
     Error::data("safetensors", reason)
 }
 
-/// The header's text, and where the data begins.
-fn header(bytes: &[u8]) -> Result<(&str, usize)> {
-    if bytes.is_empty() {
+/// The header's text, and how many bytes of data follow.
+fn header(source: &mut impl Read, len: u64) -> Result<(String, u64)> {
+    if len == 0 {
         return Err(bad("the file is empty"));
     }
-    let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
+    let unreadable = |e: std::io::Error| bad(e.to_string());
+    let mut length = [0; 8];
+    let Some(rest) = len.checked_sub(length.len() as u64) else {
         return Err(bad("cut off: a safetensors file begins with the 8 bytes of its header's length"));
     };
-    let length = u64::from_le_bytes(*length);
+    source.read_exact(&mut length).map_err(unreadable)?;
+    let length = u64::from_le_bytes(length);
     if length > MAX_HEADER {
         return Err(bad(format!(
             "header of {length} bytes, over the limit of {MAX_HEADER}; is it a safetensors file?"
         )));
     }
-    let Some(header) = rest.get(..length as usize) else {
-        return Err(bad(format!("cut off: header of {length} bytes, but only {} follow", rest.len())));
+    let Some(rest) = rest.checked_sub(length) else {
+        return Err(bad(format!("cut off: header of {length} bytes, but only {rest} follow")));
     };
-    let text = std::str::from_utf8(header).map_err(|e| bad(format!("header: {e}")))?;
-    Ok((text, 8 + header.len()))
+    let mut header = vec![0; length as usize];
+    source.read_exact(&mut header).map_err(unreadable)?;
+    let text = String::from_utf8(header).map_err(|e| bad(format!("header: {e}")))?;
+    Ok((text, rest))
 }
 
 /// Elements; `None` beyond 64 bits.
@@ -299,6 +347,6 @@ fn len(dims: &[u32]) -> Option<u64> {
     dims.iter().try_fold(1u64, |len, &dim| len.checked_mul(u64::from(dim)))
 }
 
-fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Cow<'_, [f32]> {
     bytes.as_chunks().0.iter().map(|&chunk| value(chunk)).collect()
 }

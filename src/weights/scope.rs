@@ -1,13 +1,15 @@
 //! Part of a file, as one block sees it: hands out tensors and remembers everything that is wrong.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::random::Random;
-use super::{Entry, Weights, len, nearest, refusal, without_wrappers};
+use super::{Entry, Stored, Weights, len, nearest, refusal, without_wrappers};
 use crate::error::{Error, Result, distance};
-use crate::tensor::{MAX_ELEMENTS, MAX_HOST_BYTES, Shape, Tensor};
+use crate::ops::{Given, Weight};
+use crate::tensor::{MAX_ELEMENTS, MAX_HOST_BYTES, Shape};
 
 /// The tensors under a prefix. A key that is missing or misshapen is noted, and zeros (ones for variances) stand in for
 /// it, so that building goes on; [`Scope::finish`] then reports all such keys at once.
@@ -52,11 +54,32 @@ impl Log {
     }
 }
 
+/// What [`Weights::seeded`] has drawn, for all that share it.
+pub(super) struct Drawn {
+    pub(super) seed: u64,
+    values: Mutex<HashMap<(String, u64, Draw), Arc<Stored>>>,
+}
+
+impl Drawn {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, values: Mutex::default() }
+    }
+
+    fn values(&self, key: &str, len: u64, draw: Draw) -> Arc<Stored> {
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let drawn = values.entry((key.into(), len, draw)).or_insert_with(|| {
+            let mut random = Random::new(self.seed, key);
+            Arc::new(Stored::F32((0..len).map(|_| draw.next(&mut random)).collect()))
+        });
+        Arc::clone(drawn)
+    }
+}
+
 /// What [`Weights::seeded`] draws.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Draw {
-    /// Mean 0 and this standard deviation.
-    Normal(f64),
+    /// Mean 0 and the standard deviation of these bits.
+    Normal(u64),
     /// In `0.5..1.5`.
     NearOne,
 }
@@ -99,28 +122,28 @@ impl<'a> Scope<'a> {
 
     /// `{layer}.weight` of a convolution `[out, in / groups, kernel_h, kernel_w]`. Errors: more elements than 32-bit
     /// indices hold, an extent of 0, more than [`MAX_HOST_BYTES`] of weights that are seeded or stand in for others.
-    pub fn conv_weight(&self, layer: &str, shape: Shape) -> Result<Tensor> {
+    pub fn conv_weight(&self, layer: &str, shape: Shape) -> Result<Weight> {
         self.weight(layer, &[shape.n, shape.c, shape.h, shape.w])
     }
 
     /// `{layer}.weight` of a linear layer, `[out, in]` in the file, `[out, in, 1, 1]` here. Errors as for convolutions.
-    pub fn linear_weight(&self, layer: &str, out: u32, features: u32) -> Result<Tensor> {
+    pub fn linear_weight(&self, layer: &str, out: u32, features: u32) -> Result<Weight> {
         self.weight(layer, &[out, features])
     }
 
     /// `{layer}.bias` of a convolution or a linear layer. Errors as for weights.
     pub fn bias(&self, layer: &str, len: u32) -> Result<Vec<f32>> {
-        self.values(&format!("{layer}.bias"), &[len], Draw::Normal(0.1))
+        Ok(self.values(&format!("{layer}.bias"), &[len], Draw::normal(0.1))?.to_vec())
     }
 
     /// `weight`, `bias`, `running_mean` and `running_var` of a batch normalisation. Errors as for weights.
     pub fn batch_norm(&self, layer: &str, channels: u32) -> Result<[Vec<f32>; 4]> {
         let [gamma, beta, mean, var] = BATCH_NORM.map(|key| format!("{layer}.{key}"));
-        let values = |key: &str, draw| self.values(key, &[channels], draw);
+        let values = |key: &str, draw| Ok(self.values(key, &[channels], draw)?.to_vec());
         Ok([
             values(&gamma, Draw::NearOne)?,
-            values(&beta, Draw::Normal(0.2))?,
-            values(&mean, Draw::Normal(0.2))?,
+            values(&beta, Draw::normal(0.2))?,
+            values(&mean, Draw::normal(0.2))?,
             values(&var, Draw::NearOne)?,
         ])
     }
@@ -224,24 +247,23 @@ impl<'a> Scope<'a> {
         self.log.borrow_mut().misshapen.insert(self.key(key), problem.into());
     }
 
-    fn weight(&self, layer: &str, dims: &[u32]) -> Result<Tensor> {
+    fn weight(&self, layer: &str, dims: &[u32]) -> Result<Weight> {
         let fan_in = dims[1..].iter().map(|&dim| f64::from(dim)).product::<f64>();
-        let values = self.values(&format!("{layer}.weight"), dims, Draw::Normal((2.0 / fan_in).sqrt()))?;
+        let values = self.values(&format!("{layer}.weight"), dims, Draw::normal((2.0 / fan_in).sqrt()))?;
         let extent = |i: usize| dims.get(i).copied().unwrap_or(1);
-        Tensor::new(Shape::new(dims[0], dims[1], extent(2), extent(3)), values)
+        Weight::made(Shape::new(dims[0], dims[1], extent(2), extent(3)), Given(values))
     }
 
-    fn values(&self, key: &str, dims: &[u32], draw: Draw) -> Result<Vec<f32>> {
+    fn values(&self, key: &str, dims: &[u32], draw: Draw) -> Result<Arc<Stored>> {
         let whole = self.key(key);
         let Some(len) = len(dims).filter(|&len| len <= MAX_ELEMENTS) else {
             let value = len(dims).unwrap_or(u64::MAX);
             return Err(Error::TooLarge { op: whole, what: "the element count", value, max: MAX_ELEMENTS });
         };
         let log = &mut *self.log.borrow_mut();
-        if let Some(seed) = self.weights.seed {
+        if let Some(drawn) = &self.weights.seed {
             log.make_up(&whole, len)?;
-            let mut random = Random::new(seed, &whole);
-            return Ok((0..len).map(|_| draw.next(&mut random)).collect());
+            return Ok(drawn.values(&whole, len, draw));
         }
         let found = self.find(&whole);
         log.found.extend(found.iter().map(|(key, _)| key.to_string()));
@@ -252,18 +274,16 @@ impl<'a> Scope<'a> {
             [(_, entry)] if !entry.dims.iter().map(|&dim| dim as u64).eq(dims.iter().map(|&dim| u64::from(dim))) => {
                 log.misshapen.insert(whole.clone(), format!("is {:?} but {dims:?} is needed", entry.dims));
             }
-            [(_, entry)] => match self.weights.values(entry) {
-                Some(values) => return Ok(values),
-                None => {
-                    log.misshapen.insert(whole.clone(), refusal(entry.dtype));
-                }
-            },
+            [(_, entry)] if entry.is_converted() => return Ok(Arc::clone(&entry.values)),
+            [(_, entry)] => {
+                log.misshapen.insert(whole.clone(), refusal(entry.dtype));
+            }
             [(a, _), (b, _), ..] => {
                 log.misshapen.insert(whole.clone(), format!("may be '{a}' or '{b}'"));
             }
         }
         log.make_up(&whole, len)?;
-        Ok(vec![draw.stand_in(); len as usize])
+        Ok(Arc::new(Stored::F32(vec![draw.stand_in(); len as usize])))
     }
 
     fn key(&self, key: &str) -> String {
@@ -272,9 +292,13 @@ impl<'a> Scope<'a> {
 }
 
 impl Draw {
+    const fn normal(deviation: f64) -> Self {
+        Self::Normal(deviation.to_bits())
+    }
+
     fn next(self, random: &mut Random) -> f32 {
         match self {
-            Self::Normal(deviation) => (deviation * random.normal()) as f32,
+            Self::Normal(deviation) => (f64::from_bits(deviation) * random.normal()) as f32,
             Self::NearOne => (0.5 + random.uniform()) as f32,
         }
     }

@@ -1,7 +1,5 @@
 //! Meaningless input ends in a typed error that names the node and the remedy, never in a panic.
 
-use std::sync::Arc;
-
 use spp_wgpu::graph::MAX_NODES;
 use spp_wgpu::ops::*;
 use spp_wgpu::{Error, Graph, NodeId, Result, Shape, Tensor};
@@ -12,7 +10,7 @@ type Build = fn(&mut Graph, NodeId, NodeId) -> Result<NodeId>;
 /// What is wrong, the expected variant of [`Error`], what its text must contain, and how it is built.
 type Row = (&'static str, &'static str, &'static [&'static str], Build);
 
-fn weight(n: u32, c: u32, h: u32, w: u32) -> Arc<Tensor> {
+fn weight(n: u32, c: u32, h: u32, w: u32) -> Weight {
     Tensor::filled(Shape::new(n, c, h, w), 1.0).unwrap().into()
 }
 
@@ -248,7 +246,7 @@ fn every_bad_input_is_refused_with_its_reason() {
 /// What looks wrong but has a meaning.
 #[test]
 fn unusual_input_is_accepted() {
-    let nan = Arc::new(Tensor::filled(Shape::new(2, 8, 1, 1), f32::NAN).unwrap());
+    let nan = Weight::from(Tensor::filled(Shape::new(2, 8, 1, 1), f32::NAN).unwrap());
     let mut graph = Graph::new();
     let x = graph.input("x", Shape::new(0, 8, 6, 5)).unwrap();
     let shape = |graph: &Graph, id: Result<NodeId>| graph.shape(id.unwrap()).unwrap();

@@ -21,6 +21,7 @@ mod plans;
 mod precision;
 mod priors;
 mod profiles;
+mod resized;
 mod shader_files;
 mod shaders;
 mod shapes;

@@ -229,7 +229,7 @@ fn folders_read_alike() {
         // Pieces, and what measures devices, are no kernels.
         ("src/kernels", "shaders", &["mod", "peak", "shared"]),
         ("src/kernels/conv", "shaders/conv", &["mod", "choice", "jobs", "parts", "tile"]),
-        ("src/ops", "src/reference", &["window", "compare"]),
+        ("src/ops", "src/reference", &["weight", "window", "compare"]),
     ];
     for (a, b, only) in pairs {
         assert_none(differing(&names(a), &names(b), only).iter().map(|name| format!("{a}, {b}: {name}")));

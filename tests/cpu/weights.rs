@@ -209,7 +209,7 @@ fn all_problems_are_reported_at_once() {
 fn a_file_of_the_shape_that_is_needed_passes() {
     let weights = weights(&[("c.weight", &[2, 3, 1, 1]), ("c.bias", &[2]), ("fc.weight", &[2, 5]), ("fc.bias", &[2])]);
     let scope = weights.scope("");
-    assert_eq!(scope.conv_weight("c", Shape::new(2, 3, 1, 1)).unwrap().data(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert_eq!(*scope.conv_weight("c", Shape::new(2, 3, 1, 1)).unwrap().data(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     assert_eq!(scope.linear_weight("fc", 2, 5).unwrap().shape(), Shape::new(2, 5, 1, 1));
     assert_eq!(scope.bias("c", 2).unwrap(), [0.0, 1.0]);
     assert_eq!(problems(&scope), [vec![], vec!["fc.bias".to_string()], vec![]]);
@@ -431,7 +431,7 @@ fn made_tensors_are_checked() {
 #[test]
 fn seeded_weights_are_the_same_each_time_and_keep_the_scale() {
     let draw = |seed, layer: &str| {
-        Weights::seeded(seed).scope("").conv_weight(layer, Shape::new(64, 32, 3, 3)).unwrap().into_data()
+        Weights::seeded(seed).scope("").conv_weight(layer, Shape::new(64, 32, 3, 3)).unwrap().data().into_owned()
     };
     let values = draw(3, "cv1");
     assert_eq!(values, draw(3, "cv1"));

@@ -103,7 +103,7 @@ fn residuals_are_right() {
     for data in BOTH {
         // Sums of sums stay whole numbers of an f16.
         let weight = |conv: Conv| {
-            let mut weight = (*conv.weight).clone();
+            let mut weight = conv.weight.to_tensor().unwrap();
             weight.data_mut().iter_mut().for_each(|weight| *weight = weight.clamp(-1.0, 1.0));
             Conv { weight: weight.into(), activation: Activation::Relu, scale: -0.5, ..conv }
         };
@@ -162,7 +162,7 @@ fn jobs_side_by_side_and_slices_are_right() {
         let branches = graph(Shape::new(2, 20, 11, 6), |graph, x| {
             let of = |out_c, in_c, kernel| {
                 let conv = of(data, out_c, in_c, kernel);
-                let mut weight = (*conv.weight).clone();
+                let mut weight = conv.weight.to_tensor().unwrap();
                 weight.data_mut().iter_mut().for_each(|weight| *weight = (*weight / 3.0).trunc());
                 Conv { weight: weight.into(), ..conv }
             };
@@ -213,7 +213,7 @@ fn nan_and_infinity_reach_only_what_sees_them() {
             let of_x = conv(x, 41, 3, Data::Integers, |conv| Conv { dilation: [2; 2], ..conv });
             // Such a weight does meet the zeros of the padding.
             let mut weights = Conv { padding: Padding::default(), ..of(Data::Integers, 41, 37, 3) };
-            let mut weight = (*weights.weight).clone();
+            let mut weight = weights.weight.to_tensor().unwrap();
             weight.data_mut()[place * 9] = special;
             weights.weight = weight.into();
             let of_w = graph(x, |graph, input| graph.conv("conv", input, weights).unwrap());

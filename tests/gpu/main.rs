@@ -42,6 +42,7 @@ mod ports;
 mod precision;
 mod pyramid_pool;
 mod resize;
+mod resized;
 mod runs;
 mod softmax;
 mod split_sums;

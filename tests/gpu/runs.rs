@@ -472,6 +472,8 @@ fn an_apps_device_keeps_its_callback_which_may_say_why_it_was_lost() {
         tells.0.mark("the app said so");
     });
     let program = Program::new(&gpu, &sppf(X, 9, true)).unwrap();
+    // wgpu calls it once nothing is under way; building has begun uploads.
+    gpu.device().poll(PollType::wait_indefinitely()).unwrap();
     gpu.device().destroy();
     gpu.device().poll(PollType::Poll).unwrap();
     assert!(told.load(Ordering::Acquire));

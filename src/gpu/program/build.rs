@@ -1,5 +1,6 @@
 //! From a plan to a program: buffers, weights, kernels, bind groups.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use wgpu::{BindGroup, BindGroupEntry, BindingResource, BufferBinding, BufferDescriptor, BufferUsages};
@@ -9,16 +10,24 @@ use super::launches::Launches;
 use super::port::Held;
 use super::run::Own;
 use super::{Dispatch, Program};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::transfer::Staging;
 use crate::gpu::trusted::Checks;
 use crate::graph::Graph;
-use crate::plan::{Plan, PlanOptions, Port, Role, Step};
+use crate::plan::{BufferId, Draft, Plan, PlanOptions, Port, Role, Step};
+use crate::tensor::Shape;
 
 /// Everything that a kernel writes or reads; `COPY_DST` for uploads.
 const USAGE: BufferUsages = BufferUsages::STORAGE.union(BufferUsages::COPY_DST).union(BufferUsages::COPY_SRC);
+
+/// What a program was made of, to make others of it.
+#[derive(Debug)]
+pub(super) struct Source {
+    graph: Graph,
+    options: PlanOptions,
+}
 
 impl Program {
     /// Plans and builds `graph` with the default options. Errors: those of [`Plan::new`]; out of memory; a driver that
@@ -29,7 +38,37 @@ impl Program {
 
     /// As [`Program::new`], with options for the planner.
     pub fn with_options(gpu: &Gpu, graph: &Graph, options: &PlanOptions) -> Result<Self> {
-        Self::from_own_plan(gpu, Plan::new(graph, gpu.profile(), options)?)
+        Self::of(gpu, Source { graph: graph.clone(), options: options.clone() })
+    }
+
+    /// The same graph for other inputs, batch included: see [`Graph::resized`], also for what cannot be resized. Weights stay
+    /// where they are on the device, and both programs may run; kernels are compiled where the planner has others for
+    /// such a size that no program had yet, and weights are packed again where these want them in another order. The
+    /// results are those of a new program, to the bit. Errors: a program of [`Program::from_plan`], and those of
+    /// [`Graph::resized`] and [`Program::with_options`].
+    pub fn resized(&self, shapes: &[Shape]) -> Result<Self> {
+        let Source { graph, options } = self.source()?;
+        Self::of(&self.gpu, Source { graph: graph.resized(shapes)?, options: options.clone() })
+    }
+
+    /// The same program on another device, above all after a loss: of the weights in host memory, with nothing of the old
+    /// device. On the same adapter and driver it gives the same bits. Errors: a program of [`Program::from_plan`], and
+    /// those of [`Program::with_options`].
+    pub fn rebuild(&self, gpu: &Gpu) -> Result<Self> {
+        let Source { graph, options } = self.source()?;
+        Self::of(gpu, Source { graph: graph.clone(), options: options.clone() })
+    }
+
+    fn source(&self) -> Result<&Source> {
+        self.source.as_ref().ok_or_else(|| {
+            Error::data("program", "was made from a plan, which has no graph; use Program::with_options on the graph")
+        })
+    }
+
+    fn of(gpu: &Gpu, source: Source) -> Result<Self> {
+        let draft = Plan::draft(&source.graph, gpu.profile(), &source.options)?;
+        let checks = if gpu.inner.checked { Checks::All } else { Checks::None };
+        Ok(Self { source: Some(source), ..Self::build(gpu, draft, checks)? })
     }
 
     /// Builds a plan made for this device. Anyone may have changed it, so its kernels run with wgpu's checks, as
@@ -38,17 +77,26 @@ impl Program {
     /// of memory; a driver that refuses a shader.
     pub fn from_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {
         plan.check_for(gpu.profile())?;
-        Self::build(gpu, plan, Checks::All)
+        Self::build(gpu, Draft { plan, contents: HashMap::new() }, Checks::All)
     }
 
     /// Builds a plan that this crate has made for this device and has given to nobody.
     pub(crate) fn from_own_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {
-        Self::build(gpu, plan, if gpu.inner.checked { Checks::All } else { Checks::None })
+        let draft = Draft { plan, contents: HashMap::new() };
+        Self::build(gpu, draft, if gpu.inner.checked { Checks::All } else { Checks::None })
     }
 
-    fn build(gpu: &Gpu, mut plan: Plan, checks: Checks) -> Result<Self> {
-        let buffers = plan.buffers.iter_mut().map(|buffer| {
+    /// Constants are those of `contents`, or else the plan's own.
+    fn build(gpu: &Gpu, Draft { mut plan, contents }: Draft, checks: Checks) -> Result<Self> {
+        let mut constants = Vec::new();
+        let buffers = plan.buffers.iter_mut().enumerate().map(|(index, buffer)| {
             let bytes = buffer.bytes();
+            if let Some(content) = contents.get(&BufferId(index as u32)) {
+                let uploaded = gpu.constant(&buffer.label, bytes, content)?;
+                let shared = uploaded.buffer.clone();
+                constants.push(uploaded);
+                return Ok(Some(shared));
+            }
             let created = match &mut buffer.role {
                 Role::Input(_) | Role::Output(_) => return Ok(None),
                 Role::Scratch => create(gpu, &buffer.label, bytes)?,
@@ -88,7 +136,20 @@ impl Program {
         let bindings = Bindings { bind_groups: Vec::new(), program: Arc::clone(&identity) };
         let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
         let (gpu, params_offsets) = (gpu.clone(), offsets);
-        let mut program = Self { gpu, plan, identity, buffers, params, params_offsets, dispatches, launches, own };
+        let (source, _constants) = (None, constants);
+        let mut program = Self {
+            gpu,
+            plan,
+            source,
+            _constants,
+            identity,
+            buffers,
+            params,
+            params_offsets,
+            dispatches,
+            launches,
+            own,
+        };
         let [inputs, outputs] = [&program.own.inputs, &program.own.outputs];
         let [inputs, outputs] = [inputs, outputs].map(|held| held.iter().map(Held::bound).collect::<Vec<_>>());
         program.own.bindings = program.bind(&inputs, &outputs)?;
@@ -103,12 +164,14 @@ impl Program {
             let mut encoder = device.create_command_encoder(&Default::default());
             let recorded = self.record(&mut encoder, &self.own.bindings);
             drop(encoder.finish());
+            // Begins the uploads: until the next submission, wgpu would keep them and the buffers they are for.
+            self.gpu.queue().submit([]);
             recorded
         })?
     }
 }
 
-pub(super) fn create(gpu: &Gpu, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
+pub(in crate::gpu) fn create(gpu: &Gpu, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
     let label = format!("spp/{label}");
     let size = bytes.max(4); // a batch of 0 has no bytes, but a binding must have some
     gpu.scoped(|device| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wgpu::{BindGroup, CommandEncoder, ComputePass};
 
 use super::Gpu;
+use super::constants::Uploaded;
 use super::kernel::Kernel;
 use crate::error::{Error, Result};
 use crate::plan::{Plan, Role};
@@ -17,6 +18,8 @@ mod port;
 mod run;
 
 pub use bind::{Bindings, Bound};
+use build::Source;
+pub(super) use build::create;
 use launches::Launches;
 pub(in crate::gpu) use launches::second_layout;
 use run::Own;
@@ -26,6 +29,10 @@ use run::Own;
 pub struct Program {
     pub(in crate::gpu) gpu: Gpu,
     plan: Plan,
+    /// `None` for a plan that somebody gave.
+    source: Option<Source>,
+    /// Weights and tables, also in `buffers`: other programs may have them, too.
+    _constants: Vec<Arc<Uploaded>>,
     /// Like no other program's.
     identity: Arc<()>,
     /// By buffer number; `None` for graph inputs and outputs, which are bound per [`Bindings`].

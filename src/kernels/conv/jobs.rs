@@ -1,18 +1,18 @@
 //! What the convolution kernels have in common: one dispatch computes several jobs, each a sum of terms. They need to
 //! know only which buffers they share. Shader side: `shaders/shared/jobs.wgsl`.
 
+use std::borrow::Cow;
 use std::slice;
-use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::kernels::Call;
-use crate::ops::{Activation, Conv, Padding};
+use crate::ops::{Activation, Conv, Padding, Recipe, Weight};
 use crate::plan::{
     BufferId, Builder, Constant, DeviceClass, DeviceProfile, Element, Estimate, Fields, Hardware, Load, Piece, Shader,
-    Slice, Step, params, piece,
+    Slice, Step, channel_map, params, piece,
 };
-use crate::tensor::MAX_ELEMENTS;
+use crate::tensor::{MAX_ELEMENTS, Shape};
 
 /// One input and its convolution.
 #[derive(Clone, Debug)]
@@ -236,7 +236,7 @@ impl Kernel {
 }
 
 /// The order of weights and biases in memory, apart from the job: see [`Kernel`].
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Packing {
     block_c: u32,
     step_c: u32,
@@ -245,34 +245,6 @@ struct Packing {
 }
 
 impl Packing {
-    /// The weights of all jobs' terms, one after the other.
-    fn weights(self, jobs: &[Job], len: u64) -> Vec<f32> {
-        let mut packed = Vec::with_capacity(len as usize);
-        for term in jobs.iter().flat_map(|job| &job.terms) {
-            let mut channels = term.group_channels();
-            channels.resize(channels.len().next_multiple_of(self.step_c as usize), None);
-            for block in 0..term.conv.weight.shape().n.div_ceil(self.block_c) {
-                for tap in term.taps() {
-                    if self.by_output {
-                        for step in channels.chunks(self.step_c as usize) {
-                            let of_output = |o| step.iter().map(move |&i| term.weight_at(o, i, tap));
-                            packed.extend((block * self.block_c..(block + 1) * self.block_c).flat_map(of_output));
-                        }
-                        continue;
-                    }
-                    for read in channels.chunks(self.read4 as usize) {
-                        for o4 in 0..self.block_c / 4 {
-                            let first = block * self.block_c + o4 * 4;
-                            let of_vec4 = |&i| (first..first + 4).map(move |o| term.weight_at(o, i, tap));
-                            packed.extend(read.iter().flat_map(of_vec4));
-                        }
-                    }
-                }
-            }
-        }
-        packed
-    }
-
     /// The biases of all jobs, one after the other.
     fn biases(self, jobs: &[Job]) -> Vec<f32> {
         jobs.iter().flat_map(|job| summed_bias(job, self.bias_len(job))).collect()
@@ -280,6 +252,53 @@ impl Packing {
 
     fn bias_len(self, job: &Job) -> u32 {
         job.y.shape.c.next_multiple_of(self.block_c)
+    }
+}
+
+/// The weights of one dispatch, one term's after the other's.
+#[derive(PartialEq, Eq, Hash)]
+struct Packed {
+    packing: Packing,
+    len: u64,
+    terms: Vec<Factors>,
+}
+
+impl Packed {
+    fn of(packing: Packing, jobs: &[Job], len: u64) -> Self {
+        Self { packing, len, terms: jobs.iter().flat_map(|job| &job.terms).map(Term::factors).collect() }
+    }
+}
+
+impl Recipe<f32> for Packed {
+    fn values(&self) -> Cow<'_, [f32]> {
+        let Packing { block_c, step_c, read4, by_output } = self.packing;
+        let mut packed = Vec::with_capacity(self.len as usize);
+        for factors in &self.terms {
+            let at = factors.read();
+            let mut channels = channel_map(&factors.segments);
+            channels.truncate(factors.group_c as usize);
+            channels.resize(channels.len().next_multiple_of(step_c as usize), None);
+            for block in 0..factors.weight.shape().n.div_ceil(block_c) {
+                for tap in factors.taps() {
+                    if by_output {
+                        for step in channels.chunks(step_c as usize) {
+                            let of_output = |o| step.iter().map(move |&i| (o, i));
+                            let places = (block * block_c..(block + 1) * block_c).flat_map(of_output);
+                            packed.extend(places.map(|(o, i)| at(o, i, tap)));
+                        }
+                        continue;
+                    }
+                    for read in channels.chunks(read4 as usize) {
+                        for o4 in 0..block_c / 4 {
+                            let first = block * block_c + o4 * 4;
+                            let of_vec4 = |&i| (first..first + 4).map(move |o| (o, i));
+                            packed.extend(read.iter().flat_map(of_vec4).map(|(o, i)| at(o, i, tap)));
+                        }
+                    }
+                }
+            }
+        }
+        packed.into()
     }
 }
 
@@ -412,14 +431,10 @@ fn dispatch(builder: &mut Builder, kernel: &Kernel, jobs: Vec<Job>) -> Result<()
     let (entries, operands) = tables(kernel, &jobs, &bound, rounds);
     let workgroups = entries.last().map_or(0, |last| u64::from(last.round_end)) * rounds;
 
-    let jobs: Arc<[Job]> = jobs.into();
     let packing = kernel.packing();
     let len = kernel.all_packed_len(&jobs);
-    let to_pack = Arc::clone(&jobs);
-    let weights = builder.weights(format!("weights of '{node}'"), len, move || packing.weights(&to_pack, len))?;
-    let len = jobs.iter().map(|job| u64::from(packing.bias_len(job))).sum();
-    let to_pack = Arc::clone(&jobs);
-    let biases = builder.biases(format!("bias of '{node}'"), len, move || packing.biases(&to_pack))?;
+    let weights = builder.weights(format!("weights of '{node}'"), len, Packed::of(packing, &jobs, len))?;
+    let biases = builder.biases(format!("bias of '{node}'"), packing.biases(&jobs))?;
     let mut step = Step::new(&node, kernel.shader, &[0u32; 0], workgroups)
         .table(1, weights)
         .table(2, biases)
@@ -557,16 +572,10 @@ pub(super) fn summed_bias(job: &Job, len: u32) -> Vec<f32> {
 }
 
 impl Term {
-    /// The weight from logical input channel `i` of its group to output channel `o`, times the scale; zero in padding.
-    pub(super) fn weight_at(&self, o: u32, i: Option<u32>, [ky, kx]: [u32; 2]) -> f32 {
-        let shape = self.conv.weight.shape();
-        match i {
-            Some(i) if o < shape.n => {
-                let row = (o as usize * shape.c as usize + i as usize) * shape.h as usize + ky as usize;
-                self.conv.weight.data()[row * shape.w as usize + kx as usize] * self.conv.scale
-            }
-            _ => 0.0,
-        }
+    pub(super) fn factors(&self) -> Factors {
+        let Conv { weight, scale, .. } = &self.conv;
+        let (segments, group_c) = (self.x.segments.clone(), self.group_c());
+        Factors { weight: weight.clone(), scale: scale.to_bits(), segments, group_c }
     }
 
     /// Channels of one group in memory.
@@ -574,21 +583,41 @@ impl Term {
         if self.conv.groups == 1 { self.x.physical_c() } else { self.x.shape.c / self.conv.groups }
     }
 
-    /// Logical channels of one group by place in memory.
-    fn group_channels(&self) -> Vec<Option<u32>> {
-        let mut map = self.x.channel_map();
-        map.truncate(self.group_c() as usize);
-        map
+    /// Whether a tap can lie outside the image.
+    pub(super) fn pads(&self) -> bool {
+        self.conv.padding != Padding::default()
+    }
+}
+
+/// What a term multiplies its input with.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Factors {
+    weight: Weight,
+    /// The bits of the convolution's.
+    scale: u32,
+    /// Of the input's channels.
+    segments: Vec<u32>,
+    /// Channels of one group in memory.
+    group_c: u32,
+}
+
+impl Factors {
+    /// Looks up the weight from logical input channel `i` of its group to output channel `o`, times the scale; zero in
+    /// padding.
+    pub(super) fn read(&self) -> impl Fn(u32, Option<u32>, [u32; 2]) -> f32 {
+        let (shape, data, scale) = (self.weight.shape(), self.weight.data(), f32::from_bits(self.scale));
+        move |o, i, [ky, kx]| match i {
+            Some(i) if o < shape.n => {
+                let row = (o as usize * shape.c as usize + i as usize) * shape.h as usize + ky as usize;
+                data[row * shape.w as usize + kx as usize] * scale
+            }
+            _ => 0.0,
+        }
     }
 
     /// Rows and columns of the kernel, in the order weights are packed.
     pub(super) fn taps(&self) -> impl Iterator<Item = [u32; 2]> + use<> {
-        let [kernel_h, kernel_w] = self.conv.kernel();
-        (0..kernel_h).flat_map(move |ky| (0..kernel_w).map(move |kx| [ky, kx]))
-    }
-
-    /// Whether a tap can lie outside the image.
-    pub(super) fn pads(&self) -> bool {
-        self.conv.padding != Padding::default()
+        let Shape { h, w, .. } = self.weight.shape();
+        (0..h).flat_map(move |ky| (0..w).map(move |kx| [ky, kx]))
     }
 }

@@ -3,12 +3,14 @@
 //! empty, and there are as many times more as there are taps. Attributes: [`crate::ops::Conv`]; shaders:
 //! a convolution kernel, then `conv_shift_add`.
 
-use super::jobs::{Job, Term, made, summed_bias};
+use std::borrow::Cow;
+
+use super::jobs::{Factors, Job, Term, made, summed_bias};
 use crate::error::Result;
 use crate::kernels::{WG_SIZE, activation, workgroups};
-use crate::ops::{Activation, Conv};
+use crate::ops::{Activation, Conv, Recipe, Weight};
 use crate::plan::{Builder, Constant, DeviceProfile, Shader, Slice, Step, padded, params, piece, shader};
-use crate::tensor::{MAX_ELEMENTS, Shape, Tensor};
+use crate::tensor::{MAX_ELEMENTS, Shape};
 
 params! {
     len: u32,
@@ -79,19 +81,18 @@ pub(super) struct ShiftAdd<'a> {
 pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, ShiftAdd<'a>)> {
     let x = &job.terms[0].x;
     let (y, node) = (&job.y, &job.node);
-    let (mut shifts, mut weights) = (Vec::new(), Vec::new());
-    for term in &job.terms {
+    let mut shifts = Vec::new();
+    let terms: Vec<Factors> = job.terms.iter().map(Term::factors).collect();
+    for (term, factors) in job.terms.iter().zip(&terms) {
         let Conv { dilation, padding, .. } = &term.conv;
-        for tap in term.taps() {
+        for tap in factors.taps() {
             let [dy, dx] = [tap[0] * dilation[0], tap[1] * dilation[1]].map(i64::from);
             shifts.push([dy - i64::from(padding.top), dx - i64::from(padding.left)].map(|shift| shift as i32 as u32));
-            for o in 0..y.physical_c() {
-                weights.extend((0..x.shape.c).map(|i| term.weight_at(o, Some(i), tap)));
-            }
         }
     }
     let channels = shifts.len() as u32 * padded(y.shape.c);
-    let weight = Tensor::new(Shape::new(channels, x.shape.c, 1, 1), weights)?;
+    let taps = Taps { terms, in_c: x.shape.c, out_c: y.physical_c() };
+    let weight = Weight::made(Shape::new(channels, x.shape.c, 1, 1), taps)?;
     let shape = Shape { c: channels, ..x.shape }.check("conv_shift_add")?;
     let products = builder.scratch(format!("products of '{node}'"), shape, vec![shape.c])?;
     let product = Job {
@@ -105,6 +106,57 @@ pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, Shi
         reader_adds: false,
     };
     Ok((product, ShiftAdd { job, products, shifts }))
+}
+
+/// The weights of each tap, as so many output channels.
+#[derive(PartialEq, Eq, Hash)]
+struct Taps {
+    terms: Vec<Factors>,
+    in_c: u32,
+    out_c: u32,
+}
+
+impl Recipe<f32> for Taps {
+    fn values(&self) -> Cow<'_, [f32]> {
+        let mut weights = Vec::new();
+        for factors in &self.terms {
+            let at = factors.read();
+            for tap in factors.taps() {
+                for o in 0..self.out_c {
+                    weights.extend((0..self.in_c).map(|i| at(o, Some(i), tap)));
+                }
+            }
+        }
+        weights.into()
+    }
+}
+
+/// Where each tap of a job finds its pixel in the products: see the shader.
+#[derive(PartialEq, Eq, Hash)]
+struct Shifts {
+    shifts: Vec<[u32; 2]>,
+    in_w: u32,
+    channels4: u32,
+}
+
+impl Shifts {
+    fn entries(&self) -> u32 {
+        (self.shifts.len() as u32).next_multiple_of(TAPS)
+    }
+}
+
+impl Recipe<u32> for Shifts {
+    fn values(&self) -> Cow<'_, [u32]> {
+        let taps = self.shifts.len() as u32;
+        // The distance of a tap that lies in the image; of others it may wrap around.
+        let entry = |(&[dy, dx], t): (&[u32; 2], u32)| {
+            let pixels = dy.wrapping_mul(self.in_w).wrapping_add(dx);
+            [dy, dx, pixels.wrapping_mul(taps).wrapping_add(t).wrapping_mul(self.channels4), 0]
+        };
+        let mut table: Vec<u32> = self.shifts.iter().zip(0..).flat_map(entry).collect();
+        table.resize(self.entries() as usize * 4, OUTSIDE);
+        table.into()
+    }
 }
 
 impl ShiftAdd<'_> {
@@ -124,22 +176,9 @@ impl ShiftAdd<'_> {
             y_offset: y.offset4(),
             y_stride: y.stride4(),
         };
-        let (in_w, channels4) = (products.shape.w, params.channels4);
-        let entries = taps.next_multiple_of(TAPS);
-        let table = move || {
-            // The distance of a tap that lies in the image; of others it may wrap around.
-            let entry = |([dy, dx], t): ([u32; 2], u32)| {
-                let pixels = dy.wrapping_mul(in_w).wrapping_add(dx);
-                [dy, dx, pixels.wrapping_mul(taps).wrapping_add(t).wrapping_mul(channels4), 0]
-            };
-            let mut table: Vec<u32> = shifts.into_iter().zip(0..).flat_map(entry).collect();
-            table.resize(entries as usize * 4, OUTSIDE);
-            table
-        };
-        let shifts = builder.table(format!("shifts of '{node}'"), u64::from(entries) * 4, table)?;
-        let (to_sum, channels) = (job.clone(), y.physical_c());
-        let bias = move || summed_bias(&to_sum, channels);
-        let bias = builder.biases(format!("bias of '{node}'"), channels.into(), bias)?;
+        let table = Shifts { shifts, in_w: products.shape.w, channels4: params.channels4 };
+        let shifts = builder.table(format!("shifts of '{node}'"), u64::from(table.entries()) * 4, table)?;
+        let bias = builder.biases(format!("bias of '{node}'"), summed_bias(job, y.physical_c()))?;
         let step = Step::new(node, &SHADER, &params, workgroups(len)).reads(0, &products);
         let step = step.table(1, shifts).table(2, bias).writes(3, y);
         let step = step.flops(u64::from(taps) * y.shape.len()).loops([taps.div_ceil(TAPS)]);

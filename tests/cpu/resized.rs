@@ -1,0 +1,130 @@
+//! Graphs for inputs of other shapes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use spp_wgpu::case::canonical;
+use spp_wgpu::ops::*;
+use spp_wgpu::{Error, Graph, Result, Shape, Tensor, Weights, blocks};
+
+use crate::graphs::{Data, random, same_conv};
+
+/// Names, operations, operands, shapes and outputs.
+fn text(graph: &Graph) -> Vec<String> {
+    let nodes = graph.nodes().iter().map(|node| {
+        let inputs: Vec<usize> = node.inputs.iter().map(|id| id.index()).collect();
+        format!("{} {} {inputs:?} {}", node.name, node.op, node.shape)
+    });
+    let outputs = graph.outputs().iter().map(|(name, id)| format!("{name} {}", id.index()));
+    nodes.chain(outputs).collect()
+}
+
+#[test]
+fn published_blocks_are_resized_as_if_they_were_built_anew() {
+    let mut refused = Vec::new();
+    for row in canonical().unwrap() {
+        let weights = Weights::seeded(0);
+        let build = |shape| blocks::build(&row.block, &row.args, shape, &weights.scope(""));
+        let graph = build(row.shape).unwrap();
+        assert_eq!(text(&graph.resized(&[row.shape]).unwrap()), text(&graph), "{}", row.name);
+        for shape in [
+            Shape { n: 3, ..row.shape },
+            Shape { h: row.shape.h + 3, w: row.shape.w + 8, ..row.shape },
+            Shape { n: 0, h: row.shape.h * 2, ..row.shape },
+        ] {
+            match (build(shape), graph.resized(&[shape])) {
+                (Ok(built), Ok(resized)) => assert_eq!(text(&resized), text(&built), "{} at {shape}", row.name),
+                // RFBNet's priors, which are not of the graph, are those of one size.
+                (Err(_), Ok(_)) if row.block == "rfbnet" && (shape.h, shape.w) != (row.shape.h, row.shape.w) => {}
+                (Err(_), Err(error)) => refused.push(format!("{}: {error}", row.name)),
+                (built, resized) => panic!("{} at {shape}: {:?}, {:?}", row.name, built.err(), resized.err()),
+            }
+        }
+    }
+    // The pyramid of the published code cannot split any map.
+    assert!(refused.iter().all(|refused| refused.contains("pyramid_pool")), "{refused:#?}");
+}
+
+fn resizing(like: bool) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::new(1, 4, 8, 6))?;
+    let small = graph.max_pool("small", x, MaxPool { stride: [2, 2], ..MaxPool::same(3) })?;
+    let large = if like {
+        graph.resize_like("large", small, x, ResizeMode::Bilinear)?
+    } else {
+        graph.resize("large", small, Resize { out_h: 8, out_w: 6, mode: ResizeMode::Bilinear })?
+    };
+    let y = graph.add("sum", x, large, Add { scale: 1.0, activation: Activation::None })?;
+    graph.output("y", y)?;
+    Ok(graph)
+}
+
+#[test]
+fn a_resize_like_another_node_follows_it_and_a_fixed_one_does_not() {
+    let shape = Shape::new(2, 4, 11, 9);
+    let [follows, fixed] = [true, false].map(|like| resizing(like).unwrap());
+    assert_eq!(text(&follows), text(&fixed));
+    // Also what was resized or cloned before.
+    for graph in [follows.clone(), follows.resized(&[Shape::new(1, 4, 5, 5)]).unwrap(), follows] {
+        let resized = graph.resized(&[shape]).unwrap();
+        assert!(resized.nodes().iter().filter(|node| node.name != "small").all(|node| node.shape == shape));
+    }
+    let error = fixed.resized(&[shape]).unwrap_err();
+    assert!(matches!(&error, Error::ShapeMismatch { .. }), "{error}");
+    assert!(
+        ["sum", "[2, 4, 11, 9]", "[2, 4, 8, 6]", "large"].iter().all(|part| error.to_string().contains(part)),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_has_one_size_only_is_refused_by_name() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::new(1, 4, 3, 3)).unwrap();
+    let weight = random(Shape::new(5, 36, 1, 1), 1, Data::Uniform).into();
+    let y = graph.linear("fc", x, Linear { weight, bias: None, activation: Activation::None }).unwrap();
+    graph.output("y", y).unwrap();
+    assert_eq!(graph.resized(&[Shape::new(7, 4, 3, 3)]).unwrap().outputs().len(), 1, "a batch is no feature");
+    let error = |shapes: &[Shape]| graph.resized(shapes).unwrap_err();
+    let features = error(&[Shape::new(1, 4, 3, 4)]);
+    assert!(matches!(&features, Error::ShapeMismatch { op, .. } if op == "linear 'fc'"), "{features}");
+    assert!(features.to_string().contains("expects 36 input features, got 48"), "{features}");
+    for shapes in [&[][..], &[Shape::new(1, 4, 3, 3); 2]] {
+        assert!(error(shapes).to_string().contains("the graph has 1 inputs"), "{}", error(shapes));
+    }
+    assert!(matches!(error(&[Shape::new(1, 0, 3, 3)]), Error::InvalidParam { param: "c", .. }));
+}
+
+/// Weights are no copies: of one node, of its clones and of other sizes.
+#[test]
+fn graphs_of_all_sizes_share_their_weights() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::new(1, 4, 8, 6)).unwrap();
+    let y = graph.conv("y", x, same_conv(4, 4, 3)).unwrap();
+    graph.output("y", y).unwrap();
+    let weight = |graph: &Graph| match &graph.nodes()[1].op {
+        Op::Conv(conv) => conv.weight.clone(),
+        other => panic!("{other}"),
+    };
+    let resized = graph.resized(&[Shape::new(1, 4, 5, 5)]).unwrap();
+    assert!(weight(&graph) == weight(&resized) && weight(&graph) == weight(&graph.clone()));
+    assert!(std::ptr::eq(&*weight(&graph).data(), &*weight(&resized).data()), "a copy");
+}
+
+#[test]
+fn one_files_tensor_is_one_weight_and_is_not_copied() {
+    let shape = Shape::new(2, 3, 1, 1);
+    let tensors = || [("c.weight".to_string(), vec![2, 3, 1, 1], vec![1.0; 6])];
+    let of = |weights: &Weights| weights.scope("").conv_weight("c", shape).unwrap();
+    let [one, other] = [(), ()].map(|()| Weights::from_tensors(tensors()).unwrap());
+    assert!(of(&one) == of(&one) && of(&one) == of(&one.clone()), "the same key of the same file");
+    assert!(of(&one) == of(&one.clone().renamed("c", "d").unwrap().renamed("d", "c").unwrap()));
+    assert!(of(&one) != of(&other), "equal numbers of two files may change apart");
+    let kept = of(&one);
+    drop(one);
+    assert!(matches!(kept.data(), Cow::Borrowed(data) if *data == [1.0; 6]));
+    let [seven, eight] = [7, 8].map(Weights::seeded);
+    assert!(of(&seven) == of(&seven) && of(&seven) != of(&eight));
+    let tensor = Arc::new(Tensor::filled(shape, 1.0).unwrap());
+    assert!(Weight::from(Arc::clone(&tensor)) == Weight::from(tensor));
+}
