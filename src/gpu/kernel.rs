@@ -1,9 +1,13 @@
 //! From a step's WGSL to a compiled pipeline, and from its workgroups to a dispatch. Pipelines are kept by source text:
 //! those of programs as long as these live, and some of the others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use wgpu::{BindGroupLayout, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline, ShaderStages};
 
@@ -17,6 +21,9 @@ pub(super) struct Kernel {
     pub(super) pipeline: ComputePipeline,
     pub(super) layout: BindGroupLayout,
 }
+
+/// All that a kernel is compiled from.
+pub(super) type Key = (String, Checks);
 
 /// Values that others own, and the last [`Shared::IDLE`] of those that nobody else owns any more: a program built again
 /// for another input finds its kernels.
@@ -62,13 +69,55 @@ impl<K: Eq + Hash, V> Shared<K, V> {
 }
 
 impl Gpu {
-    pub(super) fn kernel(&self, step: &Step, checks: Checks) -> Result<Arc<Kernel>> {
-        let key = (step.source(), checks);
-        if let Some(kernel) = unpoisoned(&self.inner.kernels).get(&key) {
+    /// The kernel of each step, and what `meanwhile` gives: it runs on this thread, which then helps those that compile, one
+    /// for each other processor. Errors: that of the first step whose kernel does not compile.
+    pub(super) fn kernels<T>(
+        &self,
+        steps: &[Step],
+        checks: Checks,
+        meanwhile: impl FnOnce() -> T,
+    ) -> (Result<Vec<Arc<Kernel>>>, T) {
+        let keys: Vec<Key> = steps.iter().map(|step| (step.source(), checks)).collect();
+        let mut seen = HashSet::new();
+        let first = |i: &usize| seen.insert(&keys[*i]) && unpoisoned(&self.inner.kernels).get(&keys[*i]).is_none();
+        let missing: Vec<usize> = (0..keys.len()).filter(first).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            // What is made is held on to until all is: what is idle may be dropped.
+            let mut made = Vec::new();
+            while let Some(&i) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                made.push(self.kernel(&keys[i], &steps[i]));
+            }
+            made
+        };
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(missing.len());
+        let (made, meanwhile) = thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
+            let meanwhile = meanwhile();
+            let mut made = work();
+            made.extend(others.into_iter().flat_map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic))));
+            (made, meanwhile)
+        });
+        let kernels = keys.iter().zip(steps).map(|(key, step)| self.kernel(key, step)).collect();
+        drop(made);
+        (kernels, meanwhile)
+    }
+
+    fn kernel(&self, key: &Key, step: &Step) -> Result<Arc<Kernel>> {
+        let kept = || unpoisoned(&self.inner.kernels).get(key);
+        if let Some(kernel) = kept() {
             return Ok(kernel);
         }
-        let kernel = Arc::new(self.compile(step, &key.0, checks)?);
-        Ok(unpoisoned(&self.inner.kernels).keep(key, kernel))
+        let lock = Arc::clone(unpoisoned(&self.inner.compiling).entry(key.clone()).or_default());
+        let _alone = unpoisoned(&lock);
+        // Another thread may have made it meanwhile.
+        if let Some(kernel) = kept() {
+            return Ok(kernel);
+        }
+        let compiled = self.compile(step, &key.0, key.1);
+        let kernel = compiled.map(|kernel| unpoisoned(&self.inner.kernels).keep(key.clone(), Arc::new(kernel)));
+        unpoisoned(&self.inner.compiling).remove(key);
+        kernel
     }
 
     fn compile(&self, step: &Step, source: &str, checks: Checks) -> Result<Kernel> {

@@ -1,5 +1,6 @@
 //! A device and what is built on it: adapter, queue, limits, compiled kernels.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,13 +32,13 @@ pub use exact::{ExactGraph, Mismatch};
 pub(crate) use kept::Kept;
 pub use lost::Loss;
 pub use matrices::{DENY_MATRICES, matrices_of};
-pub use program::{Bindings, Program};
+pub use program::{Bindings, Input, Program};
 pub use self_test::SelfTest;
 
-use kernel::{Kernel, Shared};
+use kernel::{Kernel, Key, Shared};
 use pipelines::Pipelines;
+pub use transfer::Reading;
 pub(crate) use transfer::Staging;
-use trusted::Checks;
 
 /// Which device to open.
 #[derive(Clone, Debug)]
@@ -60,6 +61,14 @@ pub struct GpuOptions {
     /// Otherwise, kernels do without, and [`Gpu::why_no_matrices`] says why. wgpu calls them experimental: they may have
     /// bugs that are undefined behaviour.
     pub matrices: bool,
+    /// How many results of one program may be on their way to the host at once: so many staging buffers it has at most.
+    /// [`Program::run`] and [`Program::run_async`] wait where there are more, [`Program::read`] and [`Program::time`] tell
+    /// so. At least 1; 3 unless set.
+    pub frames: usize,
+    /// Puts a debug group `spp/<node>` around each dispatch, so that a capture reads like the graph. Buffers, pipelines and
+    /// bind groups are labelled in any case; wgpu hands none of this on where its instance has the flag
+    /// `DISCARD_HAL_LABELS`.
+    pub debug_groups: bool,
     /// The adapter that an app's own device is of, for [`GpuOptions::matrices`]: only it knows their sizes.
     pub adapter: Option<Adapter>,
 }
@@ -72,6 +81,8 @@ impl Default for GpuOptions {
             checked: false,
             pipeline_cache: None,
             matrices: false,
+            frames: 3,
+            debug_groups: false,
             adapter: None,
         }
     }
@@ -112,11 +123,15 @@ struct Inner {
     why_no_matrices: Option<String>,
     timeout: Duration,
     checked: bool,
+    frames: usize,
+    debug_groups: bool,
     pipelines: Option<Pipelines>,
     loss: Loss,
     /// What the device is asked with whether it is lost.
     unwritable: Buffer,
-    kernels: Mutex<Shared<(String, Checks), Kernel>>,
+    kernels: Mutex<Shared<Key, Kernel>>,
+    /// Held, each, by the thread that compiles this kernel.
+    compiling: Mutex<HashMap<Key, Arc<Mutex<()>>>>,
 }
 
 impl Gpu {
@@ -228,6 +243,9 @@ impl Gpu {
         loss: Loss,
         granted: Granted,
     ) -> Result<Self> {
+        if options.frames == 0 {
+            return Err(Error::param("GpuOptions", "frames", 0, "a result needs a buffer to arrive in; at least 1"));
+        }
         let unwritable = lost::unwritable(&device)?;
         // Over another device's queue, wgpu panics or calls that device's handler: no scope of ours can hear of it.
         let takes_work = || lost::takes_work(&device, &queue, &unwritable);
@@ -305,8 +323,8 @@ impl Gpu {
         if let (true, Err(reason)) = (options.matrices, &granted) {
             log::warn!("{}: no matrices: {reason}", describe(&info));
         }
-        let &GpuOptions { timeout, checked, .. } = options;
-        let (why_no_matrices, kernels) = (granted.err(), Mutex::default());
+        let &GpuOptions { timeout, checked, frames, debug_groups, .. } = options;
+        let (why_no_matrices, kernels, compiling) = (granted.err(), Mutex::default(), Mutex::default());
         let inner = Inner {
             info,
             device,
@@ -316,10 +334,13 @@ impl Gpu {
             why_no_matrices,
             timeout,
             checked,
+            frames,
+            debug_groups,
             pipelines,
             loss,
             unwritable,
             kernels,
+            compiling,
         };
         Ok(Self { inner: Arc::new(inner) })
     }

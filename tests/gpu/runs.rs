@@ -333,7 +333,7 @@ fn a_buffer_from_another_device_is_refused() {
 fn inputs_that_do_not_fit_are_refused() {
     let program = program();
     let x = random(X, 1, Data::Uniform);
-    assert!(matches!(program.run(&[]), Err(Error::InvalidData { .. })));
+    assert!(matches!(program.run::<Tensor>(&[]), Err(Error::InvalidData { .. })));
     assert!(matches!(program.run(&[x.clone(), x]), Err(Error::InvalidData { .. })));
     let error = program.run(&[random(Shape { h: 9, w: 7, ..X }, 1, Data::Uniform)]).unwrap_err();
     assert!(matches!(error, Error::ShapeMismatch { .. }) && error.to_string().contains("'x'"), "{error}");

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use wgpu::{BindGroup, BufferBinding, BufferUsages};
+use wgpu::{BindGroup, Buffer, BufferBinding, BufferUsages};
 
 use super::Program;
-use super::build::bind_group;
+use super::build::{bind_group, create};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::plan::{Plan, Port, Role};
@@ -15,6 +15,8 @@ use crate::plan::{Plan, Port, Role};
 pub struct Bindings {
     /// One entry per dispatch, `None` where the program's own bind group is used.
     pub(super) bind_groups: Vec<Option<BindGroup>>,
+    /// Where each graph output is written: a buffer, and the offset in it.
+    pub(super) outputs: Vec<(Buffer, u64)>,
     /// The [`Program::identity`] of the program that they are for.
     pub(super) program: Arc<()>,
 }
@@ -27,19 +29,43 @@ impl Program {
     /// misaligned, would be read and written at once, or belongs to another device. It cannot recognise buffers of
     /// another wgpu instance: wgpu may panic.
     pub fn bind(&self, inputs: &[BufferBinding], outputs: &[BufferBinding]) -> Result<Bindings> {
+        self.bind_with(inputs, outputs, &[])
+    }
+
+    /// As [`Program::bind`], with scratch buffers of their own, which take [`Plan::scratch_bytes`] of the device's memory
+    /// until the bindings are dropped: recordings with these bindings and with others share nothing that is written, if
+    /// inputs and outputs are others, too, so that a device may work on several at once. One set for each frame in flight
+    /// is enough. Errors: those of [`Program::bind`]; out of memory.
+    pub fn bind_apart(&self, inputs: &[BufferBinding], outputs: &[BufferBinding]) -> Result<Bindings> {
+        self.gpu.alive()?;
+        let own = self.plan.buffers.iter().map(|buffer| match buffer.role {
+            Role::Scratch => create(&self.gpu, &buffer.label, buffer.bytes()).map(Some),
+            _ => Ok(None),
+        });
+        self.bind_with(inputs, outputs, &own.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// With these buffers, by buffer number, instead of the program's.
+    fn bind_with(
+        &self,
+        inputs: &[BufferBinding],
+        outputs: &[BufferBinding],
+        apart: &[Option<Buffer>],
+    ) -> Result<Bindings> {
         self.gpu.alive()?;
         check_ports("input", &self.gpu, &self.plan.inputs, inputs)?;
         check_ports("output", &self.gpu, &self.plan.outputs, outputs)?;
         check_apart(&self.plan, inputs, outputs)?;
         let mut bind_groups = Vec::with_capacity(self.dispatches.len());
         for (i, (step, dispatch)) in self.plan.steps.iter().zip(&self.dispatches).enumerate() {
-            if dispatch.bind_group.is_some() {
+            let apart = |index: usize| apart.get(index).and_then(Option::as_ref);
+            if dispatch.bind_group.is_some() && step.bindings.iter().all(|b| apart(b.buffer.index()).is_none()) {
                 bind_groups.push(None);
                 continue;
             }
             let bound = step.bindings.iter().map(|binding| {
                 let index = binding.buffer.index();
-                match (&self.buffers[index], &self.plan.buffers[index].role) {
+                match (apart(index).or(self.buffers[index].as_ref()), &self.plan.buffers[index].role) {
                     (Some(buffer), _) => buffer.as_entire_buffer_binding(),
                     (None, Role::Output(position)) => sized(&outputs[*position], self.plan.buffers[index].bytes()),
                     (None, Role::Input(position)) => sized(&inputs[*position], self.plan.buffers[index].bytes()),
@@ -55,7 +81,8 @@ impl Program {
                 (&self.params, self.params_offsets[i]),
             )?));
         }
-        Ok(Bindings { bind_groups, program: Arc::clone(&self.identity) })
+        let outputs = outputs.iter().map(|binding| (binding.buffer.clone(), binding.offset)).collect();
+        Ok(Bindings { bind_groups, outputs, program: Arc::clone(&self.identity) })
     }
 }
 

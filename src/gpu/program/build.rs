@@ -1,6 +1,6 @@
 //! From a plan to a program: buffers, weights, kernels, bind groups.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use wgpu::{BindGroup, BindGroupEntry, BufferBinding, BufferDescriptor, BufferUsages};
 
@@ -45,7 +45,8 @@ impl Program {
     }
 
     fn build(gpu: &Gpu, mut plan: Plan, checks: Checks) -> Result<Self> {
-        let buffers = plan.buffers.iter_mut().map(|buffer| {
+        let Plan { buffers: planned, steps, .. } = &mut plan;
+        let buffers = planned.iter_mut().map(|buffer| {
             let bytes = buffer.bytes();
             let created = match &mut buffer.role {
                 Role::Input(_) | Role::Output(_) => return Ok(None),
@@ -60,11 +61,11 @@ impl Program {
             };
             Ok(Some(created))
         });
-        let buffers = buffers.collect::<Result<Vec<_>>>()?;
+        let (kernels, buffers) = gpu.kernels(steps, checks, || buffers.collect::<Result<Vec<_>>>());
+        let (kernels, buffers) = (kernels?, buffers?);
         let (offsets, params_len) = params_offsets(gpu, &plan);
         let params = upload_params(gpu, &plan, &offsets, params_len)?;
         let max = plan.profile.max_workgroups.min(gpu.profile().max_workgroups);
-        let kernels = plan.steps.iter().map(|step| gpu.kernel(step, checks)).collect::<Result<Vec<_>>>()?;
         let mut dispatches = Vec::with_capacity(kernels.len());
         for (i, (step, kernel)) in plan.steps.iter().zip(kernels).enumerate() {
             let bound: Option<Vec<_>> = step.bindings.iter().map(|b| buffers[b.buffer.index()].as_ref()).collect();
@@ -75,7 +76,8 @@ impl Program {
                 }
                 None => None,
             };
-            dispatches.push(Dispatch { kernel, bind_group, workgroups: folded(step.workgroups, max) });
+            let group = gpu.inner.debug_groups.then(|| format!("spp/{}", step.node));
+            dispatches.push(Dispatch { kernel, bind_group, workgroups: folded(step.workgroups, max), group });
         }
         let ports = |ports: &[Port]| -> Result<Vec<wgpu::Buffer>> {
             ports.iter().map(|port| create(gpu, &port.name, port.bytes())).collect()
@@ -83,8 +85,10 @@ impl Program {
         let (inputs, outputs) = (ports(&plan.inputs)?, ports(&plan.outputs)?);
         let bytes = plan.outputs.iter().map(Port::bytes).sum();
         let identity = Arc::new(());
-        let bindings = Bindings { bind_groups: Vec::new(), program: Arc::clone(&identity) };
-        let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
+        let bindings = Bindings { bind_groups: Vec::new(), outputs: Vec::new(), program: Arc::clone(&identity) };
+        let (ports, staging) = (plan.outputs.as_slice().into(), Staging::new(gpu, bytes));
+        let own =
+            Own { inputs, outputs, bindings, ports, staging, clock: Default::default(), recording: Default::default() };
         let (gpu, params_offsets) = (gpu.clone(), offsets);
         let mut program = Self { gpu, plan, identity, buffers, params, params_offsets, dispatches, own };
         let (inputs, outputs) = (program.own.inputs.clone(), program.own.outputs.clone());
@@ -99,7 +103,7 @@ impl Program {
     /// encoder.
     fn rehearse(&self) -> Result<()> {
         self.gpu.scoped(|device| {
-            let mut encoder = device.create_command_encoder(&Default::default());
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("spp") });
             let recorded = self.record(&mut encoder, &self.own.bindings);
             drop(encoder.finish());
             recorded
@@ -107,7 +111,7 @@ impl Program {
     }
 }
 
-fn create(gpu: &Gpu, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
+pub(super) fn create(gpu: &Gpu, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
     let label = format!("spp/{label}");
     let size = bytes.max(4); // a batch of 0 has no bytes, but a binding must have some
     gpu.scoped(|device| {

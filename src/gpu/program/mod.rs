@@ -15,6 +15,7 @@ mod build;
 mod run;
 
 pub use bind::Bindings;
+pub use run::Input;
 use run::Own;
 
 /// A compiled graph. `Sync`: threads may share it; their runs queue up.
@@ -38,6 +39,8 @@ struct Dispatch {
     /// `None` where a graph input or output is bound.
     bind_group: Option<BindGroup>,
     workgroups: [u32; 2],
+    /// What a debug group around it is called, where one was asked for.
+    group: Option<String>,
 }
 
 impl Program {
@@ -48,12 +51,10 @@ impl Program {
     }
 
     /// Records all dispatches as one compute pass into the app's encoder: nothing is submitted or polled, no buffer made.
-    /// Recordings of one program share its scratch buffers; submit them in order on one queue. Errors: a lost device;
-    /// another program's bindings.
+    /// Recordings share the program's scratch buffers, so that one begins when the one before it has ended, except with
+    /// bindings of [`Program::bind_apart`]. Errors: a lost device; another program's bindings.
     pub fn record(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<()> {
-        if !Arc::ptr_eq(&bindings.program, &self.identity) {
-            return Err(Error::data("bindings", "another program made them; use those of this program's bind"));
-        }
+        self.made(bindings)?;
         self.gpu.alive()?;
         let descriptor = wgpu::ComputePassDescriptor { label: Some("spp"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
@@ -61,11 +62,25 @@ impl Program {
         Ok(())
     }
 
+    /// Errors: another program made these bindings.
+    pub(in crate::gpu) fn made(&self, bindings: &Bindings) -> Result<()> {
+        if Arc::ptr_eq(&bindings.program, &self.identity) {
+            return Ok(());
+        }
+        Err(Error::data("bindings", "another program made them; use those of this program's bind"))
+    }
+
     pub(in crate::gpu) fn dispatch(&self, pass: &mut ComputePass, steps: Range<usize>, bindings: &Bindings) {
         for (dispatch, bound) in self.dispatches[steps.clone()].iter().zip(&bindings.bind_groups[steps]) {
+            if let Some(group) = &dispatch.group {
+                pass.push_debug_group(group);
+            }
             pass.set_pipeline(&dispatch.kernel.pipeline);
             pass.set_bind_group(0, bound.as_ref().or(dispatch.bind_group.as_ref()), &[]);
             pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
+            if dispatch.group.is_some() {
+                pass.pop_debug_group();
+            }
         }
     }
 
