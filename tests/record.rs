@@ -46,7 +46,7 @@ fn allocations(call: impl FnOnce()) -> usize {
 }
 
 /// What an encoder is given for each step.
-type Dispatch = (ComputePipeline, BindGroup, u32);
+type Dispatch = (ComputePipeline, BindGroup, u32, String);
 
 const STORAGE: BufferUsages = BufferUsages::STORAGE;
 
@@ -76,25 +76,37 @@ fn dispatches(gpu: &Gpu, plan: &Plan) -> Vec<Dispatch> {
         let layout = &pipeline.get_bind_group_layout(0);
         let descriptor = BindGroupDescriptor { label: None, layout, entries: &entries };
         let bind_group = gpu.device().create_bind_group(&descriptor);
-        (pipeline, bind_group, u32::try_from(step.workgroups).unwrap())
+        (pipeline, bind_group, u32::try_from(step.workgroups).unwrap(), format!("spp/{}", step.node))
     };
     plan.steps.iter().map(dispatch).collect()
 }
 
-fn by_hand(encoder: &mut CommandEncoder, dispatches: &[Dispatch]) {
+fn by_hand(encoder: &mut CommandEncoder, dispatches: &[Dispatch], debug_groups: bool) {
     let descriptor = ComputePassDescriptor { label: Some("spp"), timestamp_writes: None };
     let mut pass = encoder.begin_compute_pass(&descriptor);
-    for (pipeline, bind_group, workgroups) in dispatches {
+    for (pipeline, bind_group, workgroups, group) in dispatches {
+        if debug_groups {
+            pass.push_debug_group(group);
+        }
         pass.set_pipeline(pipeline);
         pass.set_bind_group(0, Some(bind_group), &[]);
         pass.dispatch_workgroups(*workgroups, 1, 1);
+        if debug_groups {
+            pass.pop_debug_group();
+        }
     }
 }
 
 #[test]
 fn recording_allocates_nothing_besides_wgpu() {
     assert_eq!(allocations(|| drop(black_box(Box::new(1)))), 1);
-    let gpu = Gpu::new(&GpuOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+    [false, true].into_iter().for_each(compare);
+}
+
+fn compare(debug_groups: bool) {
+    let mut options = GpuOptions::default();
+    options.debug_groups = debug_groups;
+    let gpu = Gpu::new(&options).unwrap_or_else(|error| panic!("{error}"));
     let (args, input) = (json!({"size": 300, "width": 0.0625}), Shape::new(1, 3, 300, 300));
     let graph = blocks::build("rfbnet", &args, input, &Weights::seeded(1).scope("")).unwrap();
     let program = Program::new(&gpu, &graph).unwrap();
@@ -116,7 +128,7 @@ fn recording_allocates_nothing_besides_wgpu() {
         let asked = allocations(|| assert!(!gpu.is_lost()));
         asking.push(start.elapsed());
         assert!(asked < 32, "{asked}");
-        let wanted = asked + allocations(|| by_hand(&mut theirs, &dispatches));
+        let wanted = asked + allocations(|| by_hand(&mut theirs, &dispatches, debug_groups));
         assert_eq!(recorded, wanted, "of {} dispatches, recording {i}", dispatches.len());
         let start = Instant::now();
         drop(ours.finish());
@@ -128,6 +140,9 @@ fn recording_allocates_nothing_besides_wgpu() {
     });
     let (device, count) = (gpu::describe(gpu.info()), dispatches.len());
     let [recording, finishing] = [recording, finishing].map(|time| time / count as u32);
-    println!("{device}: {recording:?} per dispatch to record, {finishing:?} more in `finish` ({count}, median of 200)");
+    let groups = if debug_groups { ", in debug groups" } else { "" };
+    println!(
+        "{device}{groups}: {recording:?} per dispatch to record, {finishing:?} more in `finish` ({count}, median of 200)"
+    );
     println!("{asking:?} of it to ask whether the device is lost");
 }

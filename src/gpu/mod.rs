@@ -1,6 +1,5 @@
 //! A device and what is built on it: adapter, queue, limits, compiled kernels.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +34,7 @@ pub use matrices::{DENY_MATRICES, matrices_of};
 pub use program::{Bindings, Input, Program};
 pub use self_test::SelfTest;
 
-use kernel::{Kernel, Key, Shared};
+use kernel::Kernel;
 use pipelines::Pipelines;
 pub use transfer::Reading;
 pub(crate) use transfer::Staging;
@@ -129,9 +128,7 @@ struct Inner {
     loss: Loss,
     /// What the device is asked with whether it is lost.
     unwritable: Buffer,
-    kernels: Mutex<Shared<Key, Kernel>>,
-    /// Held, each, by the thread that compiles this kernel.
-    compiling: Mutex<HashMap<Key, Arc<Mutex<()>>>>,
+    kernels: kernel::Kept<kernel::Key, Kernel>,
 }
 
 impl Gpu {
@@ -167,6 +164,19 @@ impl Gpu {
         let options = GpuOptions { timeout: self.inner.timeout, ..GpuOptions::default() };
         let shapes = adapter.cooperative_matrix_properties();
         Ok(Some((Self::open(adapter.clone(), &options, Ok(granted))?, shapes)))
+    }
+
+    /// A separate device on the same adapter, opened as this one was, that has compiled nothing; `None` if the device is the
+    /// app's.
+    pub(crate) fn again(&self) -> Result<Option<Self>> {
+        let inner = &*self.inner;
+        let Some(adapter) = &inner.adapter else {
+            return Ok(None);
+        };
+        let &Inner { timeout, checked, frames, debug_groups, .. } = inner;
+        let options = GpuOptions { timeout, checked, frames, debug_groups, ..GpuOptions::default() };
+        let granted = inner.why_no_matrices.clone().map_or(Ok(inner.profile.matrices), Err);
+        Self::open(adapter.clone(), &options, granted).map(Some)
     }
 
     fn open(adapter: Adapter, options: &GpuOptions, granted: Granted) -> Result<Self> {
@@ -324,7 +334,7 @@ impl Gpu {
             log::warn!("{}: no matrices: {reason}", describe(&info));
         }
         let &GpuOptions { timeout, checked, frames, debug_groups, .. } = options;
-        let (why_no_matrices, kernels, compiling) = (granted.err(), Mutex::default(), Mutex::default());
+        let (why_no_matrices, kernels) = (granted.err(), kernel::Kept::default());
         let inner = Inner {
             info,
             device,
@@ -340,7 +350,6 @@ impl Gpu {
             loss,
             unwritable,
             kernels,
-            compiling,
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -58,7 +58,8 @@ impl Program {
     pub(crate) fn clock(&self) -> Result<Option<Arc<Clock>>> {
         let mut clock = unpoisoned(&self.own.clock);
         if clock.is_none() {
-            *clock = Clock::new(&self.gpu, vec![0..self.plan().steps.len()])?.map(Arc::new);
+            let whole = 0..self.plan().steps.len();
+            *clock = Clock::new(&self.gpu, vec![whole])?.map(Arc::new);
         }
         Ok(clock.clone())
     }

@@ -227,8 +227,8 @@ impl<T> Delivery<T> {
 }
 
 /// Something on its way from the device to the host: a future, which may also be asked without waiting. It arrives when the
-/// device is polled after the work is done, by the app's own loop or by [`Gpu::poll`], and whoever polls then copies it: it
-/// may be looked at whenever, or dropped at any time.
+/// device is polled after the work is done, by the app's own loop, by [`Gpu::poll`] or, as wgpu does it, by any submission;
+/// whoever polls then copies it. It may be looked at whenever, or dropped at any time.
 #[derive(Debug)]
 #[must_use = "a result that nobody takes is lost"]
 pub struct Reading<T> {
