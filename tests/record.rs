@@ -1,4 +1,4 @@
-//! What recording costs the processor. wgpu allocates within its encoder, which is not ours to change; so the same calls
+//! What recording costs the processor, and that frames after frames cost no memory. wgpu allocates within its encoder, which is not ours to change; so the same calls
 //! are made by hand as well, with pipelines and bind groups made from the plan: `record` must allocate exactly as often,
 //! but for the question whether the device is lost, which wgpu answers by an error, or by none.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
@@ -7,15 +7,17 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::time::Instant;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
+use spp_wgpu::gpu::Reading;
 use spp_wgpu::plan::{Plan, Step};
 use spp_wgpu::wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, Buffer, BufferDescriptor, BufferUsages, CommandEncoder,
-    ComputePassDescriptor, ComputePipeline, ComputePipelineDescriptor, ShaderModuleDescriptor, ShaderSource,
+    ComputePassDescriptor, ComputePipeline, ComputePipelineDescriptor, PollType, ShaderModuleDescriptor, ShaderSource,
 };
-use spp_wgpu::{Gpu, GpuOptions, Program, Shape, Weights, blocks, gpu};
+use spp_wgpu::{Gpu, GpuOptions, Program, Shape, Tensor, Weights, blocks, gpu};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -97,8 +99,12 @@ fn by_hand(encoder: &mut CommandEncoder, dispatches: &[Dispatch], debug_groups: 
     }
 }
 
+/// Resident memory is the whole process's.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn recording_allocates_nothing_besides_wgpu() {
+    let _alone = ALONE.lock();
     assert_eq!(allocations(|| drop(black_box(Box::new(1)))), 1);
     [false, true].into_iter().for_each(compare);
 }
@@ -145,4 +151,60 @@ fn compare(debug_groups: bool) {
         "{device}{groups}: {recording:?} per dispatch to record, {finishing:?} more in `finish` ({count}, median of 200)"
     );
     println!("{asking:?} of it to ask whether the device is lost");
+}
+
+/// Bytes of this process in memory, where Linux says so.
+fn resident() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    Some(pages.split(' ').nth(1)?.parse::<u64>().unwrap() * 4096)
+}
+
+/// An app that records, times and reads every frame, and draws no faster than the device computes.
+#[test]
+fn ten_thousand_frames_take_no_more_memory_than_the_first() {
+    let _alone = ALONE.lock();
+    let gpu = Gpu::new(&GpuOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+    let shape = Shape::new(1, 8, 8, 8);
+    let graph = blocks::build("sppf", &json!({"c1": 8, "c2": 8}), shape, &Weights::seeded(1).scope("")).unwrap();
+    let program = Program::new(&gpu, &graph).unwrap();
+    let x = Tensor::filled(shape, 0.5).unwrap();
+    let want = program.run(&[&x]).unwrap();
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+    let [input, output] = [&x, &want[0]].map(|tensor| buffer(&gpu, tensor.shape().len() * 4, usage));
+    let [i, o] = [&input, &output].map(Buffer::as_entire_buffer_binding);
+    let bindings = program.bind(&[i], &[o]).unwrap();
+    gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(x.data()));
+    let (mut readings, mut times) = (Vec::<Reading<Vec<Tensor>>>::new(), Vec::<Reading<Duration>>::new());
+    let mut arrived = 0;
+    let mut frames = |count: usize| {
+        for _ in 0..count {
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            times.extend(program.time(&mut encoder, &bindings).unwrap());
+            readings.extend(program.read(&mut encoder, &bindings).unwrap());
+            gpu.queue().submit([encoder.finish()]);
+            if readings.len() == 3 {
+                gpu.device().poll(PollType::wait_indefinitely()).unwrap();
+            }
+            times.retain_mut(|time| time.try_take().unwrap().is_none());
+            readings.retain_mut(|reading| match reading.try_take().unwrap() {
+                Some(got) => {
+                    assert_eq!(got, want);
+                    arrived += 1;
+                    false
+                }
+                None => true,
+            });
+        }
+        gpu.device().poll(PollType::wait_indefinitely()).unwrap();
+        (resident(), gpu.device().generate_allocator_report().map(|report| report.allocations.len()), arrived)
+    };
+    let (before, buffers, _) = frames(1000);
+    let (after, buffers_after, arrived) = frames(9000);
+    println!("{before:?} bytes resident, then {after:?}; {buffers:?} buffers, then {buffers_after:?}");
+    // Those of the last few may still be there to take.
+    assert!(arrived > 9990, "{arrived}");
+    assert_eq!(buffers_after, buffers);
+    if let (Some(before), Some(after)) = (before, after) {
+        assert!(after < before + (2 << 20), "{before} bytes resident, then {after}");
+    }
 }

@@ -526,56 +526,6 @@ fn eight_threads_run_while_the_app_renders_and_polls() {
     });
 }
 
-/// Resident bytes of this process, where Linux says so.
-fn resident() -> Option<u64> {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
-    Some(pages.split(' ').nth(1)?.parse::<u64>().unwrap() * 4096)
-}
-
-#[test]
-fn ten_thousand_frames_take_no_more_memory_than_the_first() {
-    let (gpu, frames) = (gpu(3), frames(1));
-    let (program, (x, y)) = (program(&gpu), &frames[0]);
-    let lent = Lent::new(&gpu, ALL);
-    let bindings = lent.bind(&program);
-    lent.upload(&gpu, x);
-    let mut in_flight: Vec<Reading<Vec<Tensor>>> = Vec::new();
-    let mut arrived = 0;
-    let frame = |in_flight: &mut Vec<Reading<Vec<Tensor>>>, arrived: &mut usize| {
-        let mut encoder = encoder(&gpu);
-        drop(program.time(&mut encoder, &bindings).unwrap());
-        in_flight.extend(program.read(&mut encoder, &bindings).unwrap());
-        submit(&gpu, encoder);
-        gpu.poll().unwrap();
-        in_flight.retain_mut(|reading| match reading.try_take().unwrap() {
-            Some(got) => {
-                assert!(same(&got, y));
-                *arrived += 1;
-                false
-            }
-            None => true,
-        });
-        // An app is held up by its display; this one by what is not done yet.
-        if in_flight.len() >= 3 {
-            gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
-        }
-    };
-    let mut count = |frames: usize| {
-        (0..frames).for_each(|_| frame(&mut in_flight, &mut arrived));
-        gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
-        (resident(), gpu.device().generate_allocator_report().map(|report| report.allocations.len()))
-    };
-    let (before, buffers) = count(1000);
-    let (after, buffers_after) = count(9000);
-    println!("resident {before:?}, then {after:?}; buffers {buffers:?}, then {buffers_after:?}; {arrived} arrived");
-    assert!(arrived > 9_000);
-    assert_eq!(buffers_after, buffers);
-    // Other tests run in this process; a leak of one input a frame would be 27 MB.
-    if let (Some(before), Some(after)) = (before, after) {
-        assert!(after < before + (16 << 20), "{before} bytes, then {after}");
-    }
-}
-
 #[test]
 fn a_device_lost_with_frames_in_flight_is_an_error_and_no_hang() {
     let frames = frames(1);

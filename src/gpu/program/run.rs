@@ -46,7 +46,7 @@ pub trait Input: sealed::Sealed {
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for crate::Tensor {}
+    impl Sealed for crate::tensor::Tensor {}
     impl Sealed for [f32] {}
     impl Sealed for Vec<f32> {}
     impl<T: Sealed + ?Sized> Sealed for &T {}
