@@ -41,8 +41,11 @@ const CLOCKS_RISE: Duration = Duration::from_secs(1);
 /// What was measured of one graph.
 #[derive(Clone, Debug)]
 pub struct Measurement {
-    /// Planning, compiling, packing and uploading weights, and the first run: milliseconds, once.
-    pub compile_ms: f64,
+    /// From a graph whose weights are on the host to the first result there, on a device of its own that has compiled no
+    /// kernel: milliseconds, once. A driver may have kept some on disk. `None` where the device is the app's.
+    pub cold_ms: Option<f64>,
+    /// The same, where the kernels are there: the program was built and run before, and dropped.
+    pub warm_ms: f64,
     /// Host tensor in to host tensor out.
     pub wall: Samples,
     /// First to last timestamp on the device; `None` where it has none. On software adapters, in the same runs. On GPUs, in
@@ -74,10 +77,18 @@ pub fn measure(
     options: &MeasureOptions,
 ) -> Result<(Program, Measurement)> {
     let inputs = std::slice::from_ref(input);
-    let start = Instant::now();
-    let program = Program::with_options(gpu, graph, plan_options)?;
-    program.run(inputs)?;
-    let compile_ms = ms(start);
+    let first_result = |gpu: &Gpu| -> Result<(Program, f64)> {
+        let start = Instant::now();
+        let program = Program::with_options(gpu, graph, plan_options)?;
+        program.run(inputs)?;
+        Ok((program, ms(start)))
+    };
+    let cold_ms = match gpu.again()? {
+        Some(gpu) => Some(first_result(&gpu)?.1),
+        None => None,
+    };
+    drop(first_result(gpu)?);
+    let (program, warm_ms) = first_result(gpu)?;
 
     let bytes = program.plan().bytes().max(1);
     let copies = options.rotate_bytes.div_ceil(bytes).clamp(1, MAX_COPIES);
@@ -122,7 +133,7 @@ pub fn measure(
         StepTime { kernel: step.shader.stem, node: step.node.clone(), us, estimated_us }
     };
     let steps = medians.map(|times| program.plan().steps.iter().zip(times).map(step).collect());
-    Ok((program, Measurement { compile_ms, wall, gpu, steps }))
+    Ok((program, Measurement { cold_ms, warm_ms, wall, gpu, steps }))
 }
 
 /// Median time on the device of each dispatch over this many runs, in the plan's order, in microseconds; `None` where

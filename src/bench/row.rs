@@ -28,8 +28,10 @@ pub struct Row {
     pub planned_bytes: u64,
     /// Work and least traffic.
     pub cost: GraphCost,
-    /// Planning, compiling, uploading weights and the first run, milliseconds.
-    pub compile_ms: f64,
+    /// [`Measurement::cold_ms`](super::Measurement::cold_ms).
+    pub cold_ms: Option<f64>,
+    /// [`Measurement::warm_ms`](super::Measurement::warm_ms).
+    pub warm_ms: f64,
     /// Host tensor in to host tensor out.
     pub wall: Samples,
     /// First to last timestamp on the device, where it has any.
@@ -43,11 +45,12 @@ pub struct Row {
 }
 
 /// Column titles of [`Row::cells`]. Rates and roofline are by device time, or by wall time if there is none.
-pub const COLUMNS: [&str; 17] = [
+pub const COLUMNS: [&str; 18] = [
     "case",
     "batch",
     "dispatches",
-    "compile ms",
+    "cold ms",
+    "warm ms",
     "wall min",
     "median",
     "p90",
@@ -93,7 +96,8 @@ impl Row {
             dispatches: program.plan().dispatches(),
             planned_bytes: program.plan().bytes(),
             cost,
-            compile_ms: measured.compile_ms,
+            cold_ms: measured.cold_ms,
+            warm_ms: measured.warm_ms,
             wall: measured.wall,
             gpu: measured.gpu,
             floor: peaks.map(|peaks| peaks.floor_of_graph(&cost, program.plan().steps.iter().any(Step::on_matrices))),
@@ -123,7 +127,7 @@ impl Row {
     }
 
     /// A row of a table under [`COLUMNS`].
-    pub fn cells(&self) -> [String; 17] {
+    pub fn cells(&self) -> [String; 18] {
         let ms = |time: f64| match time {
             t if t < 1.0 => format!("{time:.4}"),
             t if t < 100.0 => format!("{time:.3}"),
@@ -139,7 +143,8 @@ impl Row {
             self.case.clone(),
             self.batch.to_string(),
             self.dispatches.to_string(),
-            ms(self.compile_ms),
+            self.cold_ms.map_or("-".into(), ms),
+            ms(self.warm_ms),
             wall_min,
             wall_median,
             wall_p90,
@@ -167,7 +172,7 @@ impl Row {
             "case": self.case, "batch": self.batch, "precision": self.precision.to_string(),
             "ports": self.ports.to_string(), "adapter": adapter, "backend": backend,
             "driver": driver, "dispatches": self.dispatches, "flops": self.cost.flops, "bytes": self.cost.min_bytes,
-            "compile_ms": self.compile_ms, "wall_ms": times(&self.wall), "gpu_ms": self.gpu.as_ref().map(times),
+            "cold_ms": self.cold_ms, "warm_ms": self.warm_ms, "wall_ms": times(&self.wall), "gpu_ms": self.gpu.as_ref().map(times),
             "estimated_ms": self.estimated_ms,
             "gflops": self.gflops(), "gbps": self.gbps(), "roofline_pct": self.roofline_percent(),
             "bound": self.floor.map(|(_, bound)| bound.name()),
@@ -192,7 +197,8 @@ mod tests {
             dispatches: 3,
             planned_bytes: 0,
             cost,
-            compile_ms: 5.0,
+            cold_ms: Some(5.0),
+            warm_ms: 0.5,
             wall,
             gpu,
             floor: Some((1.0, Bound::Memory)),
@@ -208,10 +214,13 @@ mod tests {
         let untimed = row(None);
         assert_eq!((untimed.gflops(), untimed.gbps(), untimed.roofline_percent()), (1.0, 0.5, Some(25.0)));
         assert_eq!(untimed.json()["gpu_ms"], Value::Null);
-        assert_eq!(untimed.cells()[8..12], ["-", "no timestamps", "-", "-"]);
+        assert_eq!(untimed.cells()[9..13], ["-", "no timestamps", "-", "-"]);
         assert_eq!(timed.json()["gpu_ms"]["p99"], 2.0);
-        assert_eq!((timed.cells()[12].as_str(), &timed.json()["estimated_ms"]), ("1.500", &json!(1.5)));
-        let unknown = Row { estimated_ms: None, ..timed };
-        assert_eq!((unknown.cells()[12].as_str(), &unknown.json()["estimated_ms"]), ("-", &Value::Null));
+        assert_eq!((timed.cells()[13].as_str(), &timed.json()["estimated_ms"]), ("1.500", &json!(1.5)));
+        let first = (timed.cells()[3..5].join(" "), timed.json()["cold_ms"].clone(), timed.json()["warm_ms"].clone());
+        assert_eq!(first, ("5.000 0.5000".into(), json!(5.0), json!(0.5)));
+        let unknown = Row { estimated_ms: None, cold_ms: None, ..timed };
+        assert_eq!((unknown.cells()[13].as_str(), &unknown.json()["estimated_ms"]), ("-", &Value::Null));
+        assert_eq!((unknown.cells()[3].as_str(), &unknown.json()["cold_ms"]), ("-", &Value::Null));
     }
 }

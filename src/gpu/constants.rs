@@ -63,7 +63,7 @@ impl Gpu {
     /// [`rebuild`](super::Program::rebuild). A plan's own constants, of [`from_plan`](super::Program::from_plan), are its
     /// program's alone.
     pub fn usage(&self) -> Usage {
-        let compiled = unpoisoned(&self.inner.kernels).made();
+        let compiled = self.inner.kernels.made();
         let constants = unpoisoned(&self.inner.constants);
         let living: Vec<_> = constants.kept.values().filter_map(Weak::upgrade).collect();
         let constant_bytes = living.iter().map(|uploaded| uploaded.buffer.size()).sum();

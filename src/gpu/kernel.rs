@@ -1,9 +1,13 @@
 //! From a step's WGSL to a compiled pipeline, and from its workgroups to a dispatch. Pipelines are kept by source text:
 //! those of programs as long as these live, and some of the others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::sync::Arc;
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use wgpu::{BindGroupLayout, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline, ShaderStages};
 
@@ -19,6 +23,9 @@ pub(super) struct Kernel {
     pub(super) layout: BindGroupLayout,
 }
 
+/// All that a kernel is compiled from.
+pub(super) type Key = (String, Checks);
+
 /// Values that others own, and the last [`Shared::IDLE`] of those that nobody else owns any more: a program built again
 /// for another input finds its kernels.
 #[derive(Debug)]
@@ -26,6 +33,7 @@ pub(super) struct Shared<K, V> {
     /// With the time of the last use.
     kept: HashMap<K, (Arc<V>, u64)>,
     uses: u64,
+    /// How many were given to keep.
     made: u64,
 }
 
@@ -38,11 +46,6 @@ impl<K, V> Default for Shared<K, V> {
 impl<K: Eq + Hash, V> Shared<K, V> {
     /// All blocks for maps of any size need fewer than half of these together, on any device.
     const IDLE: usize = 128;
-
-    /// How many were given to keep.
-    pub(super) fn made(&self) -> u64 {
-        self.made
-    }
 
     fn get(&mut self, key: &K) -> Option<Arc<V>> {
         self.uses += 1;
@@ -69,14 +72,84 @@ impl<K: Eq + Hash, V> Shared<K, V> {
     }
 }
 
-impl Gpu {
-    pub(super) fn kernel(&self, step: &Step, checks: Checks) -> Result<Arc<Kernel>> {
-        let key = (step.source(), checks);
-        if let Some(kernel) = unpoisoned(&self.inner.kernels).get(&key) {
-            return Ok(kernel);
+/// What threads share, and make at most once at a time each.
+#[derive(Debug)]
+pub(super) struct Kept<K, V> {
+    shared: Mutex<Shared<K, V>>,
+    /// Held, each, by the thread that makes this value.
+    making: Mutex<HashMap<K, Arc<Mutex<()>>>>,
+}
+
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Self {
+        Self { shared: Mutex::default(), making: Mutex::default() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Kept<K, V> {
+    /// How many were made.
+    pub(super) fn made(&self) -> u64 {
+        unpoisoned(&self.shared).made
+    }
+
+    fn get(&self, key: &K) -> Option<Arc<V>> {
+        unpoisoned(&self.shared).get(key)
+    }
+
+    /// What is kept, or what `make` gives; not if another thread is about to make it.
+    fn get_or_make(&self, key: &K, make: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
+        if let Some(value) = self.get(key) {
+            return Ok(value);
         }
-        let kernel = Arc::new(self.compile(step, &key.0, checks)?);
-        Ok(unpoisoned(&self.inner.kernels).keep(key, kernel))
+        let lock = Arc::clone(unpoisoned(&self.making).entry(key.clone()).or_default());
+        let alone = unpoisoned(&lock);
+        let made = match self.get(key) {
+            Some(value) => Ok(value),
+            None => make().map(|value| unpoisoned(&self.shared).keep(key.clone(), Arc::new(value))),
+        };
+        unpoisoned(&self.making).remove(key);
+        drop(alone);
+        made
+    }
+}
+
+impl Gpu {
+    /// The kernel of each step, and what `meanwhile` gives: it runs on this thread, which then helps those that compile, one
+    /// for each other processor. Errors: that of the first step whose kernel does not compile.
+    pub(super) fn kernels<T>(
+        &self,
+        steps: &[Step],
+        checks: Checks,
+        meanwhile: impl FnOnce() -> T,
+    ) -> (Result<Vec<Arc<Kernel>>>, T) {
+        let keys: Vec<Key> = steps.iter().map(|step| (step.source(), checks)).collect();
+        let mut seen = HashSet::new();
+        let first = |i: &usize| seen.insert(&keys[*i]) && self.inner.kernels.get(&keys[*i]).is_none();
+        let missing: Vec<usize> = (0..keys.len()).filter(first).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            // What is made is held on to until all is: what is idle may be dropped.
+            let mut made = Vec::new();
+            while let Some(&i) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                made.push(self.kernel(&keys[i], &steps[i]));
+            }
+            made
+        };
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(missing.len());
+        let (made, meanwhile) = thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let meanwhile = meanwhile();
+            let mut made = work();
+            made.extend(others.into_iter().flat_map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic))));
+            (made, meanwhile)
+        });
+        let kernels = keys.iter().zip(steps).map(|(key, step)| self.kernel(key, step)).collect();
+        drop(made);
+        (kernels, meanwhile)
+    }
+
+    fn kernel(&self, key: &Key, step: &Step) -> Result<Arc<Kernel>> {
+        self.inner.kernels.get_or_make(key, || self.compile(step, &key.0, key.1))
     }
 
     fn compile(&self, step: &Step, source: &str, checks: Checks) -> Result<Kernel> {
@@ -141,9 +214,10 @@ pub(super) fn folded(workgroups: u64, max: u32) -> [u32; 2] {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Weak};
+    use std::sync::Weak;
+    use std::time::Duration;
 
-    use super::{Shared, folded};
+    use super::*;
 
     type Numbers = Shared<usize, usize>;
 
@@ -175,6 +249,33 @@ mod tests {
             keep(&mut kept, 2 * i + 1);
             assert!(kept.get(&1).is_some());
         }
+    }
+
+    #[test]
+    fn threads_that_want_the_same_make_it_once() {
+        let kept = Kept::<usize, usize>::default();
+        let made = [const { AtomicUsize::new(0) }; 10];
+        let make = |i: usize| {
+            made[i].fetch_add(1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(2));
+            Ok(i)
+        };
+        thread::scope(|scope| {
+            for first in 0..8 {
+                let (kept, make) = (&kept, &make);
+                scope.spawn(move || {
+                    for i in (0..10).map(|i| (i + first / 2) % 10) {
+                        assert_eq!(*kept.get_or_make(&i, || make(i)).unwrap(), i);
+                    }
+                });
+            }
+        });
+        assert_eq!(made.map(AtomicUsize::into_inner), [1; 10]);
+        // What fails is tried again, and nothing is left of either.
+        let fails = || Err(Error::Gpu("no".into()));
+        assert!(kept.get_or_make(&11, fails).is_err() && kept.get_or_make(&11, fails).is_err());
+        assert_eq!(*kept.get_or_make(&11, || Ok(11)).unwrap(), 11);
+        assert!(unpoisoned(&kept.making).is_empty());
     }
 
     #[test]

@@ -35,15 +35,15 @@ pub use exact::{ExactGraph, Mismatch};
 pub(crate) use kept::Kept;
 pub use lost::Loss;
 pub use matrices::{DENY_MATRICES, matrices_of};
-pub use program::{Bindings, Bound, Program};
+pub use program::{Bindings, Bound, Input, Program};
 pub use recommended::Recommended;
 pub use self_test::SelfTest;
 
 use constants::Constants;
-use kernel::{Kernel, Shared};
+use kernel::Kernel;
 use pipelines::Pipelines;
+pub use transfer::Reading;
 pub(crate) use transfer::Staging;
-use trusted::Checks;
 
 /// Which device to open.
 #[derive(Clone, Debug)]
@@ -66,6 +66,14 @@ pub struct GpuOptions {
     /// Otherwise, kernels do without, and [`Gpu::why_no_matrices`] says why. wgpu calls them experimental: they may have
     /// bugs that are undefined behaviour.
     pub matrices: bool,
+    /// How many results of one program may be on their way to the host at once: so many staging buffers it has at most.
+    /// [`Program::run`] and [`Program::run_async`] wait where there are more, [`Program::read`] and [`Program::time`] tell
+    /// so. At least 1; 3 unless set.
+    pub frames: usize,
+    /// Puts a debug group `spp/<node>` around each dispatch, so that a capture reads like the graph. Buffers, pipelines and
+    /// bind groups are labelled in any case; wgpu hands none of this on where its instance has the flag
+    /// `DISCARD_HAL_LABELS`.
+    pub debug_groups: bool,
     /// The adapter that an app's own device is of, for [`GpuOptions::matrices`]: only it knows their sizes.
     pub adapter: Option<Adapter>,
 }
@@ -78,6 +86,8 @@ impl Default for GpuOptions {
             checked: false,
             pipeline_cache: None,
             matrices: false,
+            frames: 3,
+            debug_groups: false,
             adapter: None,
         }
     }
@@ -114,11 +124,13 @@ struct Inner {
     why_no_matrices: Option<String>,
     timeout: Duration,
     checked: bool,
+    frames: usize,
+    debug_groups: bool,
     pipelines: Option<Pipelines>,
     loss: Loss,
     /// What the device is asked with whether it is lost.
     unwritable: Buffer,
-    kernels: Mutex<Shared<(String, Checks), Kernel>>,
+    kernels: kernel::Kept<kernel::Key, Kernel>,
     constants: Mutex<Constants>,
 }
 
@@ -155,6 +167,19 @@ impl Gpu {
         let options = GpuOptions { timeout: self.inner.timeout, ..GpuOptions::default() };
         let shapes = adapter.cooperative_matrix_properties();
         Ok(Some((Self::open(adapter.clone(), &options, Ok(granted))?, shapes)))
+    }
+
+    /// A separate device on the same adapter, opened as this one was, that has compiled nothing; `None` if the device is the
+    /// app's.
+    pub(crate) fn again(&self) -> Result<Option<Self>> {
+        let inner = &*self.inner;
+        let Some(adapter) = &inner.adapter else {
+            return Ok(None);
+        };
+        let &Inner { timeout, checked, frames, debug_groups, .. } = inner;
+        let options = GpuOptions { timeout, checked, frames, debug_groups, ..GpuOptions::default() };
+        let granted = inner.why_no_matrices.clone().map_or(Ok(inner.profile.matrices), Err);
+        Self::open(adapter.clone(), &options, granted).map(Some)
     }
 
     fn open(adapter: Adapter, options: &GpuOptions, granted: Granted) -> Result<Self> {
@@ -218,6 +243,9 @@ impl Gpu {
         loss: Loss,
         granted: Granted,
     ) -> Result<Self> {
+        if options.frames == 0 {
+            return Err(Error::param("GpuOptions", "frames", 0, "a result needs a buffer to arrive in; at least 1"));
+        }
         let unwritable = lost::unwritable(&device)?;
         // Over another device's queue, wgpu panics or calls that device's handler: no scope of ours can hear of it.
         let takes_work = || lost::takes_work(&device, &queue, &unwritable);
@@ -236,8 +264,8 @@ impl Gpu {
         if let (true, Err(reason)) = (options.matrices, &granted) {
             log::warn!("{}: no matrices: {reason}", describe(&info));
         }
-        let &GpuOptions { timeout, checked, .. } = options;
-        let (why_no_matrices, kernels, constants) = (granted.err(), Mutex::default(), Mutex::default());
+        let &GpuOptions { timeout, checked, frames, debug_groups, .. } = options;
+        let (why_no_matrices, kernels, constants) = (granted.err(), kernel::Kept::default(), Mutex::default());
         let inner = Inner {
             info,
             device,
@@ -247,6 +275,8 @@ impl Gpu {
             why_no_matrices,
             timeout,
             checked,
+            frames,
+            debug_groups,
             pipelines,
             loss,
             unwritable,

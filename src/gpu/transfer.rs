@@ -1,29 +1,111 @@
-//! Reading results back: staging buffers that are kept for the next run.
+//! Reading results back: a few staging buffers, and what is on its way from them to the host.
 
-use std::sync::Mutex;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
-use futures_intrusive::channel::shared::oneshot_channel;
-use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode};
+use wgpu::{Buffer, BufferDescriptor, BufferUsages, CommandEncoder, MapMode};
 
 use super::{Gpu, unpoisoned};
 use crate::error::{Error, Result};
 
-/// Staging buffers of one size that no run holds.
+/// How long a thread that waits for a staging buffer sleeps before it polls again, if nobody else polls.
+const NAP: Duration = Duration::from_millis(1);
+
+/// Staging buffers of one size: as many as results may be on their way at once, each made when it is first needed.
 #[derive(Debug)]
 pub(crate) struct Staging {
     bytes: u64,
-    idle: Mutex<Vec<Buffer>>,
+    ring: Arc<Ring>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    slots: Mutex<Slots>,
+    freed: Condvar,
+}
+
+#[derive(Debug)]
+struct Slots {
+    /// How many more may be taken.
+    free: usize,
+    /// Buffers for them that were used before.
+    idle: Vec<Buffer>,
+    /// Whoever waits for one. All are woken: the first may never be polled again.
+    waiting: Vec<Waker>,
+}
+
+/// The right to have one result on its way; dropped, it is free for the next.
+#[derive(Debug)]
+struct Permit(Arc<Ring>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut slots = unpoisoned(&self.0.slots);
+        slots.free += 1;
+        let waiting = std::mem::take(&mut slots.waiting);
+        drop(slots);
+        self.0.freed.notify_all();
+        waiting.into_iter().for_each(Waker::wake);
+    }
 }
 
 impl Staging {
-    pub(crate) fn new(bytes: u64) -> Self {
-        Self { bytes, idle: Mutex::default() }
+    pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Self {
+        let slots = Slots { free: gpu.inner.frames, idle: Vec::new(), waiting: Vec::new() };
+        Self { bytes, ring: Arc::new(Ring { slots: Mutex::new(slots), freed: Condvar::new() }) }
     }
 
-    /// An idle buffer, or a new one.
-    pub(crate) fn take(&self, gpu: &Gpu) -> Result<Buffer> {
-        if let Some(buffer) = unpoisoned(&self.idle).pop() {
-            return Ok(buffer);
+    /// `None` if all are in use.
+    pub(crate) fn try_take(&self, gpu: &Gpu) -> Result<Option<Slot>> {
+        self.permit(None).map(|permit| self.slot(gpu, permit)).transpose()
+    }
+
+    /// Polls the device until one is free. Errors: a lost device; a timeout.
+    pub(crate) fn take(&self, gpu: &Gpu) -> Result<Slot> {
+        let start = Instant::now();
+        loop {
+            if let Some(slot) = self.try_take(gpu)? {
+                return Ok(slot);
+            }
+            gpu.poll()?;
+            let slots = unpoisoned(&self.ring.slots);
+            if slots.free == 0 {
+                // Woken by whoever polls, or to poll again.
+                drop(self.ring.freed.wait_timeout(slots, NAP).unwrap_or_else(PoisonError::into_inner));
+            }
+            if start.elapsed() > gpu.inner.timeout {
+                return Err(Error::Timeout(gpu.inner.timeout));
+            }
+        }
+    }
+
+    /// Resolves once one is free, which takes nothing but polling the device.
+    pub(crate) async fn take_async(&self, gpu: &Gpu) -> Result<Slot> {
+        let permit = std::future::poll_fn(|context| match self.permit(Some(context.waker())) {
+            Some(permit) => Poll::Ready(permit),
+            None => Poll::Pending,
+        });
+        self.slot(gpu, permit.await)
+    }
+
+    /// `None` if all are in use; then, `waker` is told of the next that is not.
+    fn permit(&self, waker: Option<&Waker>) -> Option<Permit> {
+        let mut slots = unpoisoned(&self.ring.slots);
+        if let Some(left) = slots.free.checked_sub(1) {
+            slots.free = left;
+            return Some(Permit(Arc::clone(&self.ring)));
+        }
+        if let Some(waker) = waker.filter(|waker| !slots.waiting.iter().any(|other| other.will_wake(waker))) {
+            slots.waiting.push(waker.clone());
+        }
+        None
+    }
+
+    fn slot(&self, gpu: &Gpu, permit: Permit) -> Result<Slot> {
+        if let Some(buffer) = unpoisoned(&self.ring.slots).idle.pop() {
+            return Ok(Slot { buffer, permit });
         }
         let available = gpu.profile().max_buffer;
         if self.bytes > available {
@@ -35,43 +117,150 @@ impl Staging {
                 hint: "record into buffers of your own, use a smaller batch, or a device created with higher limits",
             });
         }
-        gpu.scoped(|device| {
+        let buffer = gpu.scoped(|device| {
             device.create_buffer(&BufferDescriptor {
                 label: Some("spp/staging"),
-                size: self.bytes,
+                size: self.bytes.max(4),
                 usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })
-        })
+        })?;
+        Ok(Slot { buffer, permit })
+    }
+}
+
+/// A staging buffer in use.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    buffer: Buffer,
+    permit: Permit,
+}
+
+impl Slot {
+    /// What to copy results to.
+    pub(crate) const fn buffer(&self) -> &Buffer {
+        &self.buffer
     }
 
-    /// Asks for the buffer's content; the future resolves once the device is polled after the work before it has ended.
-    pub(crate) fn read(
-        &self,
+    /// Has the buffer mapped once the encoder's work is submitted and done. Whoever polls the device then makes something
+    /// of its bytes, by `convert`, and thereby frees it: it does not matter when the reading is looked at.
+    pub(crate) fn read<T: Send + 'static>(
+        self,
         gpu: &Gpu,
-        buffer: Buffer,
-    ) -> Result<impl Future<Output = Result<Vec<u8>>> + '_ + use<'_>> {
-        let (sender, receiver) = oneshot_channel();
-        gpu.scoped(|_| {
-            buffer.map_async(MapMode::Read, .., move |mapped| {
-                // The run may have been dropped; then nobody waits for this.
-                let _unread = sender.send(mapped);
-            });
-        })?;
-        let gpu = gpu.clone();
-        Ok(async move {
-            // `None`: a panic of wgpu in another thread's poll took the callback with it, perhaps after mapping.
-            if let Some(Err(error)) = receiver.receive().await {
-                gpu.alive()?;
-                return Err(Error::Gpu(format!("results cannot be read: {error}")));
-            }
-            let bytes = gpu.scoped(|_| {
-                let bytes = buffer.get_mapped_range(..).map(|view| view.to_vec());
+        encoder: &CommandEncoder,
+        convert: impl FnOnce(&[u8]) -> Result<T> + Send + 'static,
+    ) -> Reading<T> {
+        let delivery = Arc::new(Delivery(Mutex::new(State::Waiting(None))));
+        let buffer = self.buffer.clone();
+        // It must not hold the `Gpu`: a queue that nobody holds any more ends what it still has to do.
+        let unread = Unread { inner: Some((self, convert)), delivery: Arc::clone(&delivery) };
+        encoder.map_buffer_on_submit(&buffer, MapMode::Read, .., move |_| drop(unread));
+        Reading { gpu: gpu.clone(), delivery }
+    }
+}
+
+/// What is not read yet. Dropping it reads it: wgpu does so as it calls back, or drops the callback uncalled if an encoder is
+/// never submitted or if wgpu panics, perhaps after mapping.
+struct Unread<T, F: FnOnce(&[u8]) -> Result<T>> {
+    /// Always there, until it is dropped.
+    inner: Option<(Slot, F)>,
+    delivery: Arc<Delivery<T>>,
+}
+
+impl<T, F: FnOnce(&[u8]) -> Result<T>> Drop for Unread<T, F> {
+    fn drop(&mut self) {
+        let Some((slot, convert)) = self.inner.take() else { return };
+        let Slot { buffer, permit } = slot;
+        let wanted = Arc::strong_count(&self.delivery) > 1;
+        let result = match buffer.get_mapped_range(..) {
+            Ok(view) => {
+                let result = wanted.then(|| convert(&view));
+                drop(view);
                 buffer.unmap();
-                bytes.map_err(|error| Error::Gpu(error.to_string()))
-            })??;
-            unpoisoned(&self.idle).push(buffer);
-            Ok(bytes)
-        })
+                unpoisoned(&permit.0.slots).idle.push(buffer);
+                result
+            }
+            // A buffer that may still be about to be mapped is not used again.
+            Err(error) => {
+                let reason = format!("results cannot be read, their work was not done or never submitted: {error}");
+                Some(Err(Error::Gpu(reason)))
+            }
+        };
+        drop(permit);
+        if let Some(result) = result {
+            self.delivery.deliver(result);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Delivery<T>(Mutex<State<T>>);
+
+#[derive(Debug)]
+enum State<T> {
+    /// With who is to be told.
+    Waiting(Option<Waker>),
+    There(Result<T>),
+    Taken,
+}
+
+impl<T> Delivery<T> {
+    fn deliver(&self, result: Result<T>) {
+        let before = std::mem::replace(&mut *unpoisoned(&self.0), State::There(result));
+        if let State::Waiting(Some(waker)) = before {
+            waker.wake();
+        }
+    }
+
+    /// `None` until it is there.
+    fn take(&self, waker: Option<&Waker>) -> Option<Result<T>> {
+        let mut state = unpoisoned(&self.0);
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::There(result) => Some(result),
+            State::Taken => Some(Err(Error::data("reading", "its result was taken before"))),
+            State::Waiting(before) => {
+                *state = State::Waiting(waker.cloned().or(before));
+                None
+            }
+        }
+    }
+}
+
+/// Something on its way from the device to the host: a future, which may also be asked without waiting. It arrives when the
+/// device is polled after the work is done, by the app's own loop, by [`Gpu::poll`] or, as wgpu does it, by any submission;
+/// whoever polls then copies it. It may be looked at whenever, or dropped at any time.
+#[derive(Debug)]
+#[must_use = "a result that nobody takes is lost"]
+pub struct Reading<T> {
+    gpu: Gpu,
+    delivery: Arc<Delivery<T>>,
+}
+
+impl<T> Reading<T> {
+    /// What has arrived, once; `None` as long as it has not. Never waits. Errors: a lost device; work that was never
+    /// submitted, or that wgpu refused; a result that was taken before.
+    pub fn try_take(&mut self) -> Result<Option<T>> {
+        self.take(None)
+    }
+
+    fn take(&self, waker: Option<&Waker>) -> Result<Option<T>> {
+        match self.delivery.take(waker) {
+            Some(Ok(result)) => Ok(Some(result)),
+            Some(Err(error)) => self.gpu.alive().and(Err(error)),
+            // It might never come.
+            None => self.gpu.alive().map(|()| None),
+        }
+    }
+}
+
+impl<T> Future for Reading<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context) -> Poll<Result<T>> {
+        match self.take(Some(context.waker())) {
+            Ok(None) => Poll::Pending,
+            Ok(Some(result)) => Poll::Ready(Ok(result)),
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 }

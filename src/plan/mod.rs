@@ -287,6 +287,12 @@ impl Plan {
         self.inputs.iter().chain(&self.outputs).fold(0, |sum, port| sum.saturating_add(port.bytes()))
     }
 
+    /// Of them, bytes of what steps hand to each other: what another set of scratch buffers takes.
+    pub fn scratch_bytes(&self) -> u64 {
+        let scratch = self.buffers.iter().filter(|buffer| buffer.role == Role::Scratch);
+        scratch.fold(0, |sum, buffer| sum.saturating_add(buffer.bytes()))
+    }
+
     /// Arithmetic and traffic of all steps.
     pub fn cost(&self) -> Cost {
         self.steps.iter().fold(Cost::default(), |sum, step| Cost {

@@ -24,6 +24,7 @@ mod conv_shift_add;
 mod conv_subgroup;
 mod conv_sum;
 mod elementwise;
+mod frames;
 mod fuzz_graphs;
 mod global_pool;
 mod layout;

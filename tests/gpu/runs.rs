@@ -333,7 +333,7 @@ fn a_buffer_from_another_device_is_refused() {
 fn inputs_that_do_not_fit_are_refused() {
     let program = program();
     let x = random(X, 1, Data::Uniform);
-    assert!(matches!(program.run(&[]), Err(Error::InvalidData { .. })));
+    assert!(matches!(program.run::<Tensor>(&[]), Err(Error::InvalidData { .. })));
     assert!(matches!(program.run(&[x.clone(), x]), Err(Error::InvalidData { .. })));
     let error = program.run(&[random(Shape { h: 9, w: 7, ..X }, 1, Data::Uniform)]).unwrap_err();
     assert!(matches!(error, Error::ShapeMismatch { .. }) && error.to_string().contains("'x'"), "{error}");
@@ -364,7 +364,7 @@ fn an_apps_device_gives_the_same_bits() {
 type Stage = (&'static str, fn(&Gpu, &Program, &Program) -> Result<(), Error>);
 
 /// Every way, each of which must find out by itself that the device is lost.
-const STAGES: [Stage; 13] = [
+const STAGES: [Stage; 14] = [
     ("Gpu::poll", |gpu, _, _| gpu.poll().map(drop)),
     ("Gpu::save_pipelines", |gpu, _, _| gpu.save_pipelines().map(drop)),
     ("Gpu::from_device", |gpu, _, _| {
@@ -381,6 +381,7 @@ const STAGES: [Stage; 13] = [
         pollster::block_on(program.run_async(&[random(X, 1, Data::Uniform)])).map(drop)
     }),
     ("Program::bind", |gpu, program, _| own_bindings(gpu, program).map(drop)),
+    ("Program::warm_up", |_, program, _| program.warm_up()),
     ("Program::poison", |_, program, _| program.poison()),
     ("Program::gpu_time", |_, program, _| program.gpu_time().map(drop)),
     ("Program::gpu_step_times", |_, program, _| program.gpu_step_times().map(drop)),

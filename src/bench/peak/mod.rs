@@ -113,7 +113,7 @@ fn gflops(gpu: &Gpu, half: bool) -> Result<f64> {
         let rate = rate(multiply_add::MAX_ROUNDS, |rounds| {
             let work = MultiplyAdd { wg_size, invocations, rounds, half };
             let program = Program::from_own_plan(gpu, work.plan(gpu.profile()))?;
-            work.check(output(&program.run(&[])?))?;
+            work.check(output(&program.run::<Tensor>(&[])?))?;
             Ok((program, work.flops()))
         });
         best = best.max(rate?);
@@ -136,7 +136,7 @@ fn coop_gflops(gpu: &Gpu) -> Result<Option<f64>> {
     let rate = rate(cooperative_matrix::MAX_ROUNDS, |rounds| {
         let work = CooperativeMatrix { rounds, ..work };
         let program = Program::from_plan(&gpu, work.plan(gpu.profile()))?;
-        let matrices = work.check(output(&program.run(&[])?))?;
+        let matrices = work.check(output(&program.run::<Tensor>(&[])?))?;
         Ok((program, work.flops(matrices)))
     });
     rate.map(Some)
@@ -164,7 +164,7 @@ fn copy_gbps(gpu: &Gpu) -> Result<f64> {
         check_copy(gpu, wg_size)?;
         let plan = copy::plan(profile, wg_size, bytes, [Role::Scratch, Role::Scratch], COPIES);
         let program = Program::from_own_plan(gpu, plan)?;
-        program.run(&[])?;
+        program.run::<Tensor>(&[])?;
         let ms = least(|| ms_of(&program))?;
         best = best.max((2 * bytes * COPIES as u64) as f64 / ms / 1e6);
     }
@@ -192,7 +192,7 @@ fn dispatch_us(gpu: &Gpu) -> Result<f64> {
     let mut times = [0.0; 2];
     for (time, dispatches) in times.iter_mut().zip(DISPATCHES) {
         let program = Program::from_own_plan(gpu, count::plan(gpu.profile(), dispatches))?;
-        let counted = program.run(&[])?;
+        let counted = program.run::<Tensor>(&[])?;
         if output(&counted) != [dispatches as f32] {
             return Err(Error::Gpu(format!("{dispatches} dispatches counted to {:?}", output(&counted))));
         }
@@ -212,7 +212,7 @@ fn transfer_gbps(gpu: &Gpu) -> Result<[f64; 2]> {
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
     let descriptor = BufferDescriptor { label: Some("spp/peak"), size: bytes, usage, mapped_at_creation: false };
     let buffer = gpu.scoped(|device| device.create_buffer(&descriptor))?;
-    let staging = Staging::new(bytes);
+    let staging = Staging::new(gpu, bytes);
     let upload = || {
         let start = Instant::now();
         let submission = gpu.scoped(|_| {
@@ -225,12 +225,12 @@ fn transfer_gbps(gpu: &Gpu) -> Result<[f64; 2]> {
     let download = || {
         let start = Instant::now();
         let target = staging.take(gpu)?;
-        let submission = gpu.scoped(|device| {
+        let (reading, submission) = gpu.scoped(|device| {
             let mut encoder = device.create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(&buffer, 0, &target, 0, bytes);
-            gpu.queue().submit([encoder.finish()])
+            encoder.copy_buffer_to_buffer(&buffer, 0, target.buffer(), 0, bytes);
+            let reading = target.read(gpu, &encoder, |bytes| Ok(bytes.to_vec()));
+            (reading, gpu.queue().submit([encoder.finish()]))
         })?;
-        let reading = staging.read(gpu, target)?;
         gpu.wait(submission)?;
         let got = pollster::block_on(reading)?;
         let ms = ms_since(start);
@@ -264,7 +264,7 @@ fn ms_of(program: &Program) -> Result<f64> {
         return Ok(time.as_secs_f64() * 1e3);
     }
     let start = Instant::now();
-    program.run(&[])?;
+    program.run::<Tensor>(&[])?;
     Ok(ms_since(start))
 }
 

@@ -78,7 +78,8 @@ impl Report<'_> {
                 Some(rate(row)).filter(|&r| r > 0.0).map_or("–".into(), |rate| format!("{rate:.places$}"))
             }
         };
-        let (gflops, gbps, build) = (rates(Row::gflops), rates(Row::gbps), rates(|row| row.compile_ms));
+        let (gflops, gbps) = (rates(Row::gflops), rates(Row::gbps));
+        let (cold, warm) = (rates(|row| row.cold_ms.unwrap_or(0.0)), rates(|row| row.warm_ms));
         let estimated = |row: &Row| row.estimated_ms.map_or("–".into(), digits);
         let percent = |row: &Row| row.roofline_percent().map_or("–".into(), |percent| format!("{percent:.1}"));
         html! {
@@ -86,7 +87,9 @@ impl Report<'_> {
             p {
                 "Wall is host tensor in to host tensor out, GPU the first to the last timestamp on the device. Rates and "
                 "the share of the roofline are by the median on the device, or by wall time if the device has no "
-                "timestamps. Estimated is what the planner reckons the dispatches take, measuring nothing."
+                "timestamps. Estimated is what the planner reckons the dispatches take, measuring nothing. The first "
+                "result is once from weights on the host to a tensor on the host: cold on a new device, where all kernels "
+                "are compiled unless the driver has them on disk, and warm where they are there."
             }
             .scroll tabindex="0" {
                 table {
@@ -98,12 +101,13 @@ impl Report<'_> {
                             @for clock in ["Wall, ms", "GPU, ms"] { th.group scope="colgroup" colspan="4" { (clock) } }
                             @for column in ["Estimated, ms", "GFLOP/s", "GB/s", "Roofline %"] { th scope="col" rowspan="2" { (column) } }
                             th.name scope="col" rowspan="2" { "Bound" }
-                            th scope="col" rowspan="2" { "Build ms" }
+                            th.group scope="colgroup" colspan="2" { "First result, ms" }
                         }
                         tr {
                             @for _clock in 0..2 {
                                 @for column in ["min", "median", "p90", "p99"] { th scope="col" { (column) } }
                             }
+                            @for column in ["cold", "warm"] { th scope="col" { (column) } }
                         }
                     }
                     tbody {
@@ -120,7 +124,8 @@ impl Report<'_> {
                                 td { (gbps(row)) }
                                 td { (percent(row)) }
                                 td.name { (row.floor.map_or("–", |(_, bound)| bound.name())) }
-                                td { (build(row)) }
+                                td { (cold(row)) }
+                                td { (warm(row)) }
                             }
                         }
                     }
@@ -352,7 +357,8 @@ mod tests {
                 dispatches: 3,
                 planned_bytes: 1,
                 cost,
-                compile_ms: 31.0,
+                cold_ms: Some(31.0),
+                warm_ms: 7.25,
                 wall: times(4.321),
                 gpu: has_timestamps.then(|| times(1.234)),
                 floor: Some(peaks().floor_of_graph(&cost, false)),
@@ -389,6 +395,7 @@ mod tests {
                 assert!(page.contains("<dd>f16, inputs and outputs in f32</dd>"));
                 assert_eq!(page.contains("cv&lt;1&gt;.conv · conv"), has_timestamps);
                 assert!(page.contains("<td>4.33</td>"), "the median of wall times");
+                assert!(page.contains("<td>31.00</td><td>7.25</td></tr>"), "the first result, cold and warm");
                 assert_eq!(page.contains(">no timestamps</td>"), !has_timestamps);
                 assert_eq!(page.contains("300 µs, 75 % (estimated 150 µs)"), has_timestamps);
                 assert_eq!(page.contains("<td>0.500</td>"), has_timestamps);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use wgpu::{BindGroup, BindingResource, Buffer, BufferBinding, BufferUsages, Texture, TextureView};
 
 use super::Program;
-use super::build::bind_group;
+use super::build::{bind_group, create};
+use super::port::Held;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, texture};
 use crate::plan::{Plan, Port, Role};
@@ -15,6 +16,8 @@ use crate::plan::{Plan, Port, Role};
 pub struct Bindings {
     /// One entry per dispatch, `None` where the program's own bind group is used.
     pub(super) bind_groups: Vec<Option<BindGroup>>,
+    /// What is read back, by [`Program::read`].
+    pub(super) outputs: Vec<Held>,
     /// The [`Program::identity`] of the program that they are for.
     pub(super) program: Arc<()>,
 }
@@ -46,6 +49,10 @@ impl<'a> From<&'a Texture> for Bound<'a> {
     }
 }
 
+fn bound<'a, T: Clone + Into<Bound<'a>>>(ports: &[T]) -> Vec<Bound<'a>> {
+    ports.iter().cloned().map(Into::into).collect()
+}
+
 impl Program {
     /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
     /// order: the app's buffers, textures, or both, as [`Bound`].
@@ -67,24 +74,46 @@ impl Program {
         I: Clone + Into<Bound<'a>>,
         O: Clone + Into<Bound<'a>>,
     {
-        let inputs: Vec<Bound> = inputs.iter().cloned().map(Into::into).collect();
-        let outputs: Vec<Bound> = outputs.iter().cloned().map(Into::into).collect();
+        self.bind_with(bound(inputs), bound(outputs), &[])
+    }
+
+    /// As [`Program::bind`], with scratch buffers of their own, which take [`Plan::scratch_bytes`] of the device's memory
+    /// until the bindings are dropped: recordings with these bindings and with others share nothing that is written, if
+    /// inputs and outputs are others, too, so that a device may work on several at once. One set for each frame in flight
+    /// is enough. Errors: those of [`Program::bind`]; out of memory.
+    pub fn bind_apart<'a, I, O>(&self, inputs: &[I], outputs: &[O]) -> Result<Bindings>
+    where
+        I: Clone + Into<Bound<'a>>,
+        O: Clone + Into<Bound<'a>>,
+    {
+        self.gpu.alive()?;
+        let own = self.plan.buffers.iter().map(|buffer| match buffer.role {
+            Role::Scratch => create(&self.gpu, &buffer.label, buffer.bytes()).map(Some),
+            _ => Ok(None),
+        });
+        self.bind_with(bound(inputs), bound(outputs), &own.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// With these buffers, by buffer number, instead of the program's.
+    fn bind_with(&self, inputs: Vec<Bound>, outputs: Vec<Bound>, apart: &[Option<Buffer>]) -> Result<Bindings> {
         self.gpu.alive()?;
         check_ports("input", &self.gpu, &self.plan.inputs, &inputs, false)?;
         check_ports("output", &self.gpu, &self.plan.outputs, &outputs, true)?;
         check_apart(&self.plan, &inputs, &outputs)?;
+        let held = outputs.iter().map(Held::of).collect();
         let [inputs, outputs] = [inputs, outputs].map(|bound| bound.into_iter().map(|bound| self.view(bound)));
         let (inputs, outputs) = (inputs.collect::<Result<Vec<_>>>()?, outputs.collect::<Result<Vec<_>>>()?);
         let mut bind_groups = Vec::with_capacity(self.dispatches.len());
         for (i, (step, dispatch)) in self.plan.steps.iter().zip(&self.dispatches).enumerate() {
-            if dispatch.bind_group.is_some() {
+            let apart = |index: usize| apart.get(index).and_then(Option::as_ref);
+            if dispatch.bind_group.is_some() && step.bindings.iter().all(|b| apart(b.buffer.index()).is_none()) {
                 bind_groups.push(None);
                 continue;
             }
             let bound = step.bindings.iter().map(|binding| {
                 let index = binding.buffer.index();
                 let bytes = self.plan.buffers[index].bytes();
-                match (&self.buffers[index], &self.plan.buffers[index].role) {
+                match (apart(index).or(self.buffers[index].as_ref()), &self.plan.buffers[index].role) {
                     (Some(buffer), _) => buffer.as_entire_binding(),
                     (None, Role::Output(position)) => outputs[*position].resource(bytes),
                     (None, Role::Input(position)) => inputs[*position].resource(bytes),
@@ -95,7 +124,7 @@ impl Program {
             let params = (&self.params, self.params_offsets[i]);
             bind_groups.push(Some(bind_group(&self.gpu, step, &dispatch.kernel, &bound, params)?));
         }
-        Ok(Bindings { bind_groups, program: Arc::clone(&self.identity) })
+        Ok(Bindings { bind_groups, outputs: held, program: Arc::clone(&self.identity) })
     }
 
     fn view<'a>(&self, bound: Bound<'a>) -> Result<Viewed<'a>> {

@@ -1,7 +1,7 @@
 //! From a plan to a program: buffers, weights, kernels, bind groups.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use wgpu::{BindGroup, BindGroupEntry, BindingResource, BufferBinding, BufferDescriptor, BufferUsages};
 
@@ -89,7 +89,8 @@ impl Program {
     /// Constants are those of `contents`, or else the plan's own.
     fn build(gpu: &Gpu, Draft { mut plan, contents }: Draft, checks: Checks) -> Result<Self> {
         let mut constants = Vec::new();
-        let buffers = plan.buffers.iter_mut().enumerate().map(|(index, buffer)| {
+        let Plan { buffers: planned, steps, .. } = &mut plan;
+        let buffers = planned.iter_mut().enumerate().map(|(index, buffer)| {
             let bytes = buffer.bytes();
             if let Some(content) = contents.get(&BufferId(index as u32)) {
                 let uploaded = gpu.constant(&buffer.label, bytes, content)?;
@@ -110,10 +111,10 @@ impl Program {
             };
             Ok(Some(created))
         });
-        let buffers = buffers.collect::<Result<Vec<_>>>()?;
+        let (kernels, buffers) = gpu.kernels(steps, checks, || buffers.collect::<Result<Vec<_>>>());
+        let (kernels, buffers) = (kernels?, buffers?);
         let (offsets, params_len) = params_offsets(gpu, &plan);
         let params = upload_params(gpu, &plan, &offsets, params_len)?;
-        let kernels = plan.steps.iter().map(|step| gpu.kernel(step, checks)).collect::<Result<Vec<_>>>()?;
         let mut dispatches = Vec::with_capacity(kernels.len());
         for (i, (step, kernel)) in plan.steps.iter().zip(kernels).enumerate() {
             let bound: Option<Vec<_>> = step.bindings.iter().map(|b| buffers[b.buffer.index()].as_ref()).collect();
@@ -124,7 +125,8 @@ impl Program {
                 }
                 None => None,
             };
-            dispatches.push(Dispatch { kernel, bind_group });
+            let group = gpu.inner.debug_groups.then(|| format!("spp/{}", step.node));
+            dispatches.push(Dispatch { kernel, bind_group, group });
         }
         let launches = Launches::new(gpu, &plan)?;
         let ports = |ports: &[Port], written: bool| -> Result<Vec<Held>> {
@@ -133,8 +135,10 @@ impl Program {
         let (inputs, outputs) = (ports(&plan.inputs, false)?, ports(&plan.outputs, true)?);
         let bytes = plan.outputs.iter().map(Port::staged_bytes).sum();
         let identity = Arc::new(());
-        let bindings = Bindings { bind_groups: Vec::new(), program: Arc::clone(&identity) };
-        let own = Own { inputs, outputs, bindings, staging: Staging::new(bytes), recording: Mutex::default() };
+        let bindings = Bindings { bind_groups: Vec::new(), outputs: Vec::new(), program: Arc::clone(&identity) };
+        let (ports, staging) = (plan.outputs.as_slice().into(), Staging::new(gpu, bytes));
+        let own =
+            Own { inputs, outputs, bindings, ports, staging, clock: Default::default(), recording: Default::default() };
         let (gpu, params_offsets) = (gpu.clone(), offsets);
         let (source, _constants) = (None, constants);
         let mut program = Self {
@@ -161,7 +165,7 @@ impl Program {
     /// encoder.
     fn rehearse(&self) -> Result<()> {
         self.gpu.scoped(|device| {
-            let mut encoder = device.create_command_encoder(&Default::default());
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("spp") });
             let recorded = self.record(&mut encoder, &self.own.bindings);
             drop(encoder.finish());
             // Begins the uploads: until the next submission, wgpu would keep them and the buffers they are for.

@@ -17,7 +17,7 @@ use crate::plan::{Plan, Step, whole_rows};
 
 /// One dispatch.
 #[derive(Debug)]
-pub(super) struct Launch {
+pub(in crate::gpu) struct Launch {
     pub(super) step: usize,
     /// Where its first workgroup is found, if it is not all of the step.
     pub(super) first: Option<u32>,
@@ -27,7 +27,7 @@ pub(super) struct Launch {
 /// All dispatches, in order.
 #[derive(Debug)]
 pub(in crate::gpu) struct Launches {
-    pub(super) all: Vec<Launch>,
+    pub(in crate::gpu) all: Vec<Launch>,
     /// For each step, its own.
     pub(in crate::gpu) of_steps: Vec<Range<usize>>,
     /// Those that are submitted together.

@@ -22,6 +22,7 @@ use build::Source;
 pub(super) use build::create;
 use launches::Launches;
 pub(in crate::gpu) use launches::second_layout;
+pub use run::Input;
 use run::Own;
 
 /// A compiled graph. `Sync`: threads may share it; their runs queue up.
@@ -50,6 +51,8 @@ struct Dispatch {
     kernel: Arc<Kernel>,
     /// `None` where a graph input or output is bound.
     bind_group: Option<BindGroup>,
+    /// What a debug group around it is called, where one was asked for.
+    group: Option<String>,
 }
 
 impl Program {
@@ -60,8 +63,8 @@ impl Program {
     }
 
     /// Records all dispatches as one compute pass into the app's encoder: nothing is submitted or polled, no buffer made.
-    /// Recordings of one program share its scratch buffers; submit them in order on one queue. Errors: a lost device;
-    /// another program's bindings.
+    /// Recordings share the program's scratch buffers, so that one begins when the one before it has ended, except with
+    /// bindings of [`Program::bind_apart`]. Errors: a lost device; another program's bindings.
     pub fn record(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<()> {
         self.record_launches(encoder, bindings, 0..self.launches.all.len())
     }
@@ -78,9 +81,7 @@ impl Program {
     }
 
     fn record_launches(&self, encoder: &mut CommandEncoder, bindings: &Bindings, launches: Range<usize>) -> Result<()> {
-        if !Arc::ptr_eq(&bindings.program, &self.identity) {
-            return Err(Error::data("bindings", "another program made them; use those of this program's bind"));
-        }
+        self.made(bindings)?;
         self.gpu.alive()?;
         let descriptor = wgpu::ComputePassDescriptor { label: Some("spp"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
@@ -88,15 +89,29 @@ impl Program {
         Ok(())
     }
 
+    /// Errors: another program made these bindings.
+    pub(in crate::gpu) fn made(&self, bindings: &Bindings) -> Result<()> {
+        if Arc::ptr_eq(&bindings.program, &self.identity) {
+            return Ok(());
+        }
+        Err(Error::data("bindings", "another program made them; use those of this program's bind"))
+    }
+
     pub(in crate::gpu) fn launch(&self, pass: &mut ComputePass, launches: Range<usize>, bindings: &Bindings) {
         for launch in &self.launches.all[launches] {
             let (dispatch, bound) = (&self.dispatches[launch.step], &bindings.bind_groups[launch.step]);
+            if let Some(group) = &dispatch.group {
+                pass.push_debug_group(group);
+            }
             pass.set_pipeline(&dispatch.kernel.pipeline);
             pass.set_bind_group(0, bound.as_ref().or(dispatch.bind_group.as_ref()), &[]);
             if let Some(first) = launch.first {
                 pass.set_bind_group(1, self.launches.first.as_ref(), &[first]);
             }
             pass.dispatch_workgroups(launch.workgroups[0], launch.workgroups[1], 1);
+            if dispatch.group.is_some() {
+                pass.pop_debug_group();
+            }
         }
     }
 

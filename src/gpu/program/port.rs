@@ -4,7 +4,7 @@ use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::vec::HalfFloatVecExt;
 
-use wgpu::{CommandEncoder, TexelCopyBufferInfo, TexelCopyBufferLayout};
+use wgpu::{BufferUsages, CommandEncoder, TexelCopyBufferInfo, TexelCopyBufferLayout, TextureUsages};
 
 use super::bind::Bound;
 use super::build::create;
@@ -16,21 +16,37 @@ use crate::tensor::{Shape, Tensor};
 /// What a graph input or output is in.
 #[derive(Debug)]
 pub(in crate::gpu) enum Held {
-    Buffer(wgpu::Buffer),
+    /// From an offset on.
+    Buffer(wgpu::Buffer, u64),
     Texture(wgpu::Texture),
 }
 
 impl Held {
     pub(super) fn new(gpu: &Gpu, port: &Port, written: bool) -> Result<Self> {
         match port.texels {
-            None => create(gpu, &port.name, port.bytes()).map(Self::Buffer),
+            None => create(gpu, &port.name, port.bytes()).map(|buffer| Self::Buffer(buffer, 0)),
             Some(texels) => gpu.scoped(|device| texture::create(device, port, texels, written)).map(Self::Texture),
+        }
+    }
+
+    pub(super) fn of(bound: &Bound) -> Self {
+        match bound {
+            Bound::Buffer(binding) => Self::Buffer(binding.buffer.clone(), binding.offset),
+            Bound::Texture(texture) => Self::Texture((*texture).clone()),
+        }
+    }
+
+    /// Whether it can be copied elsewhere.
+    pub(super) fn can_be_read(&self) -> bool {
+        match self {
+            Self::Buffer(buffer, _) => buffer.usage().contains(BufferUsages::COPY_SRC),
+            Self::Texture(texture) => texture.usage().contains(TextureUsages::COPY_SRC),
         }
     }
 
     pub(super) fn bound(&self) -> Bound<'_> {
         match self {
-            Self::Buffer(buffer) => buffer.as_entire_buffer_binding().into(),
+            Self::Buffer(buffer, _) => buffer.into(),
             Self::Texture(texture) => texture.into(),
         }
     }
@@ -38,7 +54,7 @@ impl Held {
     /// Writes these bytes, which are those of all values.
     pub(super) fn write(&self, gpu: &Gpu, port: &Port, bytes: &[u8]) {
         match self {
-            Self::Buffer(buffer) => gpu.queue().write_buffer(buffer, 0, bytes),
+            Self::Buffer(buffer, offset) => gpu.queue().write_buffer(buffer, *offset, bytes),
             Self::Texture(texture) if port.shape.is_empty() => {
                 let _nothing_to_write_to = texture;
             }
@@ -52,7 +68,9 @@ impl Held {
     /// Copies all to `staging`.
     pub(super) fn read(&self, encoder: &mut CommandEncoder, port: &Port, staging: &wgpu::Buffer, offset: u64) {
         match self {
-            Self::Buffer(buffer) => encoder.copy_buffer_to_buffer(buffer, 0, staging, offset, port.bytes()),
+            Self::Buffer(buffer, begin) => {
+                encoder.copy_buffer_to_buffer(buffer, *begin, staging, offset, port.bytes());
+            }
             Self::Texture(texture) => {
                 let layout = layout(port, port.staged_row_bytes(), offset);
                 let to = TexelCopyBufferInfo { buffer: staging, layout };

@@ -1,6 +1,6 @@
 //! Runs from the host's tensors to the host's tensors, in the program's own buffers.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use wgpu::{CommandEncoder, SubmissionIndex};
 
@@ -8,106 +8,245 @@ use super::Program;
 use super::bind::Bindings;
 use super::port::{Held, packed, unstaged};
 use crate::error::{Error, Result};
-use crate::gpu::transfer::Staging;
+use crate::gpu::timing::Clock;
+use crate::gpu::transfer::{Reading, Slot, Staging};
 use crate::gpu::unpoisoned;
 use crate::plan::Port;
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
-/// What `run` uses: the program's own buffers and textures for graph inputs and outputs.
+/// What `run` uses: the program's own buffers and textures for graph inputs and outputs; and what recordings of an app share with it.
 #[derive(Debug)]
 pub(in crate::gpu) struct Own {
     pub(super) inputs: Vec<Held>,
     pub(super) outputs: Vec<Held>,
     pub(in crate::gpu) bindings: Bindings,
+    /// The plan's outputs, for callbacks.
+    pub(super) ports: Arc<[Port]>,
     pub(in crate::gpu) staging: Staging,
+    /// Made when it is first asked for.
+    pub(in crate::gpu) clock: Mutex<Option<Arc<Clock>>>,
     /// Held from the upload of a run's inputs to its submission.
-    pub(in crate::gpu) recording: Mutex<()>,
+    pub(super) recording: Mutex<()>,
+}
+
+/// The host's data for one graph input, owned or borrowed: a [`Tensor`], a [`slice`] of as many values, NCHW, as the input
+/// has, a vector, or a reference to any of them.
+pub trait Input: sealed::Sealed {
+    /// Values, NCHW.
+    #[doc(hidden)]
+    fn values(&self) -> &[f32];
+    /// The extents, if they are known.
+    #[doc(hidden)]
+    fn shape(&self) -> Option<Shape> {
+        None
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for crate::tensor::Tensor {}
+    impl Sealed for [f32] {}
+    impl Sealed for Vec<f32> {}
+    impl<T: Sealed + ?Sized> Sealed for &T {}
+}
+
+impl Input for Tensor {
+    fn values(&self) -> &[f32] {
+        self.data()
+    }
+    fn shape(&self) -> Option<Shape> {
+        Some(Self::shape(self))
+    }
+}
+
+impl Input for [f32] {
+    fn values(&self) -> &[f32] {
+        self
+    }
+}
+
+impl Input for Vec<f32> {
+    fn values(&self) -> &[f32] {
+        self
+    }
+}
+
+impl<T: Input + ?Sized> Input for &T {
+    fn values(&self) -> &[f32] {
+        T::values(self)
+    }
+    fn shape(&self) -> Option<Shape> {
+        T::shape(self)
+    }
 }
 
 impl Program {
-    /// Uploads the inputs (NCHW, in the graph's order), runs, and waits for the outputs. Where ports are of
-    /// another form ([`PlanOptions::port`]), it converts both on the host. Errors: inputs of the wrong
-    /// count or shape; a lost device; a timeout.
-    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let Some((staging, submission)) = self.submit(inputs, |encoder| self.record_own(encoder))? else {
-            return self.unpack(&[]);
-        };
-        let reading = self.own.staging.read(&self.gpu, staging)?;
+    /// Uploads the inputs (NCHW, in the graph's order: tensors, or slices of `f32`, owned or borrowed), runs, and waits for
+    /// the outputs; before that, where [`GpuOptions::frames`](crate::GpuOptions::frames) results are on their way, for one
+    /// of them. Where ports are of another form ([`PlanOptions::port`](crate::PlanOptions::port)) or in
+    /// textures, it converts both on the host. Errors:
+    /// inputs of the wrong count, shape or length; a lost device; a timeout.
+    pub fn run<I: Input>(&self, inputs: &[I]) -> Result<Vec<Tensor>> {
+        if !self.has_results(inputs)? {
+            return unpack(&self.own.ports, &[]);
+        }
+        let slot = self.own.staging.take(&self.gpu)?;
+        let (reading, submission) = self.submit_run(inputs, slot)?;
         self.gpu.wait(submission)?;
-        let bytes = pollster::block_on(reading)?;
-        self.unpack(&bytes)
+        pollster::block_on(reading)
     }
 
     /// As [`Program::run`], without blocking: resolves once the device has been polled after the work is done, by the
-    /// app's own loop or by [`Gpu::poll`].
-    pub async fn run_async(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let Some((staging, _)) = self.submit(inputs, |encoder| self.record_own(encoder))? else {
-            return self.unpack(&[]);
-        };
-        let bytes = self.own.staging.read(&self.gpu, staging)?.await?;
-        self.unpack(&bytes)
+    /// app's own loop or by [`Gpu::poll`](crate::Gpu::poll). Where
+    /// [`GpuOptions::frames`](crate::GpuOptions::frames) results are on their way, it begins after one of them; a run that
+    /// has begun and is dropped, or not polled, takes nobody's turn.
+    pub async fn run_async<I: Input>(&self, inputs: &[I]) -> Result<Vec<Tensor>> {
+        if !self.has_results(inputs)? {
+            return unpack(&self.own.ports, &[]);
+        }
+        let slot = self.own.staging.take_async(&self.gpu).await?;
+        let (reading, _) = self.submit_run(inputs, slot)?;
+        reading.await
     }
 
-    fn record_own(&self, encoder: &mut CommandEncoder) -> Result<()> {
+    /// Does everything that drivers leave to the first use: all dispatches run once, on whatever is in the program's own
+    /// buffers, and the results are read and thrown away. Returns when that is done. Any thread may call it, while others
+    /// use the device. Errors: a lost device; a timeout.
+    pub fn warm_up(&self) -> Result<()> {
+        self.gpu.alive()?;
+        if self.is_empty() {
+            return Ok(());
+        }
+        let slot = self.own.staging.take(&self.gpu)?;
+        let (reading, submission) = self.submit(|| (), |encoder| self.record_run(encoder, slot))?;
+        drop(reading);
+        self.gpu.wait(submission)
+    }
+
+    /// Records that the outputs of the recordings before it, in the app's buffers and textures, are read: they need the usage
+    /// `COPY_SRC`, too. They arrive once the encoder's work is submitted and done, and the device polled. Nothing waits, and
+    /// `None`, with nothing recorded, says that [`GpuOptions::frames`](crate::GpuOptions::frames) results are already on
+    /// their way: read this frame's later, or not at all. A result counts until it has arrived, or until an encoder that was
+    /// never submitted is dropped. Errors: a buffer or texture without that usage; a lost device; another program's bindings.
+    ///
+    /// ```no_run
+    /// # fn frame(gpu: &spp_wgpu::Gpu, program: &spp_wgpu::Program, bindings: &spp_wgpu::Bindings,
+    /// #          in_flight: &mut Vec<spp_wgpu::gpu::Reading<Vec<spp_wgpu::Tensor>>>) -> spp_wgpu::Result<()> {
+    /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    /// program.record(&mut encoder, bindings)?;
+    /// in_flight.extend(program.read(&mut encoder, bindings)?);
+    /// gpu.queue().submit([encoder.finish()]);
+    /// gpu.poll()?;
+    /// if let Some(outputs) = in_flight.first_mut().map_or(Ok(None), |reading| reading.try_take())? {
+    ///     in_flight.remove(0);
+    ///     println!("{:?}", outputs[0].shape());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn read(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<Option<Reading<Vec<Tensor>>>> {
+        self.made(bindings)?;
+        self.gpu.alive()?;
+        for (port, held) in self.plan.outputs.iter().zip(&bindings.outputs) {
+            if !held.can_be_read() {
+                let reason = "it is bound to what lacks the usage COPY_SRC, which reading it needs";
+                return Err(Error::data(format!("output '{}'", port.name), reason));
+            }
+        }
+        Ok(self.own.staging.try_take(&self.gpu)?.map(|slot| self.copy_out(encoder, bindings, slot)))
+    }
+
+    /// Whether a run with these inputs has anything to compute; not in a batch of 0. Errors: inputs that do not fit; a
+    /// lost device.
+    pub(in crate::gpu) fn has_results<I: Input>(&self, inputs: &[I]) -> Result<bool> {
+        self.gpu.alive()?;
+        check_inputs(&self.plan.inputs, inputs)?;
+        Ok(!self.is_empty())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.plan.outputs.iter().all(|port| port.shape.is_empty())
+    }
+
+    fn submit_run<I: Input>(&self, inputs: &[I], slot: Slot) -> Result<(Reading<Vec<Tensor>>, SubmissionIndex)> {
+        self.submit(|| self.upload(inputs), |encoder| self.record_run(encoder, slot))
+    }
+
+    fn record_run(&self, encoder: &mut CommandEncoder, slot: Slot) -> Result<Reading<Vec<Tensor>>> {
         for part in 0..self.submissions() {
             if part > 0 {
                 self.cut(encoder);
             }
             self.record_submission(encoder, &self.own.bindings, part)?;
         }
-        Ok(())
+        Ok(self.copy_out(encoder, &self.own.bindings, slot))
     }
 
-    /// Uploads, records by `record` and submits; `None` where there is nothing to compute (a batch of 0).
-    pub(in crate::gpu) fn submit(
+    /// Uploads, records and submits, as nobody else does so in the program's own buffers.
+    pub(in crate::gpu) fn submit<T>(
         &self,
-        inputs: &[Tensor],
-        record: impl FnOnce(&mut CommandEncoder) -> Result<()>,
-    ) -> Result<Option<(wgpu::Buffer, SubmissionIndex)>> {
-        self.gpu.alive()?;
-        check_inputs(&self.plan.inputs, inputs)?;
-        if self.plan.outputs.iter().all(|port| port.shape.is_empty()) {
-            return Ok(None);
-        }
-        let staging = self.own.staging.take(&self.gpu)?;
+        upload: impl FnOnce(),
+        record: impl FnOnce(&mut CommandEncoder) -> Result<T>,
+    ) -> Result<(T, SubmissionIndex)> {
         let recording = unpoisoned(&self.own.recording);
-        let submission = self.gpu.scoped(|device| {
-            for ((held, port), input) in self.own.inputs.iter().zip(&self.plan.inputs).zip(inputs) {
-                held.write(&self.gpu, port, &packed(port, input.data()));
-            }
+        let submitted = self.gpu.scoped(|device| {
+            upload();
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("spp") });
-            record(&mut encoder)?;
-            let mut offset = 0;
-            for (held, port) in self.own.outputs.iter().zip(&self.plan.outputs) {
-                held.read(&mut encoder, port, &staging, offset);
-                offset += port.staged_bytes();
-            }
-            Ok(self.gpu.queue().submit([encoder.finish()]))
+            let recorded = record(&mut encoder)?;
+            Ok((recorded, self.gpu.queue().submit([encoder.finish()])))
         });
         drop(recording);
-        Ok(Some((staging, submission??)))
+        submitted?
     }
 
-    pub(in crate::gpu) fn unpack(&self, bytes: &[u8]) -> Result<Vec<Tensor>> {
-        let mut rest = bytes;
-        let outputs = self.plan.outputs.iter().map(|port| {
-            let outputs = rest.split_at_checked(port.staged_bytes() as usize);
-            let (data, after) = outputs.expect("what is read back is as long as all outputs");
-            rest = after;
-            unstaged(port, data)
-        });
-        outputs.collect()
+    pub(in crate::gpu) fn upload<I: Input>(&self, inputs: &[I]) {
+        for ((held, port), input) in self.own.inputs.iter().zip(&self.plan.inputs).zip(inputs) {
+            held.write(&self.gpu, port, &packed(port, input.values()));
+        }
+    }
+
+    /// Records copies of the bound outputs.
+    pub(in crate::gpu) fn copy_out(
+        &self,
+        encoder: &mut CommandEncoder,
+        bindings: &Bindings,
+        slot: Slot,
+    ) -> Reading<Vec<Tensor>> {
+        let mut end = 0;
+        for (held, port) in bindings.outputs.iter().zip(&self.plan.outputs) {
+            held.read(encoder, port, slot.buffer(), end);
+            end += port.staged_bytes();
+        }
+        let ports = Arc::clone(&self.own.ports);
+        slot.read(&self.gpu, encoder, move |bytes| unpack(&ports, bytes))
     }
 }
 
-fn check_inputs(ports: &[Port], inputs: &[Tensor]) -> Result<()> {
+/// The tensors of these bytes.
+fn unpack(ports: &[Port], bytes: &[u8]) -> Result<Vec<Tensor>> {
+    let mut rest = bytes;
+    let outputs = ports.iter().map(|port| {
+        let Some((data, after)) = rest.split_at_checked(port.staged_bytes() as usize) else {
+            return Err(Error::data("results", format!("{} bytes are not all outputs", bytes.len())));
+        };
+        rest = after;
+        unstaged(port, data)
+    });
+    outputs.collect()
+}
+
+fn check_inputs<I: Input>(ports: &[Port], inputs: &[I]) -> Result<()> {
     if ports.len() != inputs.len() {
         return Err(Error::data("inputs", format!("the graph has {}, got {}", ports.len(), inputs.len())));
     }
     for (port, input) in ports.iter().zip(inputs) {
-        if port.shape != input.shape() {
-            let detail = format!("expects {}, got {}", port.shape, input.shape());
-            return Err(Error::mismatch(format!("input '{}'", port.name), detail));
+        let op = || format!("input '{}'", port.name);
+        if let Some(shape) = input.shape().filter(|shape| *shape != port.shape) {
+            return Err(Error::mismatch(op(), format!("expects {}, got {shape}", port.shape)));
+        }
+        let (needed, got) = (port.shape.len(), input.values().len());
+        if needed != got as u64 {
+            return Err(Error::data(op(), format!("{} holds {needed} values, got {got}", port.shape)));
         }
     }
     Ok(())
