@@ -3,54 +3,45 @@
 //!
 //! `cargo run --release --example video`
 
+use std::collections::VecDeque;
 use std::error::Error;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use spp_wgpu::blocks::Sppf;
-use spp_wgpu::ops::{Activation, Conv};
+use spp_wgpu::gpu::Reading;
+use spp_wgpu::ops::{Activation, Conv, Texture};
 use spp_wgpu::wgpu::{self, BufferUsages, TextureFormat, TextureUsages};
-use spp_wgpu::{Bindings, Gpu, GpuOptions, Graph, Program, Result as SppResult, Shape, Weights};
+use spp_wgpu::{Bindings, Gpu, GpuOptions, Graph, Program, Result as SppResult, Shape, Tensor, Weights};
 
 const WIDTH: u32 = 320;
 const HEIGHT: u32 = 240;
 const FRAMES: u32 = 120;
-/// Frames that are uploaded before the first one's result is waited for.
-const IN_FLIGHT: usize = 3;
 const PATCH: u32 = 8;
 const CHANNELS: u32 = 32;
-/// Bytes of a result.
-const BYTES: u64 = 4 * (CHANNELS * (WIDTH / PATCH) * (HEIGHT / PATCH)) as u64;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let gpu = Gpu::new(&GpuOptions::default())?;
+    let options = GpuOptions::default();
+    let gpu = Gpu::new(&options)?;
     let program = Program::new(&gpu, &graph()?)?;
-    let reads = gpu.device().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some("read"),
-        layout: None,
-        module: &gpu.device().create_shader_module(wgpu::include_wgsl!("video.wgsl")),
-        entry_point: Some("read"),
-        compilation_options: Default::default(),
-        cache: None,
-    });
     let mut slots = Vec::new();
-    for _ in 0..IN_FLIGHT {
-        slots.push(Slot::new(&gpu, &program, &reads)?);
+    for _ in 0..options.frames {
+        slots.push(Slot::new(&gpu, &program)?);
     }
-    // The clip is there before the clock starts: a decoder would run beside.
+    // The clip is there before the clock starts, as a decoder would run beside; and drivers have compiled.
     let clip: Vec<_> = (0..FRAMES).map(frame).collect();
-    // So is the first run, in which drivers compile.
-    slots[0].start(&gpu, &program, &reads, &clip[0])?;
-    slots[0].finish(&gpu)?;
+    program.warm_up()?;
+    let mut in_flight: VecDeque<InFlight> = VecDeque::new();
     let mut latencies = Vec::new();
     let start = Instant::now();
     for (i, planes) in clip.iter().enumerate() {
-        let slot = &mut slots[i % IN_FLIGHT];
-        latencies.extend(slot.finish(&gpu)?);
-        slot.start(&gpu, &program, &reads, planes)?;
+        // A slot comes free with the oldest result: a real app would draw meanwhile, or drop this frame.
+        while in_flight.len() == slots.len() {
+            latencies.extend(oldest(&gpu, &mut in_flight)?);
+        }
+        in_flight.push_back(slots[i % slots.len()].start(&gpu, &program, planes)?);
     }
-    for i in 0..IN_FLIGHT {
-        latencies.extend(slots[(clip.len() + i) % IN_FLIGHT].finish(&gpu)?);
+    while !in_flight.is_empty() {
+        latencies.extend(oldest(&gpu, &mut in_flight)?);
     }
     let seconds = start.elapsed().as_secs_f64();
 
@@ -58,8 +49,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     latencies.sort();
     let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part).round() as usize].as_secs_f64() * 1e3;
     println!(
-        "{}: {FRAMES} frames of {WIDTH} by {HEIGHT}, {IN_FLIGHT} in flight: {:.1} frames/s, latency {:.1} ms (median), {:.1} ms (p99)",
+        "{}: {FRAMES} frames of {WIDTH} by {HEIGHT}, {} in flight: {:.1} frames/s, latency {:.1} ms (median), {:.1} ms (p99)",
         gpu.info().name,
+        slots.len(),
         f64::from(FRAMES) / seconds,
         at(0.5),
         at(0.99),
@@ -71,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn graph() -> SppResult<Graph> {
     let weights = Weights::seeded(1);
     let mut g = Graph::new();
-    let x = g.input("frame", Shape::new(1, 3, HEIGHT, WIDTH))?;
+    let x = g.nv12_input("frame", [HEIGHT, WIDTH], Texture::stretch(HEIGHT, WIDTH))?;
     let patches = Conv::new(weights.scope("patches").conv_weight("conv", Shape::new(CHANNELS, 3, PATCH, PATCH))?);
     let x = g.conv("patches", x, Conv { stride: [PATCH, PATCH], activation: Activation::Silu, ..patches })?;
     let y = Sppf::new(CHANNELS, CHANNELS).build(&mut g, x, &weights.scope("block"))?;
@@ -108,17 +100,20 @@ fn frame(number: u32) -> [Vec<u8>; 2] {
     planes
 }
 
-/// What one frame in flight has to itself. The program's own buffers are shared: the queue runs one frame after another.
+/// What one frame in flight has to itself: its planes, its result, and the program's scratch space.
 struct Slot {
     planes: [wgpu::Texture; 2],
-    network: Network,
-    readback: wgpu::Buffer,
-    /// When the frame was uploaded, and where it is told that its result is there.
-    under_way: Option<(Instant, wgpu::SubmissionIndex, mpsc::Receiver<Instant>)>,
+    bindings: Bindings,
+}
+
+/// A frame whose result is on its way.
+struct InFlight {
+    uploaded: Instant,
+    features: Reading<Vec<Tensor>>,
 }
 
 impl Slot {
-    fn new(gpu: &Gpu, program: &Program, reads: &wgpu::ComputePipeline) -> SppResult<Self> {
+    fn new(gpu: &Gpu, program: &Program) -> SppResult<Self> {
         let planes = [(1, TextureFormat::R8Unorm), (2, TextureFormat::Rg8Unorm)].map(|(part, format)| {
             gpu.device().create_texture(&wgpu::TextureDescriptor {
                 label: Some("plane"),
@@ -131,98 +126,41 @@ impl Slot {
                 view_formats: &[],
             })
         });
-        let network = bind_planes(gpu, program, reads, &planes)?;
-        let readback = buffer(gpu, "readback", BYTES, BufferUsages::MAP_READ | BufferUsages::COPY_DST);
-        Ok(Self { planes, network, readback, under_way: None })
+        let output = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("features"),
+            size: program.plan().outputs[0].bytes(),
+            usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let bindings = program.bind_apart(&planes.each_ref(), &[&output])?;
+        Ok(Self { planes, bindings })
     }
 
     /// Uploads, computes and reads back, without waiting.
-    fn start(
-        &mut self,
-        gpu: &Gpu,
-        program: &Program,
-        reads: &wgpu::ComputePipeline,
-        planes: &[Vec<u8>; 2],
-    ) -> SppResult<()> {
+    fn start(&self, gpu: &Gpu, program: &Program, planes: &[Vec<u8>; 2]) -> Result<InFlight, Box<dyn Error>> {
         let uploaded = Instant::now();
         for (texture, bytes) in self.planes.iter().zip(planes) {
             let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(WIDTH), rows_per_image: None };
             gpu.queue().write_texture(texture.as_image_copy(), bytes, layout, texture.size());
         }
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        self.network.record(&mut encoder, program, reads)?;
-        encoder.copy_buffer_to_buffer(&self.network.output, 0, &self.readback, 0, BYTES);
-        let submission = gpu.queue().submit([encoder.finish()]);
-        let (sender, there) = mpsc::channel();
-        self.readback.map_async(wgpu::MapMode::Read, .., move |result| {
-            // Where it failed, the receiver hears that the sender is gone.
-            if result.is_ok() {
-                let _unheard = sender.send(Instant::now());
-            }
-        });
-        self.under_way = Some((uploaded, submission, there));
-        Ok(())
-    }
-
-    /// Waits for the frame that is under way, if there is one: how long it took.
-    fn finish(&mut self, gpu: &Gpu) -> Result<Option<Duration>, Box<dyn Error>> {
-        let Some((uploaded, submission, there)) = self.under_way.take() else { return Ok(None) };
-        gpu.device().poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })?;
-        let latency = there.recv()?.duration_since(uploaded);
-        let features: Vec<f32> = bytemuck::pod_collect_to_vec(&self.readback.get_mapped_range(..)?);
-        self.readback.unmap();
-        if features.iter().any(|value| !value.is_finite()) {
-            return Err("a result that is not a number".into());
-        }
-        Ok(Some(latency))
+        program.record(&mut encoder, &self.bindings)?;
+        let features = program.read(&mut encoder, &self.bindings)?.ok_or("more results on their way than slots")?;
+        gpu.queue().submit([encoder.finish()]);
+        Ok(InFlight { uploaded, features })
     }
 }
 
-/// How the network reads two planes: the app's own shader and buffers.
-struct Network {
-    planes: wgpu::BindGroup,
-    bindings: Bindings,
-    output: wgpu::Buffer,
-}
-
-fn bind_planes(
-    gpu: &Gpu,
-    program: &Program,
-    reads: &wgpu::ComputePipeline,
-    planes: &[wgpu::Texture; 2],
-) -> SppResult<Network> {
-    let input = buffer(gpu, "input", u64::from(4 * 3 * WIDTH * HEIGHT), BufferUsages::STORAGE);
-    let output = buffer(gpu, "output", BYTES, BufferUsages::STORAGE | BufferUsages::COPY_SRC);
-    let views = planes.each_ref().map(|plane| plane.create_view(&Default::default()));
-    let planes = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some("read"),
-        layout: &reads.get_bind_group_layout(0),
-        entries: &[
-            wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::TextureView(&views[0]) },
-            wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::TextureView(&views[1]) },
-            wgpu::BindGroupEntry { binding: 2, resource: input.as_entire_binding() },
-        ],
-    });
-    let bindings = program.bind(&[input.as_entire_buffer_binding()], &[output.as_entire_buffer_binding()])?;
-    Ok(Network { planes, bindings, output })
-}
-
-impl Network {
-    fn record(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        program: &Program,
-        reads: &wgpu::ComputePipeline,
-    ) -> SppResult<()> {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        pass.set_pipeline(reads);
-        pass.set_bind_group(0, &self.planes, &[]);
-        pass.dispatch_workgroups(WIDTH / 8, HEIGHT / 8, 1);
-        drop(pass);
-        program.record(encoder, &self.bindings)
+/// How long the oldest frame took, if its result has arrived.
+fn oldest(gpu: &Gpu, in_flight: &mut VecDeque<InFlight>) -> Result<Option<Duration>, Box<dyn Error>> {
+    gpu.poll()?;
+    let Some(frame) = in_flight.front_mut() else { return Ok(None) };
+    let Some(features) = frame.features.try_take()? else {
+        std::thread::yield_now();
+        return Ok(None);
+    };
+    if features[0].data().iter().any(|value| !value.is_finite()) {
+        return Err("a result that is not a number".into());
     }
-}
-
-fn buffer(gpu: &Gpu, label: &str, size: u64, usage: BufferUsages) -> wgpu::Buffer {
-    gpu.device().create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+    Ok(in_flight.pop_front().map(|frame| frame.uploaded.elapsed()))
 }

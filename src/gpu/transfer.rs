@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use futures_intrusive::sync::ManualResetEvent;
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, CommandEncoder, MapMode};
 
 use super::{Gpu, unpoisoned};
@@ -23,7 +24,11 @@ pub(crate) struct Staging {
 #[derive(Debug)]
 struct Ring {
     slots: Mutex<Slots>,
+    /// For threads that wait for a slot.
     freed: Condvar,
+    /// For tasks that do: set after a slot came free, and reset by who finds none. It wakes all, since the first may never
+    /// be polled again.
+    turn: ManualResetEvent,
 }
 
 #[derive(Debug)]
@@ -32,8 +37,6 @@ struct Slots {
     free: usize,
     /// Buffers for them that were used before.
     idle: Vec<Buffer>,
-    /// Whoever waits for one. All are woken: the first may never be polled again.
-    waiting: Vec<Waker>,
 }
 
 /// The right to have one result on its way; dropped, it is free for the next.
@@ -42,24 +45,22 @@ struct Permit(Arc<Ring>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut slots = unpoisoned(&self.0.slots);
-        slots.free += 1;
-        let waiting = std::mem::take(&mut slots.waiting);
-        drop(slots);
+        unpoisoned(&self.0.slots).free += 1;
         self.0.freed.notify_all();
-        waiting.into_iter().for_each(Waker::wake);
+        self.0.turn.set();
     }
 }
 
 impl Staging {
     pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Self {
-        let slots = Slots { free: gpu.inner.frames, idle: Vec::new(), waiting: Vec::new() };
-        Self { bytes, ring: Arc::new(Ring { slots: Mutex::new(slots), freed: Condvar::new() }) }
+        let slots = Mutex::new(Slots { free: gpu.inner.frames, idle: Vec::new() });
+        let ring = Ring { slots, freed: Condvar::new(), turn: ManualResetEvent::new(false) };
+        Self { bytes, ring: Arc::new(ring) }
     }
 
     /// `None` if all are in use.
     pub(crate) fn try_take(&self, gpu: &Gpu) -> Result<Option<Slot>> {
-        self.permit(None).map(|permit| self.slot(gpu, permit)).transpose()
+        self.permit().map(|permit| self.slot(gpu, permit)).transpose()
     }
 
     /// Polls the device until one is free. Errors: a lost device; a timeout.
@@ -83,24 +84,28 @@ impl Staging {
 
     /// Resolves once one is free, which takes nothing but polling the device.
     pub(crate) async fn take_async(&self, gpu: &Gpu) -> Result<Slot> {
-        let permit = std::future::poll_fn(|context| match self.permit(Some(context.waker())) {
-            Some(permit) => Poll::Ready(permit),
-            None => Poll::Pending,
-        });
-        self.slot(gpu, permit.await)
+        loop {
+            if let Some(slot) = self.try_take(gpu)? {
+                return Ok(slot);
+            }
+            self.ring.turn.wait().await;
+        }
     }
 
-    /// `None` if all are in use; then, `waker` is told of the next that is not.
-    fn permit(&self, waker: Option<&Waker>) -> Option<Permit> {
+    /// `None` if all are in use.
+    fn permit(&self) -> Option<Permit> {
         let mut slots = unpoisoned(&self.ring.slots);
-        if let Some(left) = slots.free.checked_sub(1) {
-            slots.free = left;
-            return Some(Permit(Arc::clone(&self.ring)));
+        match slots.free.checked_sub(1) {
+            Some(left) => {
+                slots.free = left;
+                Some(Permit(Arc::clone(&self.ring)))
+            }
+            None => {
+                // With the slots still locked: whoever frees the next one sets it after this.
+                self.ring.turn.reset();
+                None
+            }
         }
-        if let Some(waker) = waker.filter(|waker| !slots.waiting.iter().any(|other| other.will_wake(waker))) {
-            slots.waiting.push(waker.clone());
-        }
-        None
     }
 
     fn slot(&self, gpu: &Gpu, permit: Permit) -> Result<Slot> {

@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn a_letterbox_is_filled_and_a_crop_is_all_that_is_seen() {
-        // Two rows of four pixels; red counts up by tenths, the rest is 0.
-        let picture: Vec<f32> = (0..8).map(|i| i as f32 / 10.0).chain([0.0; 24]).collect();
+        // Two rows of four pixels; red counts up by eighths, the rest is 0.
+        let picture: Vec<f32> = (0..8).map(|i| i as f32 / 8.0).chain([0.0; 24]).collect();
         let boxed = Texture { fit: Fit::Letterbox { fill: 0.5 }, ..Texture::stretch(4, 4) };
         let red = &seen(&picture, [2, 4], boxed)[..16];
         assert_eq!(red[..4], [0.5; 4]);
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(red[12..], [0.5; 4]);
         // The two in the middle of the lower row, twice as wide: their neighbours do not show.
         let crop = Texture { crop: Some(Rect { top: 1, left: 1, h: 1, w: 2 }), ..Texture::stretch(1, 4) };
-        assert_eq!(seen(&picture, [2, 4], crop)[..4], [0.5, 0.525, 0.575, 0.6]);
+        assert_eq!(seen(&picture, [2, 4], crop)[..4], [0.625, 0.65625, 0.71875, 0.75]);
     }
 
     /// What ITU-R BT.601 and BT.709 say of white, black, grey, red, green and blue, in bytes of both ranges.

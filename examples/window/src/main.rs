@@ -15,7 +15,6 @@ use winit::event::WindowEvent;
 use winit::event_loop::{ActiveEventLoop, EventLoop};
 use winit::window::{Window, WindowId};
 
-mod clock;
 mod network;
 mod picture;
 mod view;

@@ -1,6 +1,9 @@
 //! The network: patches of the picture, a block of the family, and the mean of its channels as a heat map.
 
+use std::time::Duration;
+
 use spp_wgpu::blocks::{Aspp, AsppV3, CspSppf, Rfb, RfbA, Spp, SppCspc, SppElan, Sppf};
+use spp_wgpu::gpu::Reading;
 use spp_wgpu::ops::{
     Activation, Add, Conv, GlobalPool, GlobalPoolKind, Paint, Paints, Resize, ResizeMode, Texels, Texture,
 };
@@ -74,7 +77,8 @@ impl Network {
         Ok(Self { program, bindings })
     }
 
-    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        self.program.record(encoder, &self.bindings)
+    /// Records the block, and how long it takes, if the device can tell and no other answer is under way.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<Option<Reading<Duration>>> {
+        self.program.time(encoder, &self.bindings)
     }
 }

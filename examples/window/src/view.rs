@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use egui::{Align, CentralPanel, ComboBox, Image, Layout, Panel, TextureId, Vec2, load::SizedTexture};
 use egui_wgpu::{Renderer, RendererOptions, ScreenDescriptor, preferred_framebuffer_format};
-use spp_wgpu::gpu::describe;
+use spp_wgpu::gpu::{Reading, describe};
 use spp_wgpu::wgpu::{self, CurrentSurfaceTexture, TextureUsages, TextureView};
 use spp_wgpu::{Gpu, Result as SppResult};
 use winit::event::WindowEvent;
@@ -15,7 +15,6 @@ use winit::event_loop::ActiveEventLoop;
 use winit::window::Window;
 
 use crate::Choice;
-use crate::clock::Clock;
 use crate::network::{BLOCKS, HEAT_SIZE, Network};
 use crate::picture::{self, Picture, SIZE};
 
@@ -46,7 +45,9 @@ pub struct View {
     block: String,
     /// Or why this block cannot be had here.
     network: SppResult<Network>,
-    clock: Option<Clock>,
+    /// Block times that are on their way, and the last one that arrived, in milliseconds.
+    times: Vec<Reading<Duration>>,
+    block_time: Option<f32>,
     last_frame: Instant,
     /// Milliseconds from frame to frame, smoothed.
     frame_time: f32,
@@ -72,11 +73,10 @@ impl View {
         };
         let adapter = adapters.swap_remove(index);
 
-        // What the app's clock needs, and what makes networks fast.
         let wanted = Gpu::recommended(&adapter);
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("live view"),
-            required_features: adapter.features() & Clock::FEATURES | wanted.features,
+            required_features: wanted.features,
             required_limits: wanted.limits,
             ..Default::default()
         }))?;
@@ -105,7 +105,8 @@ impl View {
         let block = BLOCKS[0].to_string();
         let network = Network::new(&gpu, &block, &picture.view, &heat);
         Ok(Self {
-            clock: Clock::new(&device, &queue),
+            times: Vec::new(),
+            block_time: None,
             device: devices[index].clone(),
             gpu,
             devices,
@@ -145,11 +146,18 @@ impl View {
         seconds: f32,
         screenshot: Option<&Path>,
     ) -> Result<Drawn, Box<dyn Error>> {
-        // Callbacks: of the clock, of a lost device.
+        // Callbacks: of times, of a lost device.
         self.gpu.poll()?;
+        for mut time in std::mem::take(&mut self.times) {
+            match time.try_take()? {
+                Some(time) => self.block_time = Some(time.as_secs_f32() * 1e3),
+                None => self.times.push(time),
+            }
+        }
         if self.block != choice.block {
             self.block.clone_from(&choice.block);
             self.network = Network::new(&self.gpu, &self.block, &self.picture.view, &self.heat);
+            self.block_time = None;
         }
         let (device, queue) = (self.gpu.device().clone(), self.gpu.queue().clone());
         let size = window.inner_size();
@@ -175,14 +183,7 @@ impl View {
         let mut encoder = device.create_command_encoder(&Default::default());
         self.picture.draw(&queue, &mut encoder, seconds);
         if let Ok(network) = &self.network {
-            let mut clock = self.clock.as_mut();
-            if let Some(clock) = &mut clock {
-                clock.start(&mut encoder);
-            }
-            network.record(&mut encoder)?;
-            if let Some(clock) = &mut clock {
-                clock.stop(&mut encoder);
-            }
+            self.times.extend(network.record(&mut encoder)?);
         }
 
         let context = self.input.egui_ctx().clone();
@@ -206,9 +207,6 @@ impl View {
             self.paint(&mut encoder, texture, &shapes, &screen);
         }
         queue.submit(before.into_iter().chain([encoder.finish()]));
-        if let Some(clock) = &mut self.clock {
-            clock.ask();
-        }
         for id in output.textures_delta.free.drain() {
             self.renderer.free_texture(&id);
         }
@@ -248,7 +246,7 @@ impl View {
                     },
                 );
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    let block = match self.clock.as_ref().and_then(|clock| clock.milliseconds) {
+                    let block = match self.block_time {
                         Some(time) => format!("{time:.1} ms"),
                         None => "-".into(),
                     };
