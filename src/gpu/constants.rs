@@ -27,14 +27,15 @@ pub(super) struct Constants {
 }
 
 impl Constants {
-    fn get(&self, hash: u64, content: &Content) -> Option<Arc<Uploaded>> {
-        self.kept.get(&hash)?.upgrade().filter(|uploaded| uploaded.content == *content)
+    fn get(&self, hash: u64, bytes: u64, content: &Content) -> Option<Arc<Uploaded>> {
+        let fits = |uploaded: &Arc<Uploaded>| uploaded.buffer.size() >= bytes && uploaded.content == *content;
+        self.kept.get(&hash)?.upgrade().filter(fits)
     }
 
     /// Keeps `uploaded`, or returns the one that another thread has kept meanwhile. Drops what nobody has any more.
     fn keep(&mut self, hash: u64, uploaded: Arc<Uploaded>) -> Arc<Uploaded> {
         self.uploads += 1;
-        if let Some(there) = self.get(hash, &uploaded.content) {
+        if let Some(there) = self.get(hash, uploaded.buffer.size(), &uploaded.content) {
             return there;
         }
         self.kept.retain(|_, kept| kept.strong_count() > 0);
@@ -75,7 +76,7 @@ impl Gpu {
         let mut state = DefaultHasher::new();
         content.hash(&mut state);
         let hash = state.finish();
-        if let Some(uploaded) = unpoisoned(&self.inner.constants).get(hash, content) {
+        if let Some(uploaded) = unpoisoned(&self.inner.constants).get(hash, bytes, content) {
             return Ok(uploaded);
         }
         let words = content.words();

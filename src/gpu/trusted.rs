@@ -31,9 +31,10 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         // SAFETY: no kernel accesses anything out of bounds, loops forever or divides by zero, because
         //
         // - kernels and their parameters are this crate's. Only `Program::of` and `Program::from_own_plan` give out
-        //   `Checks::None`: to plans that `Plan::new` or `Plan::draft` made from a `Graph`, whose fields are private and each of whose nodes was checked by
-        //   its operation when it was added, and to the plans of `bench::peak`. Of these, others get copies, which come
-        //   back through `Program::from_plan` alone, with all checks. Data (weights, inputs) is only ever added,
+        //   `Checks::None`: to plans that `Plan::new` or `Plan::draft` made from a `Graph`, whose fields are private and
+        //   each of whose nodes was checked by its operation when it was added, and to the plans of `bench::peak`. Of
+        //   these, others get copies, which come back through `Program::from_plan` alone, with all checks. A buffer of
+        //   weights that a program finds on the device is as large as its plan says. Data (weights, inputs) is only ever added,
         //   multiplied and compared: no address, bound or divisor comes from it.
         // - an invocation whose index is not below the number of those that have something to do returns before it
         //   forms an address. The other addresses lie, by the planner's arithmetic, in their slices:
