@@ -76,7 +76,7 @@ pub(crate) static WITHOUT_F16: LazyLock<Option<Gpu>> = LazyLock::new(|| {
     })
 });
 
-fn gpu_options() -> GpuOptions {
+pub(crate) fn gpu_options() -> GpuOptions {
     let mut options = GpuOptions::default();
     options.checked = std::env::var("SPP_CHECKED_SHADERS").is_ok_and(|value| value == "1");
     options
