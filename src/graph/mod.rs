@@ -256,10 +256,12 @@ impl Graph {
         Ok(id)
     }
 
-    /// The same graph for inputs of these shapes, in the order in which they were declared: every other shape is inferred
-    /// anew, and weights are shared. Errors: a wrong number of shapes, and what an operation refuses at this size, such
-    /// as a linear layer over another number of features, or operands that no longer fit each other because one of them
-    /// comes from a [`Resize`] to a fixed extent; [`Graph::resize_like`] follows.
+    /// The same graph for inputs of these shapes, in the order in which they were declared, pictures included: every other
+    /// shape is inferred anew, and weights are shared. What is painted over a picture is as large as that; what a
+    /// [`Texture`] makes of one, and what is painted alone, keep their extent. Errors: a wrong number of shapes, and what
+    /// an operation refuses at this size, such as a linear layer over another number of features, a crop beyond a
+    /// picture, or operands that no longer fit each other because one of them comes from a [`Resize`] to a fixed extent;
+    /// [`Graph::resize_like`] follows.
     pub fn resized(&self, shapes: &[Shape]) -> Result<Self> {
         let inputs = self.inputs().count();
         if inputs != shapes.len() {
@@ -274,10 +276,18 @@ impl Graph {
                 let Shape { h, w, .. } = graph.nodes[like].shape;
                 (resize.out_h, resize.out_w) = (h, w);
             }
+            if let (Op::Paint(paint), [_, picture]) = (&mut op, node.inputs.as_slice()) {
+                let Shape { h, w, .. } = graph.nodes[picture.index()].shape;
+                (paint.out_h, paint.out_w) = (h, w);
+            }
             let name = node.name.clone();
             match (&op, rest) {
                 (Op::Input, [shape, others @ ..]) => {
                     graph.input(name, *shape)?;
+                    rest = others;
+                }
+                (Op::Picture(texels), [shape, others @ ..]) => {
+                    graph.picture(name, *shape, *texels)?;
                     rest = others;
                 }
                 _ => {

@@ -31,7 +31,7 @@ fn nearest(position: usize, extent: u32, out: u32) -> usize {
 /// The pixels on both sides of `(position + 1/2) * extent / out - 1/2` with their weights, as exact fractions; outside
 /// the first and last centre, the border pixel. At the last centre that is the pixel itself: 0 times its infinity would
 /// be NaN. Before the first centre it is NaN in PyTorch, too.
-fn neighbours(position: usize, extent: u32, out: u32) -> [(usize, f64); 2] {
+pub(super) fn neighbours(position: usize, extent: u32, out: u32) -> [(usize, f64); 2] {
     let (extent, out) = (i64::from(extent), i64::from(out));
     let place = (2 * position as i64 + 1) * extent - out;
     let numerator = place.max(0);

@@ -1,5 +1,6 @@
 //! What a network sees of a picture: cropped, resized, in its own order and scale.
 
+use super::resize::neighbours;
 use super::{U, Values, cancellation, finite_bound};
 use crate::ops::{ColorOrder, Rect, Texture};
 use crate::tensor::Shape;
@@ -82,8 +83,7 @@ struct Line([(usize, f64); 2]);
 impl Line {
     /// The place of the middle of pixel `at`, of `len` that show the `seen` from `begin` on: among those.
     fn of_pixels((at, begin, seen, len): (usize, u32, u32, u32)) -> Self {
-        let place = (at as f64 + 0.5) * f64::from(seen) / f64::from(len) - 0.5;
-        Self::among(place, seen).from(begin)
+        Self(neighbours(at, seen, len)).from(begin)
     }
 
     /// The same among pixels that stand for two each.

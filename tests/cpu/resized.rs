@@ -128,3 +128,43 @@ fn one_files_tensor_is_one_weight_and_is_not_copied() {
     let tensor = Arc::new(Tensor::filled(shape, 1.0).unwrap());
     assert!(Weight::from(Arc::clone(&tensor)) == Weight::from(tensor));
 }
+
+/// A picture that is read, and painted over; planes of NV12; a tensor, which is painted alone.
+fn with_pictures([n, h, w]: [u32; 3]) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let picture = graph.picture("picture", Shape::new(n, 4, h, w), Texels::Rgba8)?;
+    let luma = graph.picture("y", Shape::new(n, 1, h, w), Texels::R8)?;
+    let chroma = graph.picture("uv", Shape::new(n, 2, h.div_ceil(2), w.div_ceil(2)), Texels::Rg8)?;
+    let x = graph.input("x", Shape::new(n, 3, h, w))?;
+    let seen = Texture { crop: Some(Rect { top: 1, left: 2, h: 5, w: 6 }), ..Texture::letterbox(8, 8) };
+    for (name, planes) in [("seen", &[picture][..]), ("planes", &[luma, chroma])] {
+        let seen = graph.texture(name, planes, seen)?;
+        graph.output(name, seen)?;
+    }
+    let over = Paint { through: Some(seen), opacity: 0.5, ..Paint::new(h, w, Paints::heat([0.0, 1.0])) };
+    let over = graph.paint("over", &[x, picture], over)?;
+    graph.output("over", over)?;
+    let alone = graph.paint("alone", &[x], Paint::new(30, 40, Paints::classes(3)))?;
+    graph.output("alone", alone)?;
+    Ok(graph)
+}
+
+#[test]
+fn pictures_are_inputs_that_are_resized_and_what_is_painted_over_them_follows() {
+    let graph = with_pictures([1, 9, 11]).unwrap();
+    for size in [[1, 9, 11], [2, 9, 11], [0, 6, 8], [3, 24, 17]] {
+        let built = with_pictures(size).unwrap();
+        let shapes: Vec<Shape> = built.inputs().map(|(_, node)| node.shape).collect();
+        assert_eq!(text(&graph.resized(&shapes).unwrap()), text(&built), "{size:?}");
+    }
+    let refused = |h, w, uv: [u32; 2], expected: &str| {
+        let [uv_h, uv_w] = uv;
+        let shapes = [[4, h, w], [1, h, w], [2, uv_h, uv_w], [3, h, w]].map(|[c, h, w]| Shape::new(1, c, h, w));
+        let error = graph.resized(&shapes).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}, expected '{expected}'");
+    };
+    refused(9, 7, [5, 4], "must be a part of the picture of 9x7");
+    refused(20, 30, [5, 6], "must be [1, 2, 10, 15]");
+    let wrong = graph.resized(&[Shape::new(1, 3, 9, 11); 4]).unwrap_err();
+    assert!(matches!(wrong, Error::ShapeMismatch { .. }), "{wrong}");
+}

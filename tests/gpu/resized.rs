@@ -4,14 +4,16 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use spp_wgpu::gpu::Usage;
-use spp_wgpu::ops::Conv;
+use spp_wgpu::ops::{Conv, Paint, Paints, Texels, Texture};
 use spp_wgpu::wgpu::PollType;
 use spp_wgpu::{
     Case, DeviceClass, Error, Gpu, GpuOptions, Graph, Plan, PlanOptions, Precision, Program, Shape, Tensor, Weights,
     blocks,
 };
 
+use crate::graphs::painted;
 use crate::harness::{CARD, Data, GPU, assert_same_bits, random};
+use crate::texture::picture;
 
 /// A device of its own, so that nobody else's programs are counted.
 fn own() -> Gpu {
@@ -66,6 +68,25 @@ fn a_resized_program_gives_the_bits_of_a_new_one() {
         }
     }
     assert!(seen.len() >= 2 * 13, "{seen:?}");
+}
+
+/// A network that reads an app's frames and paints over them, for frames of other sizes.
+#[test]
+fn pictures_are_resized_to_the_bits_of_a_new_program() {
+    let (texture, texels) = (Texture::letterbox(8, 8), Texels::Rgba8);
+    let graph = |h, w| {
+        let paint = Paint { opacity: 0.5, through: Some(texture), ..Paint::new(h, w, Paints::viridis([0.0, 1.0])) };
+        painted([h, w], texels, texture, paint)
+    };
+    let mut program = Program::new(&GPU, &graph(9, 16)).unwrap();
+    for [h, w] in [[12, 7], [31, 20], [9, 16]] {
+        let shape = Shape::new(1, 4, h, w);
+        program = program.resized(&[shape]).unwrap();
+        program.poison().unwrap();
+        let x = picture(shape, 1);
+        let want = alone(&GPU, &graph(h, w), &x, &PlanOptions::default());
+        assert_same_bits(&format!("{h}x{w}"), &program.run(&[x]).unwrap()[0], &want[0]);
+    }
 }
 
 /// What was made between two looks.

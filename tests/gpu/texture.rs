@@ -56,7 +56,9 @@ fn pictures_are_seen_as_by_the_reference() {
             let x = picture(Shape::new(n, 4, h, w), 3);
             for texels in [Texels::Rgba8, Texels::Rgba8Srgb, Texels::Rgba16Float] {
                 let halves = x.data().iter().map(|&value| f16::from_f32(value).to_f32()).collect();
-                let halves = Tensor::new(x.shape(), halves).unwrap();
+                let mut halves = Tensor::new(x.shape(), halves).unwrap();
+                let rare = [f32::INFINITY, f32::NAN, f32::NEG_INFINITY];
+                halves.data_mut().iter_mut().rev().step_by(31).zip(rare).for_each(|(value, rare)| *value = rare);
                 let x = if texels == Texels::Rgba16Float { &halves } else { &x };
                 check_exactly(
                     &format!("{texels} {n}x{h}x{w} {texture:?}"),

@@ -71,6 +71,8 @@ impl Held {
             Self::Buffer(buffer, begin) => {
                 encoder.copy_buffer_to_buffer(buffer, *begin, staging, offset, port.bytes());
             }
+            // Its one layer is no image's, and has no room.
+            Self::Texture(_) if port.shape.is_empty() => {}
             Self::Texture(texture) => {
                 let layout = layout(port, port.staged_row_bytes(), offset);
                 let to = TexelCopyBufferInfo { buffer: staging, layout };
