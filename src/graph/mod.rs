@@ -208,7 +208,7 @@ impl Graph {
     pub fn apply(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
         let op = op.into();
         let Some(operation) = op.operation() else {
-            return Err(Error::Graph("an input is declared by Graph::input".into()));
+            return Err(Error::Graph("an input is declared by Graph::input or Graph::picture".into()));
         };
         let nodes = inputs.iter().map(|&id| self.node(id)).collect::<Result<Vec<_>>>()?;
         let name = name.into();
@@ -257,9 +257,10 @@ impl Graph {
     }
 
     /// The same graph for inputs of these shapes, in the order in which they were declared: every other shape is inferred
-    /// anew, and weights are shared. Errors: a wrong number of shapes, and what an operation refuses at this size, such
-    /// as a linear layer over another number of features, or operands that no longer fit each other because one of them
-    /// comes from a [`Resize`] to a fixed extent; [`Graph::resize_like`] follows.
+    /// anew, and weights are shared. What is painted over a picture is as large as the picture; what the network sees of
+    /// it keeps the size that [`Texture`] gives it. Errors: a wrong number of shapes, and what an operation refuses at
+    /// this size, such as a linear layer over another number of features, or operands that no longer fit each other
+    /// because one of them comes from a [`Resize`] to a fixed extent; [`Graph::resize_like`] follows.
     pub fn resized(&self, shapes: &[Shape]) -> Result<Self> {
         let inputs = self.inputs().count();
         if inputs != shapes.len() {
@@ -274,10 +275,18 @@ impl Graph {
                 let Shape { h, w, .. } = graph.nodes[like].shape;
                 (resize.out_h, resize.out_w) = (h, w);
             }
+            if let (Op::Paint(paint), [_, picture]) = (&mut op, &node.inputs[..]) {
+                let Shape { h, w, .. } = graph.nodes[picture.index()].shape;
+                (paint.out_h, paint.out_w) = (h, w);
+            }
             let name = node.name.clone();
             match (&op, rest) {
                 (Op::Input, [shape, others @ ..]) => {
                     graph.input(name, *shape)?;
+                    rest = others;
+                }
+                (Op::Picture(texels), [shape, others @ ..]) => {
+                    graph.picture(name, *shape, *texels)?;
                     rest = others;
                 }
                 _ => {
