@@ -114,8 +114,8 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
 }
 
 impl Gpu {
-    /// The kernel of each step, and what `meanwhile` gives: it runs on this thread, which then helps those that compile, one
-    /// for each other processor. Errors: that of the first step whose kernel does not compile.
+    /// The kernel of each step, and what `meanwhile` gives: it runs on this thread, which then helps those that
+    /// compile, one for each other processor. Errors: that of the first step whose kernel does not compile.
     pub(super) fn kernels<T>(
         &self,
         steps: &[Step],

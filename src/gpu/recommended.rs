@@ -29,7 +29,8 @@ const FEATURES: Features =
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Recommended {
-    /// Those that the adapter has of these. No kernel needs any: what lacking one costs is in [`Extension`]'s documentation.
+    /// Those that the adapter has of these. No kernel needs any: what lacking one costs is in [`Extension`]'s
+    /// documentation.
     ///
     /// - `SUBGROUP`: [`Extension::Subgroups`]
     /// - `SHADER_INT64`: [`Extension::Int64`]
@@ -41,7 +42,8 @@ pub struct Recommended {
     /// wgpu's defaults, or what the adapter has of them; and all that it has of the sizes of buffers, bindings,
     /// textures, workgroups and their memory: larger tensors, and larger workgroups where those are faster.
     pub limits: Limits,
-    /// What [`Gpu::profile`] will be of such a device: to plan, and to ask a plan for its [`Needs`], before there is one.
+    /// What [`Gpu::profile`] will be of such a device: to plan, and to ask a plan for its [`Needs`], before there is
+    /// one.
     pub profile: DeviceProfile,
 }
 
@@ -79,8 +81,8 @@ impl Gpu {
     }
 }
 
-/// What the planner must know of a device. Its adapter is described by `info`, which an app may have made up, and by itself:
-/// unchecked kernels rely on the number of lanes.
+/// What the planner must know of a device. Its adapter is described by `info`, which an app may have made up, and by
+/// itself: unchecked kernels rely on the number of lanes.
 pub(super) fn profile(
     info: &AdapterInfo,
     adapter: &AdapterInfo,
