@@ -66,9 +66,9 @@ pub struct GpuOptions {
     /// Otherwise, kernels do without, and [`Gpu::why_no_matrices`] says why. wgpu calls them experimental: they may have
     /// bugs that are undefined behaviour.
     pub matrices: bool,
-    /// How many results of one program may be on their way to the host at once: so many staging buffers it has at most.
-    /// [`Program::run`] and [`Program::run_async`] wait where there are more, [`Program::read`] and [`Program::time`]
-    /// tell so. At least 1; 3 unless set.
+    /// How many results of one program may be on their way to the host at once, each in a staging buffer of its own.
+    /// Where there would be more, [`Program::run`] and [`Program::run_async`] wait, and [`Program::read`] and
+    /// [`Program::time`] give `None`. At least 1; 3 unless set.
     pub frames: usize,
     /// Puts a debug group `spp/<node>` around each dispatch, so that a capture reads like the graph. Buffers, pipelines
     /// and bind groups are labelled in any case; wgpu hands none of this on where its instance has the flag

@@ -160,7 +160,8 @@ impl Graph {
     }
 
     /// Declares a picture of `[rows, columns]` in a texture, and what the network sees of it: `[1, 3, out_h, out_w]`,
-    /// in the network's own layout by one dispatch. Errors: those of [`Graph::picture`] and [`Graph::texture`].
+    /// in the network's own layout by one dispatch. [`Graph::paint`] over the picture needs its handle: then call
+    /// [`Graph::picture`] and [`Graph::texture`] yourself. Errors: those of these two.
     pub fn texture_input(
         &mut self,
         name: impl Into<String>,

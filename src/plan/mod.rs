@@ -149,9 +149,9 @@ impl Step {
 
     /// The shared pieces of the kernel: its shader's and this step's own.
     pub fn all_pieces(&self) -> impl Iterator<Item = &'static Piece> + use<'_> {
-        let from = self.dispatches() > 1;
+        let in_turns = self.dispatches() > 1;
         let pieces = self.shader.pieces.iter().chain(&self.pieces).copied();
-        pieces.map(move |piece| if from && piece.stem == "index" { piece!("index_from") } else { piece })
+        pieces.map(move |piece| if in_turns && piece.stem == "index" { piece!("index_from") } else { piece })
     }
 
     /// What it needs beyond WGSL's core.

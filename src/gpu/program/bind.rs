@@ -55,7 +55,7 @@ fn bound<'a, T: Clone + Into<Bound<'a>>>(ports: &[T]) -> Vec<Bound<'a>> {
 
 impl Program {
     /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
-    /// order: the app's buffers, textures, or both, as [`Bound`].
+    /// order: the app's buffers, textures, or both, as [`Bound`]: `[Bound::from(&texture), Bound::from(&buffer)]`.
     ///
     /// Buffers hold dense NCHW of the type [`PlanOptions::ports`], or what [`PlanOptions::port`] says, and have the
     /// usage `STORAGE`. They may lie apart from each other in one buffer, unless a dispatch reads one and writes the

@@ -124,7 +124,7 @@ impl Program {
         self.gpu.wait(submission)
     }
 
-    /// Records that the outputs of the recordings before it, in the app's buffers and textures, are read: they need the
+    /// Records that all outputs of the recordings before it, in the app's buffers and textures, are read: they need the
     /// usage `COPY_SRC`, too. They arrive once the encoder's work is submitted and done, and the device polled. Nothing
     /// waits, and `None`, with nothing recorded, says that [`GpuOptions::frames`](crate::GpuOptions::frames) results
     /// are already on their way: read this frame's later, or not at all. A result counts until it has arrived, or until
