@@ -72,7 +72,7 @@ impl Program {
     }
 
     /// Builds a plan made for this device. Anyone may have changed it, so its kernels run with wgpu's checks, as
-    /// with [`GpuOptions::checked`](super::GpuOptions::checked): whatever was changed, it is an error or a program that
+    /// with [`GpuOptions::checked`](crate::GpuOptions::checked): whatever was changed, it is an error or a program that
     /// runs. Errors: a plan that names what it does not have, or is beyond the device's limits; what wgpu refuses; out
     /// of memory; a driver that refuses a shader.
     pub fn from_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {
