@@ -83,7 +83,7 @@ pub fn measure(
         program.run(inputs)?;
         Ok((program, ms(start)))
     };
-    let cold_ms = match gpu.again()? {
+    let cold_ms = match gpu.reopen()? {
         Some(gpu) => Some(first_result(&gpu)?.1),
         None => None,
     };

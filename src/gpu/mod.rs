@@ -171,7 +171,7 @@ impl Gpu {
 
     /// A separate device on the same adapter, opened as this one was, that has compiled nothing; `None` if the device
     /// is the app's.
-    pub(crate) fn again(&self) -> Result<Option<Self>> {
+    pub(crate) fn reopen(&self) -> Result<Option<Self>> {
         let inner = &*self.inner;
         let Some(adapter) = &inner.adapter else {
             return Ok(None);

@@ -40,7 +40,7 @@ impl Program {
     /// [`GpuOptions::frames`](super::GpuOptions::frames) times are already on their way. Errors: those of
     /// [`Program::record`].
     pub fn time(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<Option<Reading<Duration>>> {
-        self.made(bindings)?;
+        self.check_bindings(bindings)?;
         let clock = self.shared_clock()?;
         let slot = clock.as_ref().map(|clock| clock.staging.try_take(&self.gpu)).transpose()?.flatten();
         match (clock, slot) {

@@ -147,7 +147,7 @@ impl Program {
     /// # }
     /// ```
     pub fn read(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<Option<Reading<Vec<Tensor>>>> {
-        self.made(bindings)?;
+        self.check_bindings(bindings)?;
         self.gpu.alive()?;
         for (port, held) in self.plan.outputs.iter().zip(&bindings.outputs) {
             if !held.can_be_read() {
