@@ -14,8 +14,8 @@ const SHAPE: Shape = Shape::new(1, 64, 20, 20);
 const BYTES: u64 = SHAPE.len() * size_of::<f32>() as u64;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The app's device, made as any app makes its own. `Gpu::recommended` says with what this crate is fastest; a game would
-    // add its own limits and features here.
+    // The app's device, made as any app makes its own. `Gpu::recommended` says with what this crate is fastest; a game
+    // would add its own limits and features here.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default()))?;
     let wanted = Gpu::recommended(&adapter);

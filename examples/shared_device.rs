@@ -1,5 +1,5 @@
-//! An app that renders with wgpu: it draws a picture to a texture, a network reads that, and its heat map is drawn back over
-//! it, all in one submission on the app's device. Nothing passes through the host but the PNG at the end.
+//! An app that renders with wgpu: it draws a picture to a texture, a network reads that, and its heat map is drawn back
+//! over it, all in one submission on the app's device. Nothing passes through the host but the PNG at the end.
 //!
 //! `cargo run --example shared_device -- picture.png`
 
@@ -145,8 +145,8 @@ fn cover(
     pass.draw(0..3, 0..1);
 }
 
-/// SPPF of the picture's patches, with random weights that are the same each time: where its channels' mean is above that of
-/// the whole map, it is hot.
+/// SPPF of the picture's patches, with random weights that are the same each time: where its channels' mean is above
+/// that of the whole map, it is hot.
 fn graph() -> SppResult<Graph> {
     let (weights, c, side) = (Weights::seeded(1), CHANNELS, SIZE / PATCH);
     let mut g = Graph::new();

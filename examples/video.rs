@@ -1,5 +1,6 @@
-//! A clip in NV12, as video decoders give it: each frame's two planes go to two textures, which a network reads, with several
-//! frames in flight. Prints how many frames a second that makes, and how long after its upload each result is there.
+//! A clip in NV12, as video decoders give it: each frame's two planes go to two textures, which a network reads, with
+//! several frames in flight. Prints how many frames a second that makes, and how long after its upload each result is
+//! there.
 //!
 //! `cargo run --release --example video`
 
@@ -71,8 +72,8 @@ fn graph() -> SppResult<Graph> {
     Ok(g)
 }
 
-/// A frame of the clip: its luma, and its chroma at half the size, blue and red in turn. Eight colour bars that wander to the
-/// left, above a disc that moves.
+/// A frame of the clip: its luma, and its chroma at half the size, blue and red in turn. Eight colour bars that wander
+/// to the left, above a disc that moves.
 fn frame(number: u32) -> [Vec<u8>; 2] {
     let angle = f64::from(number) * 0.1;
     let (disc_x, disc_y) = (160.0 + 90.0 * angle.cos(), 120.0 + 60.0 * angle.sin());

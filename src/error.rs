@@ -147,8 +147,8 @@ pub enum Error {
         /// Adapters that are present.
         found: Vec<String>,
     },
-    /// The device is gone; build a new `Gpu` and its programs again.
-    #[error("the GPU device is lost: {0}; make a new Gpu and build the programs again")]
+    /// The device is gone: open another [`Gpu`](crate::Gpu), and [`Program::rebuild`](crate::Program::rebuild) on it.
+    #[error("the GPU device is lost: {0}; open another Gpu and rebuild the programs")]
     DeviceLost(String),
     /// The device has no memory left for a buffer.
     #[error("out of GPU memory: {0}")]

@@ -1,6 +1,7 @@
-//! What recording costs the processor, and that frames after frames cost no memory. wgpu allocates within its encoder, which is not ours to change; so the same calls
-//! are made by hand as well, with pipelines and bind groups made from the plan: `record` must allocate exactly as often,
-//! but for the question whether the device is lost, which wgpu answers by an error, or by none.
+//! What recording costs the processor, and that frames after frames cost no memory. wgpu allocates within its encoder,
+//! which is not ours to change; so the same calls are made by hand as well, with pipelines and bind groups made from
+//! the plan: `record` must allocate exactly as often, but for the question whether the device is lost, which wgpu
+//! answers by an error, or by none.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(unsafe_code, reason = "an allocator cannot be implemented without it")]
 

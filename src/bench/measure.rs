@@ -41,8 +41,8 @@ const CLOCKS_RISE: Duration = Duration::from_secs(1);
 /// What was measured of one graph.
 #[derive(Clone, Debug)]
 pub struct Measurement {
-    /// From a graph whose weights are on the host to the first result there, on a device of its own that has compiled no
-    /// kernel: milliseconds, once. A driver may have kept some on disk. `None` where the device is the app's.
+    /// From a graph whose weights are on the host to the first result there, on a device of its own that has compiled
+    /// no kernel: milliseconds, once. A driver may have kept some on disk. `None` where the device is the app's.
     pub cold_ms: Option<f64>,
     /// The same, where the kernels are there: the program was built and run before, and dropped.
     pub warm_ms: f64,
@@ -83,7 +83,7 @@ pub fn measure(
         program.run(inputs)?;
         Ok((program, ms(start)))
     };
-    let cold_ms = match gpu.again()? {
+    let cold_ms = match gpu.reopen()? {
         Some(gpu) => Some(first_result(&gpu)?.1),
         None => None,
     };

@@ -1,5 +1,5 @@
-//! Weights, biases and tables on the device: packed and uploaded once for all programs that need the same, and gone with
-//! the last of them.
+//! Weights, biases and tables on the device: packed and uploaded once for all programs that need the same, and gone
+//! with the last of them.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -61,8 +61,8 @@ pub struct Usage {
 impl Gpu {
     /// What the programs of this device and of its clones share: those of [`Program::new`](super::Program::new),
     /// [`with_options`](super::Program::with_options), [`resized`](super::Program::resized) and
-    /// [`rebuild`](super::Program::rebuild). A plan's own constants, of [`from_plan`](super::Program::from_plan), are its
-    /// program's alone.
+    /// [`rebuild`](super::Program::rebuild). A plan's own constants, of [`from_plan`](super::Program::from_plan), are
+    /// its program's alone.
     pub fn usage(&self) -> Usage {
         let compiled = self.inner.kernels.made();
         let constants = unpoisoned(&self.inner.constants);

@@ -72,7 +72,7 @@ impl<K: Eq + Hash, V> Shared<K, V> {
     }
 }
 
-/// What threads share, and make at most once at a time each.
+/// A cache that threads share. Only one thread at a time makes a value, and others wait for it.
 #[derive(Debug)]
 pub(super) struct Kept<K, V> {
     shared: Mutex<Shared<K, V>>,
@@ -96,7 +96,7 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
         unpoisoned(&self.shared).get(key)
     }
 
-    /// What is kept, or what `make` gives; not if another thread is about to make it.
+    /// What is kept, or else what `make` or another thread that is making it gives.
     fn get_or_make(&self, key: &K, make: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
         if let Some(value) = self.get(key) {
             return Ok(value);
@@ -114,8 +114,8 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
 }
 
 impl Gpu {
-    /// The kernel of each step, and what `meanwhile` gives: it runs on this thread, which then helps those that compile, one
-    /// for each other processor. Errors: that of the first step whose kernel does not compile.
+    /// The kernel of each step, and what `meanwhile` gives: it runs on this thread, which then helps those that
+    /// compile, one for each other processor. Errors: that of the first step whose kernel does not compile.
     pub(super) fn kernels<T>(
         &self,
         steps: &[Step],

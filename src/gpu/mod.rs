@@ -66,12 +66,12 @@ pub struct GpuOptions {
     /// Otherwise, kernels do without, and [`Gpu::why_no_matrices`] says why. wgpu calls them experimental: they may have
     /// bugs that are undefined behaviour.
     pub matrices: bool,
-    /// How many results of one program may be on their way to the host at once: so many staging buffers it has at most.
-    /// [`Program::run`] and [`Program::run_async`] wait where there are more, [`Program::read`] and [`Program::time`] tell
-    /// so. At least 1; 3 unless set.
+    /// How many results of one program may be on their way to the host at once, each in a staging buffer of its own.
+    /// Where there would be more, [`Program::run`] and [`Program::run_async`] wait, and [`Program::read`] and
+    /// [`Program::time`] give `None`. At least 1; 3 unless set.
     pub frames: usize,
-    /// Puts a debug group `spp/<node>` around each dispatch, so that a capture reads like the graph. Buffers, pipelines and
-    /// bind groups are labelled in any case; wgpu hands none of this on where its instance has the flag
+    /// Puts a debug group `spp/<node>` around each dispatch, so that a capture reads like the graph. Buffers, pipelines
+    /// and bind groups are labelled in any case; wgpu hands none of this on where its instance has the flag
     /// `DISCARD_HAL_LABELS`.
     pub debug_groups: bool,
     /// The adapter that an app's own device is of, for [`GpuOptions::matrices`]: only it knows their sizes.
@@ -169,9 +169,9 @@ impl Gpu {
         Ok(Some((Self::open(adapter.clone(), &options, Ok(granted))?, shapes)))
     }
 
-    /// A separate device on the same adapter, opened as this one was, that has compiled nothing; `None` if the device is the
-    /// app's.
-    pub(crate) fn again(&self) -> Result<Option<Self>> {
+    /// A separate device on the same adapter, opened as this one was, that has compiled nothing; `None` if the device
+    /// is the app's.
+    pub(crate) fn reopen(&self) -> Result<Option<Self>> {
         let inner = &*self.inner;
         let Some(adapter) = &inner.adapter else {
             return Ok(None);
@@ -206,9 +206,9 @@ impl Gpu {
     }
 
     /// Uses the app's device. Its callbacks, its queue order and its polling stay the app's: its device-lost callback
-    /// should have [`Gpu::loss`]. Any limits and features will do: what a graph then needs is checked when it is planned.
-    /// [`Gpu::recommended`] has those that it is fastest with. Errors: a queue of another device, over which wgpu first
-    /// panics, or calls that device's handler; a lost device.
+    /// should have [`Gpu::loss`]. Any limits and features will do: what a graph then needs is checked when it is
+    /// planned. [`Gpu::recommended`] has those that it is fastest with. Errors: a queue of another device, over which
+    /// wgpu first panics, or calls that device's handler; a lost device.
     pub fn from_device(info: AdapterInfo, device: Device, queue: Queue) -> Result<Self> {
         Self::from_device_with_options(info, device, queue, &GpuOptions::default())
     }

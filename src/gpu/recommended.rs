@@ -29,7 +29,8 @@ const FEATURES: Features =
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Recommended {
-    /// Those that the adapter has of these. No kernel needs any: what lacking one costs is in [`Extension`]'s documentation.
+    /// Those that the adapter has of these. No kernel needs any: what lacking one costs is in [`Extension`]'s
+    /// documentation.
     ///
     /// - `SUBGROUP`: [`Extension::Subgroups`]
     /// - `SHADER_INT64`: [`Extension::Int64`]
@@ -41,7 +42,8 @@ pub struct Recommended {
     /// wgpu's defaults, or what the adapter has of them; and all that it has of the sizes of buffers, bindings,
     /// textures, workgroups and their memory: larger tensors, and larger workgroups where those are faster.
     pub limits: Limits,
-    /// What [`Gpu::profile`] will be of such a device: to plan, and to ask a plan for its [`Needs`], before there is one.
+    /// What [`Gpu::profile`] will be of such a device: to plan, and to ask a plan for its [`Needs`], before there is
+    /// one.
     pub profile: DeviceProfile,
 }
 
@@ -79,8 +81,8 @@ impl Gpu {
     }
 }
 
-/// What the planner must know of a device. Its adapter is described by `info`, which an app may have made up, and by itself:
-/// unchecked kernels rely on the number of lanes.
+/// What the planner must know of a device. Its adapter is described by `info`, which an app may have made up, and by
+/// itself: unchecked kernels rely on the number of lanes.
 pub(super) fn profile(
     info: &AdapterInfo,
     adapter: &AdapterInfo,
@@ -120,34 +122,20 @@ pub(super) fn profile(
 impl Needs {
     /// `base`, raised to what the plan needs: an app's own limits, or `Limits::downlevel_defaults()`.
     pub fn limits(&self, base: Limits) -> Limits {
-        let size_x = self.max_compute_invocations_per_workgroup;
-        let most = |a: u32, b: u32| a.max(b);
         Limits {
-            max_storage_buffer_binding_size: base
-                .max_storage_buffer_binding_size
-                .max(self.max_storage_buffer_binding_size),
-            max_buffer_size: base.max_buffer_size.max(self.max_buffer_size),
-            max_uniform_buffer_binding_size: base
-                .max_uniform_buffer_binding_size
-                .max(self.max_uniform_buffer_binding_size),
-            max_compute_workgroup_storage_size: most(
-                base.max_compute_workgroup_storage_size,
-                self.max_compute_workgroup_storage_size,
-            ),
-            max_compute_invocations_per_workgroup: most(base.max_compute_invocations_per_workgroup, size_x),
-            max_compute_workgroup_size_x: most(base.max_compute_workgroup_size_x, size_x),
-            max_compute_workgroups_per_dimension: most(
-                base.max_compute_workgroups_per_dimension,
-                self.max_compute_workgroups_per_dimension,
-            ),
-            max_storage_buffers_per_shader_stage: most(
-                base.max_storage_buffers_per_shader_stage,
-                self.max_storage_buffers_per_shader_stage,
-            ),
-            max_texture_dimension_2d: most(base.max_texture_dimension_2d, self.max_texture_dimension_2d),
-            max_texture_array_layers: most(base.max_texture_array_layers, self.max_texture_array_layers),
-            ..base
+            max_storage_buffer_binding_size: self.max_storage_buffer_binding_size,
+            max_buffer_size: self.max_buffer_size,
+            max_uniform_buffer_binding_size: self.max_uniform_buffer_binding_size,
+            max_compute_workgroup_storage_size: self.max_compute_workgroup_storage_size,
+            max_compute_invocations_per_workgroup: self.max_compute_invocations_per_workgroup,
+            max_compute_workgroup_size_x: self.max_compute_invocations_per_workgroup,
+            max_compute_workgroups_per_dimension: self.max_compute_workgroups_per_dimension,
+            max_storage_buffers_per_shader_stage: self.max_storage_buffers_per_shader_stage,
+            max_texture_dimension_2d: self.max_texture_dimension_2d,
+            max_texture_array_layers: self.max_texture_array_layers,
+            ..base.clone()
         }
+        .or_better_values_from(&base)
     }
 
     /// The features that the plan's kernels use.

@@ -34,13 +34,13 @@ impl Program {
         self.times(&self.launches.of_steps)
     }
 
-    /// Records all dispatches into the app's encoder, as [`Program::record`], between two timestamps: the device's time from
-    /// the start of the first to the end of the last arrives once the encoder's work is submitted and done, and the device
-    /// polled. `None`, with the dispatches recorded all the same, where the device has no timestamps, or
+    /// Records all dispatches into the app's encoder, as [`Program::record`], between two timestamps: the device's time
+    /// from the start of the first to the end of the last arrives once the encoder's work is submitted and done, and
+    /// the device polled. `None`, with the dispatches recorded all the same, where the device has no timestamps, or
     /// [`GpuOptions::frames`](super::GpuOptions::frames) times are already on their way. Errors: those of
     /// [`Program::record`].
     pub fn time(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<Option<Reading<Duration>>> {
-        self.made(bindings)?;
+        self.check_bindings(bindings)?;
         let clock = self.shared_clock()?;
         let slot = clock.as_ref().map(|clock| clock.staging.try_take(&self.gpu)).transpose()?.flatten();
         match (clock, slot) {

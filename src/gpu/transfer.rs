@@ -26,8 +26,8 @@ struct Ring {
     slots: Mutex<Slots>,
     /// For threads that wait for a slot.
     freed: Condvar,
-    /// For tasks that do: set after a slot came free, and reset by who finds none. It wakes all, since the first may never
-    /// be polled again.
+    /// For tasks that do: set after a slot came free, and reset by who finds none. It wakes all, since the first may
+    /// never be polled again.
     turn: ManualResetEvent,
 }
 
@@ -147,8 +147,8 @@ impl Slot {
         &self.buffer
     }
 
-    /// Has the buffer mapped once the encoder's work is submitted and done. Whoever polls the device then makes something
-    /// of its bytes, by `convert`, and thereby frees it: it does not matter when the reading is looked at.
+    /// Has the buffer mapped once the encoder's work is submitted and done. Whoever polls the device then makes
+    /// something of its bytes, by `convert`, and thereby frees it: it does not matter when the reading is looked at.
     pub(crate) fn read<T: Send + 'static>(
         self,
         gpu: &Gpu,
@@ -164,8 +164,8 @@ impl Slot {
     }
 }
 
-/// What is not read yet. Dropping it reads it: wgpu does so as it calls back, or drops the callback uncalled if an encoder is
-/// never submitted or if wgpu panics, perhaps after mapping.
+/// What is not read yet. Dropping it reads it: wgpu does so as it calls back, or drops the callback uncalled if an
+/// encoder is never submitted or if wgpu panics, perhaps after mapping.
 struct Unread<T, F: FnOnce(&[u8]) -> Result<T>> {
     /// Always there, until it is dropped.
     inner: Option<(Slot, F)>,
@@ -231,9 +231,9 @@ impl<T> Delivery<T> {
     }
 }
 
-/// Something on its way from the device to the host: a future, which may also be asked without waiting. It arrives when the
-/// device is polled after the work is done, by the app's own loop, by [`Gpu::poll`] or, as wgpu does it, by any submission;
-/// whoever polls then copies it. It may be looked at whenever, or dropped at any time.
+/// Something on its way from the device to the host: a future, which may also be asked without waiting. It arrives when
+/// the device is polled after the work is done, by the app's own loop, by [`Gpu::poll`] or, as wgpu does it, by any
+/// submission; whoever polls then copies it. It may be looked at whenever, or dropped at any time.
 #[derive(Debug)]
 #[must_use = "a result that nobody takes is lost"]
 pub struct Reading<T> {

@@ -31,11 +31,11 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         // SAFETY: no kernel accesses anything out of bounds, loops forever or divides by zero, because
         //
         // - kernels and their parameters are this crate's. Only `Program::of` and `Program::from_own_plan` give out
-        //   `Checks::None`: to plans that `Plan::new` or `Plan::draft` made from a `Graph`, whose fields are private and
-        //   each of whose nodes was checked by its operation when it was added, and to the plans of `bench::peak`. Of
-        //   these, others get copies, which come back through `Program::from_plan` alone, with all checks. A buffer of
-        //   weights that a program finds on the device is as large as its plan says. Data (weights, inputs) is only ever added,
-        //   multiplied and compared: no address, bound or divisor comes from it.
+        //   `Checks::None`: to plans that `Plan::new` or `Plan::draft` made from a `Graph`, whose fields are private
+        //   and each of whose nodes was checked by its operation when it was added, and to the plans of `bench::peak`.
+        //   Of these, others get copies, which come back through `Program::from_plan` alone, with all checks. A buffer
+        //   of weights that a program finds on the device is as large as its plan says. Data (weights, inputs) is only
+        //   ever added, multiplied and compared: no address, bound or divisor comes from it.
         // - an invocation whose index is not below the number of those that have something to do returns before it
         //   forms an address. The other addresses lie, by the planner's arithmetic, in their slices:
         //   `offset + pixel * stride + channel`, where a buffer was made to hold the last pixel of every slice in it,
@@ -43,15 +43,15 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         //   for each part: `part` is a remainder by their number, and what reads them counts up to that number.
         //   `tests/gpu` runs every kernel with the checks as well, over the same shapes, with NaN in every buffer, and
         //   compares with the reference.
-        // - a dispatch in turns begins at a workgroup that `Launches` has counted: below the step's number of them, of which
-        //   there are fewer than 2³² with those that fill up the last row.
+        // - a dispatch in turns begins at a workgroup that `Launches` has counted: below the step's number of them, of
+        //   which there are fewer than 2³² with those that fill up the last row.
         // - nothing wraps around: `Builder::scratch` counts a buffer's values, padding included, in 64 bits before
         //   anything else is computed from them, and refuses 2³¹ or more; `Plan::check_limits` refuses more bytes than
         //   `max_binding`, at most 4 GiB, so that all offsets, in values or vectors of four, are below 2³⁰; and
         //   `window_output` keeps coordinates in padding within `i32`.
         // - buffers are as large as planned: `Program` makes them, or `Program::bind` compares an app's with the plan;
-        //   and they are this program's, as are the parameters bound with them: `Program::record` takes no bindings that
-        //   another program made.
+        //   and they are this program's, as are the parameters bound with them: `Program::record` takes no bindings
+        //   that another program made.
         // - every loop counts up to, or down from, a number that it does not change: an extent, a kernel's size, a
         //   constant. Extents, strides, dilations and channel counts, which are divisors, are at least 1: a tensor
         //   without elements gets no dispatch. So is the number of a sum's parts, a job's workgroups over those of one.
@@ -60,12 +60,13 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         //   `tests/gpu/workgroup_memory.rs` fills it with NaN first. Its tile has room for each row that the planner
         //   chose, and one more vec4, and invocations beyond the last row use none.
         // - `subgroup_invocation_id` is below the number of lanes of a subgroup, which the device itself reports.
-        // - matrices are loaded from rows of a tile, and stored to what is set aside for their subgroup, by subgroups that
-        //   have a role alone: `subgroup_id` decides, whatever number of lanes the driver compiles for. Workgroups have
-        //   as many invocations as all roles take if subgroups are as large as the device says they can be.
-        // - texels are read and written within the texture: `Program::bind` takes those of the graph's size alone, and what is
-        //   seen of a picture lies in it, as `Texture::output_shape` checks. Classes have a colour each.
-        // - f16 in words: whoever writes half a word changes only its own bits, atomically, or nobody else writes the word.
+        // - matrices are loaded from rows of a tile, and stored to what is set aside for their subgroup, by subgroups
+        //   that have a role alone: `subgroup_id` decides, whatever number of lanes the driver compiles for. Workgroups
+        //   have as many invocations as all roles take if subgroups are as large as the device says they can be.
+        // - texels are read and written within the texture: `Program::bind` takes those of the graph's size alone, and
+        //   what is seen of a picture lies in it, as `Texture::output_shape` checks. Classes have a colour each.
+        // - f16 in words: whoever writes half a word changes only its own bits, atomically, or nobody else writes the
+        //   word.
         //
         // There are no ray queries, mesh or task shaders.
         Checks::None => unsafe {

@@ -144,9 +144,9 @@ impl Graph {
         self.push(name, Op::Input, &[], shape)
     }
 
-    /// Declares a picture that every run is given in a texture, whose layers are the batch; in host memory `[n, c, h, w]` with
-    /// values from 0 to 1. [`Graph::texture`] makes a tensor of it, and [`Graph::paint`] paints over it. Errors: channels
-    /// other than the texels'; those of [`Graph::input`].
+    /// Declares a picture that every run is given in a texture, whose layers are the batch; in host memory `[n, c, h,
+    /// w]` with values from 0 to 1. [`Graph::texture`] makes a tensor of it, and [`Graph::paint`] paints over it.
+    /// Errors: channels other than the texels'; those of [`Graph::input`].
     pub fn picture(&mut self, name: impl Into<String>, shape: Shape, texels: Texels) -> Result<NodeId> {
         let name = name.into();
         let op = format!("picture '{name}'");
@@ -159,8 +159,9 @@ impl Graph {
         self.push(name, Op::Picture(texels), &[], shape)
     }
 
-    /// Declares a picture of `[rows, columns]` in a texture, and what the network sees of it: `[1, 3, out_h, out_w]`, in the
-    /// network's own layout by one dispatch. Errors: those of [`Graph::picture`] and [`Graph::texture`].
+    /// Declares a picture of `[rows, columns]` in a texture, and what the network sees of it: `[1, 3, out_h, out_w]`,
+    /// in the network's own layout by one dispatch. [`Graph::paint`] over the picture needs its handle: then call
+    /// [`Graph::picture`] and [`Graph::texture`] yourself. Errors: those of these two.
     pub fn texture_input(
         &mut self,
         name: impl Into<String>,
@@ -173,8 +174,8 @@ impl Graph {
         self.texture(format!("{name}.tensor"), &[picture], texture)
     }
 
-    /// As [`Graph::texture_input`], of a picture in NV12: two inputs, `{name}.y` in `R8Unorm` and `{name}.uv` in `Rg8Unorm`.
-    /// Errors: the same.
+    /// As [`Graph::texture_input`], of a picture in NV12: two inputs, `{name}.y` in `R8Unorm` and `{name}.uv` in
+    /// `Rg8Unorm`. Errors: the same.
     pub fn nv12_input(&mut self, name: impl Into<String>, [h, w]: [u32; 2], texture: Texture) -> Result<NodeId> {
         let name = name.into();
         let luma = self.picture(format!("{name}.y"), Shape::new(1, 1, h, w), Texels::R8)?;
@@ -183,8 +184,8 @@ impl Graph {
         self.texture(format!("{name}.tensor"), &[luma, chroma], texture)
     }
 
-    /// Declares a result under a name of its own. Errors: a foreign handle, a name already given to an output, a picture
-    /// that is an input, a painted one that is an output already.
+    /// Declares a result under a name of its own. Errors: a foreign handle, a name already given to an output, a
+    /// picture that is an input, a painted one that is an output already.
     pub fn output(&mut self, name: impl Into<String>, id: NodeId) -> Result<()> {
         let node = self.node(id)?;
         let again = self.outputs.iter().any(|(_, other)| *other == id);
@@ -203,12 +204,12 @@ impl Graph {
     }
 
     /// Adds `op` applied to `inputs`; the methods named after operations do the same. Errors: a name that is taken or
-    /// empty, a foreign handle, operands that the operation refuses, textures where tensors are
-    /// needed, an [`Op::Input`] or [`Op::Picture`], too many nodes.
+    /// empty, a foreign handle, operands that the operation refuses, textures where tensors are needed, an
+    /// [`Op::Input`] or [`Op::Picture`], too many nodes.
     pub fn apply(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
         let op = op.into();
         let Some(operation) = op.operation() else {
-            return Err(Error::Graph("an input is declared by Graph::input".into()));
+            return Err(Error::Graph("an input is declared by Graph::input or Graph::picture".into()));
         };
         let nodes = inputs.iter().map(|&id| self.node(id)).collect::<Result<Vec<_>>>()?;
         let name = name.into();

@@ -31,8 +31,8 @@ pub(crate) static SHADER: Shader = Shader {
     tables: &[],
 };
 
-/// The values of `x`, which may be in parts, in the order of `y`: one dispatch per run of channels. Padding and gaps of `y`
-/// are zeroed.
+/// The values of `x`, which may be in parts, in the order of `y`: one dispatch per run of channels. Padding and gaps of
+/// `y` are zeroed.
 pub(crate) fn plan(builder: &mut Builder, node: &str, x: &Slice, parts: Option<&Parts>, y: &Slice) {
     if (x.order, y.order) == (Order::Nchw, Order::Nchw) {
         return plan_copy(builder, node, x, y);

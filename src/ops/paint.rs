@@ -85,9 +85,9 @@ impl Paints {
     }
 }
 
-/// A map as a texture of `[n, 4, out_h, out_w]`, resized to it (bilinear, as `align_corners=False`): red, green and blue as
-/// bytes over 255, as they are to be shown, and an alpha of `opacity`. Over a picture of the same size, the second operand,
-/// colours are mixed with the picture's by `opacity`, and alpha is 1. Only a graph output may read it.
+/// A map as a texture of `[n, 4, out_h, out_w]`, resized to it (bilinear, as `align_corners=False`): red, green and
+/// blue as bytes over 255, as they are to be shown, and an alpha of `opacity`. Over a picture of the same size, the
+/// second operand, colours are mixed with the picture's by `opacity`, and alpha is 1. Only a graph output may read it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Paint {
     /// Rows of the texture.
@@ -100,8 +100,8 @@ pub struct Paint {
     pub paints: Paints,
     /// From 0 to 1.
     pub opacity: f32,
-    /// What made the network's input of a picture as large as the texture: the map is put where in the picture it belongs,
-    /// and what the network did not see stays as the picture, or transparent.
+    /// What made the network's input of a picture as large as the texture: the map is put where in the picture it
+    /// belongs, and what the network did not see stays as the picture, or transparent.
     pub through: Option<Texture>,
 }
 

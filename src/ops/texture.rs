@@ -6,7 +6,8 @@ use super::{Operand, Operation, View, Work};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
-/// What a texture holds, which says what formats it may have. Values are what its bytes are over 255, whatever the format.
+/// What a texture holds, which says what formats it may have. Values are what its bytes are over 255, whatever the
+/// format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Texels {
     /// `Rgba8Unorm` or `Bgra8Unorm`.
@@ -98,7 +99,8 @@ pub enum ColorOrder {
 pub struct Yuv {
     /// Which standard's matrix.
     pub matrix: YuvMatrix,
-    /// Brightness from 0 to 255 and colour from 0 to 255, as in JPEG; else from 16 to 235 and 16 to 240, as in most video.
+    /// Brightness from 0 to 255 and colour from 0 to 255, as in JPEG; else from 16 to 235 and 16 to 240, as in most
+    /// video.
     pub full_range: bool,
 }
 
@@ -121,9 +123,9 @@ impl YuvMatrix {
     }
 }
 
-/// What a network sees of a picture: `y[c] = (x[c] - mean[c]) / std[c]`, where `x` is the picture, cropped and resized to
-/// `[n, 3, out_h, out_w]` (bilinear, as `align_corners=False`), of values from 0 to 1. Alpha is ignored. A picture is one
-/// texture of four channels, or the two planes of NV12, whose colour is that of the middle of four pixels.
+/// What a network sees of a picture: `y[c] = (x[c] - mean[c]) / std[c]`, where `x` is the picture, cropped and resized
+/// to `[n, 3, out_h, out_w]` (bilinear, as `align_corners=False`), of values from 0 to 1. Alpha is ignored. A picture
+/// is one texture of four channels, or the two planes of NV12, whose colour is that of the middle of four pixels.
 ///
 /// ```
 /// use spp_wgpu::ops::{ColorOrder, Texture};
@@ -152,7 +154,8 @@ pub struct Texture {
     pub yuv: Yuv,
 }
 
-/// The most rows and columns of a picture, and of what is made of it: places between pixels are exact fractions in 32 bits.
+/// The most rows and columns of a picture, and of what is made of it: places between pixels are exact fractions in 32
+/// bits.
 pub(crate) const MAX_EXTENT: u32 = 1 << 14;
 
 impl Texture {
@@ -185,8 +188,8 @@ impl Texture {
         self.crop.unwrap_or(Rect::whole(h, w))
     }
 
-    /// Where that lies in the result. Letterboxed, sides are rounded to whole pixels; of an odd rest, the larger half is
-    /// below or to the right.
+    /// Where that lies in the result. Letterboxed, sides are rounded to whole pixels; of an odd rest, the larger half
+    /// is below or to the right.
     pub fn placed(&self, h: u32, w: u32) -> Rect {
         let Self { out_h, out_w, .. } = *self;
         let seen = self.seen(h, w);
@@ -205,7 +208,8 @@ impl Texture {
     }
 
     /// Output shape for a picture of this shape: `[n, 3, out_h, out_w]`. Errors: an extent of 0 or over 16 384; a crop
-    /// beyond the picture; a mean, a divisor or a fill that is not finite, or a divisor so small that quotients are not.
+    /// beyond the picture; a mean, a divisor or a fill that is not finite, or a divisor so small that quotients are
+    /// not.
     pub fn output_shape(&self, op: &str, picture: Shape) -> Result<Shape> {
         for (param, value) in [("out_h", self.out_h), ("out_w", self.out_w), ("h", picture.h), ("w", picture.w)] {
             if value == 0 || value > MAX_EXTENT {

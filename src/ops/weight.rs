@@ -1,5 +1,5 @@
-//! Weights, and how they are made. Nothing is computed or copied before somebody asks for the values, and weights that are
-//! made of the same in the same way are the same, so that a device needs to hold them only once.
+//! Weights, and how they are made. Nothing is computed or copied before somebody asks for the values, and weights that
+//! are made of the same in the same way are the same, so that a device needs to hold them only once.
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
@@ -11,9 +11,9 @@ use std::sync::{Arc, OnceLock};
 use crate::error::Result;
 use crate::tensor::{Shape, Tensor};
 
-/// The weight of a convolution or a linear layer: a tensor, one of a file, or what the planner makes of others. Clones share
-/// it, and programs that share it hold it once on a device. `Tensor` and `Arc<Tensor>` turn into it; two made of equal
-/// tensors are different, unless these are one `Arc`.
+/// The weight of a convolution or a linear layer: a tensor, one of a file, or what the planner makes of others. Clones
+/// share it, and programs that share it hold it once on a device. `Tensor` and `Arc<Tensor>` turn into it; two made of
+/// equal tensors are different, unless these are one `Arc`.
 #[derive(Clone)]
 pub struct Weight {
     shape: Shape,
@@ -82,8 +82,8 @@ impl<T: Clone + 'static> Hash for Made<T> {
     }
 }
 
-/// What is given, not made: the same only as itself. It stays where it is as long as this lives, so that nothing else can
-/// be taken for it.
+/// What is given, not made: the same only as itself. It stays where it is as long as this lives, so that nothing else
+/// can be taken for it.
 pub(crate) struct Given<T>(pub(crate) Arc<T>);
 
 impl<T> PartialEq for Given<T> {
@@ -153,8 +153,8 @@ impl Weight {
         self.shape
     }
 
-    /// The values, in the order of the shape. Of a file in other types than `f32`, and of what the planner makes, they are
-    /// computed at each call.
+    /// The values, in the order of the shape. Of a file in other types than `f32`, and of what the planner makes, they
+    /// are computed at each call.
     pub fn data(&self) -> Cow<'_, [f32]> {
         self.values.values()
     }

@@ -1,5 +1,5 @@
-//! Pass for devices whose shaders bind few buffers: a convolution leaves its residual, and a sum of convolutions all inputs
-//! but one, to additions of their own.
+//! Pass for devices whose shaders bind few buffers: a convolution leaves its residual, and a sum of convolutions all
+//! inputs but one, to additions of their own.
 
 use crate::error::Result;
 use crate::graph::{Graph, Op};

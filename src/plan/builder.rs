@@ -177,8 +177,8 @@ impl<'a> Builder<'a> {
         self.constant(label, self.element(), len, content)
     }
 
-    /// A buffer of values in `f32`, whatever weights are stored in: they are few, and begin sums. Errors: more than 32-bit
-    /// indices hold.
+    /// A buffer of values in `f32`, whatever weights are stored in: they are few, and begin sums. Errors: more than
+    /// 32-bit indices hold.
     pub(crate) fn biases(&mut self, label: String, values: Vec<f32>) -> Result<Table> {
         let len = values.len() as u64;
         let words = Few(bytemuck::allocation::cast_vec(values));
@@ -212,7 +212,8 @@ impl<'a> Builder<'a> {
         Ok(Slice::nhwc(buffer, element, shape, segments))
     }
 
-    /// Scratch space for `shape` in NCHW, in what graph inputs and outputs are unless one is said to be another. Errors: more than 32-bit indices hold.
+    /// Scratch space for `shape` in NCHW, in what graph inputs and outputs are unless one is said to be another.
+    /// Errors: more than 32-bit indices hold.
     pub(crate) fn scratch_nchw(&mut self, label: String, shape: Shape) -> Result<Slice> {
         let element = self.options.ports.element();
         let buffer = self.buffer(label, element, shape.len(), Role::Scratch)?;

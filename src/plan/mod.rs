@@ -106,7 +106,7 @@ pub struct Step {
     pub constants: Vec<(&'static str, Constant)>,
     /// Shared pieces this step chooses.
     pub pieces: Vec<&'static Piece>,
-    /// Storage buffers.
+    /// Storage buffers and textures.
     pub bindings: Vec<Binding>,
     /// The bytes of `Params`.
     pub params: Vec<u8>,
@@ -149,9 +149,9 @@ impl Step {
 
     /// The shared pieces of the kernel: its shader's and this step's own.
     pub fn all_pieces(&self) -> impl Iterator<Item = &'static Piece> + use<'_> {
-        let from = self.dispatches() > 1;
+        let in_turns = self.dispatches() > 1;
         let pieces = self.shader.pieces.iter().chain(&self.pieces).copied();
-        pieces.map(move |piece| if from && piece.stem == "index" { piece!("index_from") } else { piece })
+        pieces.map(move |piece| if in_turns && piece.stem == "index" { piece!("index_from") } else { piece })
     }
 
     /// What it needs beyond WGSL's core.
@@ -287,7 +287,7 @@ impl Plan {
         self.inputs.iter().chain(&self.outputs).fold(0, |sum, port| sum.saturating_add(port.bytes()))
     }
 
-    /// Of them, bytes of what steps hand to each other: what another set of scratch buffers takes.
+    /// Bytes of what steps hand to each other: what another set of scratch buffers takes.
     pub fn scratch_bytes(&self) -> u64 {
         let scratch = self.buffers.iter().filter(|buffer| buffer.role == Role::Scratch);
         scratch.fold(0, |sum, buffer| sum.saturating_add(buffer.bytes()))

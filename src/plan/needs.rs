@@ -32,8 +32,8 @@ pub struct Needs {
 }
 
 impl Plan {
-    /// What a device must have to run it: fewer than the profile that it was made for may offer. With less than that, the
-    /// graph may still be planned, for another profile.
+    /// What a device must have to run it, often less than the profile it was made for. With less than that,
+    /// the graph may still be planned, for another profile.
     pub fn needs(&self) -> Needs {
         // Of what each dispatch finds in a uniform buffer.
         const ALIGNMENT: u64 = 256;

@@ -34,8 +34,8 @@ impl Precision {
     }
 }
 
-/// What a graph input or output is in its buffer, dense in either order. Bytes are the numbers 0 to 255: results are rounded
-/// to the nearest, ties to even, and `NaN` to 0.
+/// What a graph input or output is in its buffer, dense in either order. Bytes are the numbers 0 to 255: results are
+/// rounded to the nearest, ties to even, and `NaN` to 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortForm {
     /// Type of a value: [`Element::U8`], [`Element::F16`] or [`Element::F32`].
@@ -106,16 +106,16 @@ pub struct PlanOptions {
     pub tuned: Option<Arc<Tuning>>,
     /// At most this many bytes of GPU memory, weights included; `None`: what the device allows.
     pub max_bytes: Option<u64>,
-    /// On a GPU, what is estimated to take longer is dispatched in several turns, each of some of the workgroups: rows of
-    /// pixels, or images. Operating systems reset a GPU that does not answer in time, Windows after 2 s. 50 ms unless set;
-    /// a dispatch that leaves cores idle is not made smaller, and software adapters have no estimates.
+    /// On a GPU, what is estimated to take longer is dispatched in several turns, each of some of the workgroups: rows
+    /// of pixels, or images. Operating systems reset a GPU that does not answer in time, Windows after 2 s. 50 ms
+    /// unless set; a dispatch that leaves cores idle is not made smaller, and software adapters have no estimates.
     pub max_dispatch: Duration,
     /// On a GPU, a run is submitted in parts that are each estimated to take no longer, or are one dispatch:
-    /// [`Program::submissions`](crate::Program::submissions). 500 ms unless set. Estimates are rough, hence a quarter of
-    /// what Windows allows.
+    /// [`Program::submissions`](crate::Program::submissions). 500 ms unless set. Estimates are rough, hence a quarter
+    /// of what Windows allows.
     pub max_submission: Duration,
-    /// At most this many bytes of host memory for the packed weights and tables of a [`Plan`](crate::Plan). A program packs
-    /// them one after the other, and has uploaded each before it makes the next. [`MAX_HOST_BYTES`] unless set.
+    /// At most this many bytes of host memory for the packed weights and tables of a [`Plan`](crate::Plan). A program
+    /// packs them one after the other, and has uploaded each before it makes the next. [`MAX_HOST_BYTES`] unless set.
     pub max_host_bytes: u64,
 }
 
@@ -171,8 +171,8 @@ impl PlanOptions {
         Self { ports, ..self }
     }
 
-    /// The same, with the graph input or output of this name in another form than all others; where an input and an output
-    /// have the name, both. Planning refuses a name that no input or output has.
+    /// The same, with the graph input or output of this name in another form than all others; where an input and an
+    /// output have the name, both. Planning refuses a name that no input or output has.
     ///
     /// ```
     /// use spp_wgpu::{PlanOptions, plan::PortForm};

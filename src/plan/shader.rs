@@ -33,24 +33,26 @@ pub struct Piece {
     pub extensions: &'static [Extension],
 }
 
-/// A part of WGSL that must be requested: from the device by a feature, and most from the language by a directive. Plans do
-/// without what a device lacks. What that costs was measured on Mesa's llvmpipe 22.3.6 and 26.2.6, on two cores of a shared
-/// machine, as the median of 11 runs of a published block that took turns with those on a device that has everything.
+/// A part of WGSL that must be requested: from the device by a feature, and most from the language by a directive.
+/// Plans do without what a device lacks. What that costs was measured on Mesa's llvmpipe 22.3.6 and 26.2.6, on two
+/// cores of a shared machine, as the median of 11 runs of a published block that took turns with those on a device that
+/// has everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Extension {
-    /// Half precision: `SHADER_F16`, for plans in `f16`. Without it, shaders pack two values into a word, and compute in `f32`
-    /// as they do with it: the same on llvmpipe (sppcspc_v7: 146 to 148 ms, 115 to 121 ms), and no matrices of `f16`.
+    /// Half precision: `SHADER_F16`, for plans in `f16`. Without it, shaders pack two values into a word, and compute
+    /// in `f32` as they do with it: the same on llvmpipe (sppcspc_v7: 146 to 148 ms, 115 to 121 ms), and no matrices of
+    /// `f16`.
     F16,
     /// Matrix products of a whole subgroup: `EXPERIMENTAL_COOPERATIVE_MATRIX`, where
-    /// [`GpuOptions::matrices`](crate::GpuOptions::matrices) asks for them. Without it, cards multiply in registers, not on
-    /// tensor cores.
+    /// [`GpuOptions::matrices`](crate::GpuOptions::matrices) asks for them. Without it, cards multiply in registers,
+    /// not on tensor cores.
     CooperativeMatrix,
-    /// Values that lanes pass to each other: `SUBGROUP`. Without it, convolutions on software adapters take three times as
-    /// long (sppf_v5l: 62 to 209 ms, 61 to 167 ms; sppcspc_v7: 172 to 641 ms, 144 to 439 ms), and cards have no matrices;
-    /// they use it for nothing else.
+    /// Values that lanes pass to each other: `SUBGROUP`. Without it, convolutions on software adapters take three times
+    /// as long (sppf_v5l: 62 to 209 ms, 61 to 167 ms; sppcspc_v7: 172 to 641 ms, 144 to 439 ms), and cards have no
+    /// matrices; they use it for nothing else.
     Subgroups,
-    /// 64-bit integers: `SHADER_INT64`. Without it, convolutions on software adapters read half as much at once (sppf_v5l: 62
-    /// to 75 ms, 61 to 63 ms; sppcspc_v7: 172 to 214 ms, 144 to 153 ms). Cards do not use it.
+    /// 64-bit integers: `SHADER_INT64`. Without it, convolutions on software adapters read half as much at once
+    /// (sppf_v5l: 62 to 75 ms, 61 to 63 ms; sppcspc_v7: 172 to 214 ms, 144 to 153 ms). Cards do not use it.
     Int64,
 }
 

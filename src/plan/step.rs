@@ -122,8 +122,9 @@ impl Step {
         self.moved(slice.bytes())
     }
 
-    /// Has it dispatched in turns that are estimated to take no longer than `longest`, as far as that makes them shorter:
-    /// every core has a workgroup. Each but the last has full rows of workgroups, so that none computes what the next does.
+    /// Has it dispatched in turns that are estimated to take no longer than `longest`, as far as that makes them
+    /// shorter: every core has a workgroup. Each but the last has full rows of workgroups, so that none computes what
+    /// the next does.
     pub(super) fn in_turns(mut self, profile: &DeviceProfile, longest: Duration) -> Self {
         /// However short a dispatch is asked for.
         const MOST: u64 = 1024;

@@ -7,8 +7,8 @@ use crate::tensor::Shape;
 /// A texel in bytes is rounded by up to half of 1/255, and a bit more where products are.
 const BYTE: f64 = 0.5 / 255.0 + 8.0 * U;
 
-/// A place between values is within a few u of its own size, times how much the map changes around it; the rest is as in
-/// [`resize`](super::resize). Where two classes are nearer to each other than that, any colour is right.
+/// A place between values is within a few u of its own size, times how much the map changes around it; the rest is as
+/// in [`resize`](super::resize). Where two classes are nearer to each other than that, any colour is right.
 pub(super) fn paint(op: &Paint, x: &Values, picture: Option<&Values>, out: Shape) -> Values {
     let (seen, placed, net) = match &op.through {
         Some(through) => (through.seen(out.h, out.w), through.placed(out.h, out.w), (through.out_h, through.out_w)),

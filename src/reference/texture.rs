@@ -5,8 +5,8 @@ use super::{U, Values, cancellation, finite_bound};
 use crate::ops::{ColorOrder, Rect, Texture};
 use crate::tensor::Shape;
 
-/// A texel is within 5u of its byte over 255; resizing weights it as [`resize`](super::resize) does; of NV12, what three
-/// sums of products lose is relative to their terms; then one product and one sum, of factors that are quotients.
+/// A texel is within 5u of its byte over 255; resizing weights it as [`resize`](super::resize) does; of NV12, what
+/// three sums of products lose is relative to their terms; then one product and one sum, of factors that are quotients.
 pub(super) fn texture(op: &Texture, xs: &[&Values], out: Shape) -> Values {
     let Shape { h, w, .. } = xs[0].shape;
     let (seen, placed) = (op.seen(h, w), op.placed(h, w));

@@ -31,9 +31,10 @@ const MAX_HEADER: u64 = 16 << 20;
 /// What PyTorch's wrappers put into keys: `DataParallel`, `torch.compile`, FSDP and activation checkpointing.
 const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// The tensors of a file, each of them once: graphs, programs and clones share them, and keep those they use.
-/// `f16`, `bf16` and `f64` stay as they are, and are converted for whoever needs the values; other types are refused. A key is found as it stands in the file, and also with or
-/// without the parts that wrappers add (`module`, `_orig_mod`, …), if only one key of the file is then meant.
+/// The tensors of a file, each of them once: graphs, programs and clones share them, and keep those they use. `f16`,
+/// `bf16` and `f64` stay as they are, and are converted for whoever needs the values; other types are refused. A key is
+/// found as it stands in the file, and also with or without the parts that wrappers add (`module`, `_orig_mod`, …), if
+/// only one key of the file is then meant.
 ///
 /// ```no_run
 /// use spp_wgpu::{Graph, Shape, blocks::Sppf, weights::Weights};

@@ -77,6 +77,35 @@ fn a_resize_like_another_node_follows_it_and_a_fixed_one_does_not() {
     );
 }
 
+/// A network that paints over its picture, and one of a video.
+fn seeing(shape: Shape) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let seen = Texture::letterbox(8, 8);
+    let picture = graph.picture("frame", shape, Texels::Rgba8)?;
+    let x = graph.texture("seen", &[picture], seen)?;
+    let paint = Paint { through: Some(seen), ..Paint::new(shape.h, shape.w, Paints::heat([0.0, 1.0])) };
+    let shown = graph.paint("shown", &[x, picture], paint)?;
+    graph.output("shown", shown)?;
+    let video = graph.nv12_input("video", [shape.h, shape.w], seen)?;
+    let alone = graph.paint("alone", &[video], Paint::new(8, 8, Paints::heat([0.0, 1.0])))?;
+    graph.output("alone", alone)?;
+    Ok(graph)
+}
+
+#[test]
+fn pictures_take_other_sizes_and_what_is_painted_over_them_follows() {
+    let planes =
+        |h, w| [Shape::new(1, 4, h, w), Shape::new(1, 1, h, w), Shape::new(1, 2, h.div_ceil(2), w.div_ceil(2))];
+    let graph = seeing(Shape::new(1, 4, 12, 20)).unwrap();
+    for (h, w) in [(12, 20), (7, 30), (33, 5)] {
+        let built = seeing(Shape::new(1, 4, h, w)).unwrap();
+        assert_eq!(text(&graph.resized(&planes(h, w)).unwrap()), text(&built), "{h}x{w}");
+    }
+    let [_, luma, chroma] = planes(7, 30);
+    let error = graph.resized(&[Shape::new(1, 3, 7, 30), luma, chroma]).unwrap_err();
+    assert!(error.to_string().contains("picture 'frame'"), "{error}");
+}
+
 #[test]
 fn what_has_one_size_only_is_refused_by_name() {
     let mut graph = Graph::new();

@@ -11,8 +11,8 @@ use spp_wgpu::{Gpu, Program, Tensor};
 
 use crate::harness::{Data, GPU, gpu_options, random};
 
-/// A device that draws nothing: once a queue of Mesa's llvmpipe has done so, it tells the time when it is told to, not when
-/// what came before is done.
+/// A device that draws nothing: once a queue of Mesa's llvmpipe has done so, it tells the time when it is told to, not
+/// when what came before is done.
 static ALONE: LazyLock<Gpu> = LazyLock::new(|| Gpu::new(&gpu_options()).unwrap());
 
 #[test]

@@ -86,7 +86,8 @@ fn planes_of_nv12_are_seen_as_by_the_reference() {
     }
 }
 
-/// As [`check`], of pictures that textures have as they are: the harness rounds inputs to `f16`, which these do not hold.
+/// As [`check`], of pictures that textures have as they are: the harness rounds inputs to `f16`, which these do not
+/// hold.
 fn check_exactly(case: &str, graph: &Graph, inputs: &[Tensor]) {
     for precision in [Precision::F32, Precision::F16] {
         let want = Reference { precision, ..Default::default() }.run_with_bounds(graph, inputs).unwrap();

@@ -1,7 +1,8 @@
-//! A live view: moving shapes that the app draws, and beside them what a block of the family makes of them, on a device of
-//! choice.
+//! A live view: moving shapes that the app draws, and beside them what a block of the family makes of them, on a device
+//! of choice.
 //!
-//! `cargo run --release -p window` opens it; `--frames 30 --screenshot view.png` closes it after 30 frames and keeps the last.
+//! `cargo run --release -p window` opens it; `--frames 30 --screenshot view.png` closes it after 30 frames and keeps
+//! the last.
 
 use std::error::Error;
 use std::path::PathBuf;

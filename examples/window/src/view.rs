@@ -324,9 +324,9 @@ impl View {
         let mut pixels = Vec::new();
         for row in buffer.get_mapped_range(..)?.chunks(row as usize) {
             for pixel in row[..4 * size.width as usize].chunks(4) {
-                let [a, g, b] = [pixel[0], pixel[1], pixel[2]];
+                let [first, green, last] = [pixel[0], pixel[1], pixel[2]];
                 let swapped = matches!(texture.format().remove_srgb_suffix(), wgpu::TextureFormat::Bgra8Unorm);
-                pixels.extend(if swapped { [b, g, a] } else { [a, g, b] });
+                pixels.extend(if swapped { [last, green, first] } else { [first, green, last] });
             }
         }
         let mut png = png::Encoder::new(std::fs::File::create(path)?, size.width, size.height);

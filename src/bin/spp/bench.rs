@@ -21,13 +21,13 @@ use crate::subject::Subject;
 
 /// Measure blocks at their published shapes, with seeded weights, or case files
 ///
-/// Times are in milliseconds: wall is host tensor in to host tensor out, gpu the first to the last timestamp on the device: on
-/// software adapters in the same runs, on GPUs in runs without a host's tensors, one close behind the other. Rates are by device
-/// time, or by wall time where there are no timestamps. The roofline's floor is the least time that `spp peak` allows for the
-/// FLOPs, on matrices if any are multiplied, or for touching inputs, outputs and weights once. Estimated is what the planner
-/// reckons for all dispatches, to see where it errs. Cold and warm are once from weights on the host to the first tensor on
-/// the host: on a new device, where all kernels are compiled unless the driver has them on disk; and built again, where they
-/// are there.
+/// Times are in milliseconds: wall is host tensor in to host tensor out, gpu the first to the last timestamp on the
+/// device: on software adapters in the same runs, on GPUs in runs without a host's tensors, one close behind the other.
+/// Rates are by device time, or by wall time where there are no timestamps. The roofline's floor is the least time that
+/// `spp peak` allows for the FLOPs, on matrices if any are multiplied, or for touching inputs, outputs and weights
+/// once. Estimated is what the planner reckons for all dispatches, to see where it errs. Cold and warm are once from
+/// weights on the host to the first tensor on the host: on a new device, where all kernels are compiled unless the
+/// driver has them on disk; and built again, where they are there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp bench sppf_v5l --batch 1,16
          spp bench --save before; (change something); spp bench --baseline before --fail-over 5%")]

@@ -55,17 +55,17 @@ fn bound<'a, T: Clone + Into<Bound<'a>>>(ports: &[T]) -> Vec<Bound<'a>> {
 
 impl Program {
     /// Prepares recordings that read graph inputs from `inputs` and write graph outputs to `outputs`, in the graph's
-    /// order: the app's buffers, textures, or both, as [`Bound`].
+    /// order: the app's buffers, textures, or both, as [`Bound`]: `[Bound::from(&texture), Bound::from(&buffer)]`.
     ///
-    /// Buffers hold dense NCHW of the type [`PlanOptions::ports`], or what [`PlanOptions::port`] says, and have the usage
-    /// `STORAGE`. They may lie apart from each other in one buffer, unless a dispatch reads one and writes the other. Values
-    /// that do not fill the last word take it whole: the rest of it is neither read nor written. Textures have a format that
-    /// [`Texels`](crate::ops::Texels) names, the graph's size, one sample, and the usage `TEXTURE_BINDING`, or
-    /// `STORAGE_BINDING` as outputs.
+    /// Buffers hold dense NCHW of the type [`PlanOptions::ports`], or what [`PlanOptions::port`] says, and have the
+    /// usage `STORAGE`. They may lie apart from each other in one buffer, unless a dispatch reads one and writes the
+    /// other. Values that do not fill the last word take it whole: the rest of it is neither read nor written. Textures
+    /// have a format that [`Texels`](crate::ops::Texels) names, the graph's size, one sample, and the usage
+    /// `TEXTURE_BINDING`, or `STORAGE_BINDING` as outputs.
     ///
-    /// Errors: what is too small, of another size, format or number of samples, lacks a usage, is misaligned, would be read
-    /// and written at once, or belongs to another device. It cannot recognise what is of another wgpu instance: wgpu may
-    /// panic.
+    /// Errors: what is too small, of another size, format or number of samples, lacks a usage, is misaligned, would be
+    /// read and written at once, or belongs to another device. It cannot recognise what is of another wgpu instance:
+    /// wgpu may panic.
     ///
     /// [`PlanOptions::ports`]: crate::PlanOptions::ports
     /// [`PlanOptions::port`]: crate::PlanOptions::port
@@ -77,10 +77,10 @@ impl Program {
         self.bind_with(bound(inputs), bound(outputs), &[])
     }
 
-    /// As [`Program::bind`], with scratch buffers of their own, which take [`Plan::scratch_bytes`] of the device's memory
-    /// until the bindings are dropped: recordings with these bindings and with others share nothing that is written, if
-    /// inputs and outputs are others, too, so that a device may work on several at once. One set for each frame in flight
-    /// is enough. Errors: those of [`Program::bind`]; out of memory.
+    /// As [`Program::bind`], with scratch buffers of their own, which take [`Plan::scratch_bytes`] of the device's
+    /// memory until the bindings are dropped: recordings with these bindings and with others share nothing that is
+    /// written, if inputs and outputs are others, too, so that a device may work on several at once. One set for each
+    /// frame in flight is enough. Errors: those of [`Program::bind`]; out of memory.
     pub fn bind_apart<'a, I, O>(&self, inputs: &[I], outputs: &[O]) -> Result<Bindings>
     where
         I: Clone + Into<Bound<'a>>,

@@ -41,19 +41,19 @@ impl Program {
         Self::of(gpu, Source { graph: graph.clone(), options: options.clone() })
     }
 
-    /// The same graph for other inputs, batch included: see [`Graph::resized`], also for what cannot be resized. Weights stay
-    /// where they are on the device, and both programs may run; kernels are compiled where the planner has others for
-    /// such a size that no program had yet, and weights are packed again where these want them in another order. The
-    /// results are those of a new program, to the bit. Errors: a program of [`Program::from_plan`], and those of
-    /// [`Graph::resized`] and [`Program::with_options`].
+    /// The same graph for other inputs, batch included: see [`Graph::resized`], also for what cannot be resized.
+    /// Weights stay where they are on the device, and both programs may run; kernels are compiled where the planner has
+    /// others for such a size that no program had yet, and weights are packed again where these want them in another
+    /// order. The results are those of a new program, to the bit. Bindings are of one program: bind again. Errors: a
+    /// program of [`Program::from_plan`], and those of [`Graph::resized`] and [`Program::with_options`].
     pub fn resized(&self, shapes: &[Shape]) -> Result<Self> {
         let Source { graph, options } = self.source()?;
         Self::of(&self.gpu, Source { graph: graph.resized(shapes)?, options: options.clone() })
     }
 
-    /// The same program on another device, above all after a loss: of the weights in host memory, with nothing of the old
-    /// device. On the same adapter and driver it gives the same bits. Errors: a program of [`Program::from_plan`], and
-    /// those of [`Program::with_options`].
+    /// The same program on another device, above all after a loss: of the weights in host memory, with nothing of the
+    /// old device. On the same adapter and driver it gives the same bits. Bind again, to buffers of that device.
+    /// Errors: a program of [`Program::from_plan`], and those of [`Program::with_options`].
     pub fn rebuild(&self, gpu: &Gpu) -> Result<Self> {
         let Source { graph, options } = self.source()?;
         Self::of(gpu, Source { graph: graph.clone(), options: options.clone() })
@@ -72,7 +72,7 @@ impl Program {
     }
 
     /// Builds a plan made for this device. Anyone may have changed it, so its kernels run with wgpu's checks, as
-    /// with [`GpuOptions::checked`](super::GpuOptions::checked): whatever was changed, it is an error or a program that
+    /// with [`GpuOptions::checked`](crate::GpuOptions::checked): whatever was changed, it is an error or a program that
     /// runs. Errors: a plan that names what it does not have, or is beyond the device's limits; what wgpu refuses; out
     /// of memory; a driver that refuses a shader.
     pub fn from_plan(gpu: &Gpu, plan: Plan) -> Result<Self> {

@@ -62,9 +62,9 @@ impl Program {
         &self.plan
     }
 
-    /// Records all dispatches as one compute pass into the app's encoder: nothing is submitted or polled, no buffer made.
-    /// Recordings share the program's scratch buffers, so that one begins when the one before it has ended, except with
-    /// bindings of [`Program::bind_apart`]. Errors: a lost device; another program's bindings.
+    /// Records all dispatches as one compute pass into the app's encoder: nothing is submitted or polled, no buffer
+    /// made. Recordings share the program's scratch buffers, so that one begins when the one before it has ended,
+    /// except with bindings of [`Program::bind_apart`]. Errors: a lost device; another program's bindings.
     pub fn record(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<()> {
         self.record_launches(encoder, bindings, 0..self.launches.all.len())
     }
@@ -81,7 +81,7 @@ impl Program {
     }
 
     fn record_launches(&self, encoder: &mut CommandEncoder, bindings: &Bindings, launches: Range<usize>) -> Result<()> {
-        self.made(bindings)?;
+        self.check_bindings(bindings)?;
         self.gpu.alive()?;
         let descriptor = wgpu::ComputePassDescriptor { label: Some("spp"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
@@ -90,7 +90,7 @@ impl Program {
     }
 
     /// Errors: another program made these bindings.
-    pub(in crate::gpu) fn made(&self, bindings: &Bindings) -> Result<()> {
+    pub(in crate::gpu) fn check_bindings(&self, bindings: &Bindings) -> Result<()> {
         if Arc::ptr_eq(&bindings.program, &self.identity) {
             return Ok(());
         }

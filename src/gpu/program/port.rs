@@ -55,9 +55,8 @@ impl Held {
     pub(super) fn write(&self, gpu: &Gpu, port: &Port, bytes: &[u8]) {
         match self {
             Self::Buffer(buffer, offset) => gpu.queue().write_buffer(buffer, *offset, bytes),
-            Self::Texture(texture) if port.shape.is_empty() => {
-                let _nothing_to_write_to = texture;
-            }
+            // wgpu has no texture of no layers, so the one layer of an empty batch is not the port's.
+            Self::Texture(_) if port.shape.is_empty() => {}
             Self::Texture(texture) => {
                 let layout = layout(port, port.row_bytes(), 0);
                 gpu.queue().write_texture(texture.as_image_copy(), bytes, layout, texture::extent(port));
@@ -88,7 +87,9 @@ fn layout(port: &Port, row_bytes: u32, offset: u64) -> TexelCopyBufferLayout {
 
 /// The values of what was read: see [`Port::staged_bytes`].
 pub(super) fn unstaged(port: &Port, bytes: &[u8]) -> Result<Tensor> {
-    let Some(_) = port.texels else { return unpacked(port, &bytes[..port.bytes() as usize]) };
+    if port.texels.is_none() {
+        return unpacked(port, &bytes[..port.bytes() as usize]);
+    }
     let rows = bytes.chunks(port.staged_row_bytes() as usize);
     let dense: Vec<u8> = rows.flat_map(|row| &row[..(port.row_bytes() as usize).min(row.len())]).copied().collect();
     unpacked(port, &dense)
@@ -108,7 +109,7 @@ pub(super) fn packed(port: &Port, values: &[f32]) -> Vec<u8> {
     let mut bytes = match port.element {
         Element::F32 | Element::U32 => bytemuck::cast_slice(values).to_vec(),
         Element::F16 => bytemuck::cast_slice(Vec::<f16>::from_f32_slice(values).reinterpret_cast()).to_vec(),
-        // A cast ends at 0 and 255, and makes 0 of NaN.
+        // The cast saturates at 0 and 255, and turns NaN into 0.
         Element::U8 => values.iter().map(|value| (value * full).round_ties_even() as u8).collect(),
     };
     bytes.resize(port.bytes() as usize, 0);

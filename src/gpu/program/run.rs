@@ -14,7 +14,8 @@ use crate::gpu::unpoisoned;
 use crate::plan::Port;
 use crate::tensor::{Shape, Tensor};
 
-/// What `run` uses: the program's own buffers and textures for graph inputs and outputs; and what recordings of an app share with it.
+/// What `run` uses: the program's own buffers and textures for graph inputs and outputs; and what recordings of an app
+/// share with it.
 #[derive(Debug)]
 pub(in crate::gpu) struct Own {
     pub(super) inputs: Vec<Held>,
@@ -29,8 +30,8 @@ pub(in crate::gpu) struct Own {
     pub(super) recording: Mutex<()>,
 }
 
-/// The host's data for one graph input, owned or borrowed: a [`Tensor`], a [`slice`] of as many values, NCHW, as the input
-/// has, a vector, or a reference to any of them.
+/// The host's data for one graph input, owned or borrowed: a [`Tensor`], a [`slice`] of as many values, NCHW, as the
+/// input has, a vector, or a reference to any of them.
 pub trait Input: sealed::Sealed {
     /// Values, NCHW.
     #[doc(hidden)]
@@ -81,11 +82,11 @@ impl<T: Input + ?Sized> Input for &T {
 }
 
 impl Program {
-    /// Uploads the inputs (NCHW, in the graph's order: tensors, or slices of `f32`, owned or borrowed), runs, and waits for
-    /// the outputs; before that, where [`GpuOptions::frames`](crate::GpuOptions::frames) results are on their way, for one
-    /// of them. Where ports are of another form ([`PlanOptions::port`](crate::PlanOptions::port)) or in
-    /// textures, it converts both on the host. Errors:
-    /// inputs of the wrong count, shape or length; a lost device; a timeout.
+    /// Uploads the inputs (NCHW, in the graph's order: tensors, or slices of `f32`, owned or borrowed), runs, and waits
+    /// for the outputs; before that, where [`GpuOptions::frames`](crate::GpuOptions::frames) results are on their way,
+    /// for one of them. Where ports are of another form ([`PlanOptions::port`](crate::PlanOptions::port)) or in
+    /// textures, it converts both on the host. Errors: inputs of the wrong count, shape or length; a lost device; a
+    /// timeout.
     pub fn run<I: Input>(&self, inputs: &[I]) -> Result<Vec<Tensor>> {
         if !self.has_results(inputs)? {
             return unpack(&self.own.ports, &[]);
@@ -97,9 +98,9 @@ impl Program {
     }
 
     /// As [`Program::run`], without blocking: resolves once the device has been polled after the work is done, by the
-    /// app's own loop or by [`Gpu::poll`](crate::Gpu::poll). Where
-    /// [`GpuOptions::frames`](crate::GpuOptions::frames) results are on their way, it begins after one of them; a run that
-    /// has begun and is dropped, or not polled, takes nobody's turn.
+    /// app's own loop or by [`Gpu::poll`](crate::Gpu::poll). Where [`GpuOptions::frames`](crate::GpuOptions::frames)
+    /// results are on their way, it begins after one of them; a run that has begun and is dropped, or not polled, takes
+    /// nobody's turn.
     pub async fn run_async<I: Input>(&self, inputs: &[I]) -> Result<Vec<Tensor>> {
         if !self.has_results(inputs)? {
             return unpack(&self.own.ports, &[]);
@@ -109,9 +110,9 @@ impl Program {
         reading.await
     }
 
-    /// Does everything that drivers leave to the first use: all dispatches run once, on whatever is in the program's own
-    /// buffers, and the results are read and thrown away. Returns when that is done. Any thread may call it, while others
-    /// use the device. Errors: a lost device; a timeout.
+    /// Does everything that drivers leave to the first use: all dispatches run once, on whatever is in the program's
+    /// own buffers, and the results are read and thrown away. Returns when that is done. Any thread may call it, while
+    /// others use the device. Errors: a lost device; a timeout.
     pub fn warm_up(&self) -> Result<()> {
         self.gpu.alive()?;
         if self.is_empty() {
@@ -123,11 +124,12 @@ impl Program {
         self.gpu.wait(submission)
     }
 
-    /// Records that the outputs of the recordings before it, in the app's buffers and textures, are read: they need the usage
-    /// `COPY_SRC`, too. They arrive once the encoder's work is submitted and done, and the device polled. Nothing waits, and
-    /// `None`, with nothing recorded, says that [`GpuOptions::frames`](crate::GpuOptions::frames) results are already on
-    /// their way: read this frame's later, or not at all. A result counts until it has arrived, or until an encoder that was
-    /// never submitted is dropped. Errors: a buffer or texture without that usage; a lost device; another program's bindings.
+    /// Records that all outputs of the recordings before it, in the app's buffers and textures, are read: they need the
+    /// usage `COPY_SRC`, too. They arrive once the encoder's work is submitted and done, and the device polled. Nothing
+    /// waits, and `None`, with nothing recorded, says that [`GpuOptions::frames`](crate::GpuOptions::frames) results
+    /// are already on their way: read this frame's later, or not at all. A result counts until it has arrived, or until
+    /// an encoder that was never submitted is dropped. Errors: a buffer or texture without that usage; a lost device;
+    /// another program's bindings.
     ///
     /// ```no_run
     /// # fn frame(gpu: &spp_wgpu::Gpu, program: &spp_wgpu::Program, bindings: &spp_wgpu::Bindings,
@@ -145,7 +147,7 @@ impl Program {
     /// # }
     /// ```
     pub fn read(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<Option<Reading<Vec<Tensor>>>> {
-        self.made(bindings)?;
+        self.check_bindings(bindings)?;
         self.gpu.alive()?;
         for (port, held) in self.plan.outputs.iter().zip(&bindings.outputs) {
             if !held.can_be_read() {
