@@ -137,8 +137,8 @@ impl Program {
         let identity = Arc::new(());
         let bindings = Bindings { bind_groups: Vec::new(), outputs: Vec::new(), program: Arc::clone(&identity) };
         let (ports, staging) = (plan.outputs.as_slice().into(), Staging::new(gpu, bytes));
-        let own =
-            Own { inputs, outputs, bindings, ports, staging, clock: Default::default(), recording: Default::default() };
+        let (clock, recording, recorder) = Default::default();
+        let own = Own { inputs, outputs, bindings, ports, staging, clock, recording, recorder };
         let (gpu, params_offsets) = (gpu.clone(), offsets);
         let (source, _constants) = (None, constants);
         let mut program = Self {
