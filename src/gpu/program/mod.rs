@@ -64,7 +64,9 @@ impl Program {
 
     /// Records all dispatches as one compute pass into the app's encoder: nothing is submitted or polled, no buffer made.
     /// Recordings share the program's scratch buffers, so that one begins when the one before it has ended, except with
-    /// bindings of [`Program::bind_apart`]. Errors: a lost device; another program's bindings.
+    /// bindings of [`Program::bind_apart`]. These it takes where another thread runs the program meanwhile and
+    /// [`Program::submissions`] is more than 1: what is submitted between two of them would spoil the run. Errors: a lost
+    /// device; another program's bindings.
     pub fn record(&self, encoder: &mut CommandEncoder, bindings: &Bindings) -> Result<()> {
         self.record_launches(encoder, bindings, 0..self.launches.all.len())
     }
