@@ -1,9 +1,9 @@
-// What a network sees of a picture: y[n,oy,ox,c] = colors[c] * scale[c] + shift[c] where the picture lies, at rows `top` to
-// `top + h` and columns `left` to `left + w`, and fill * scale[c] + shift[c] around it.
+// What a network sees of a picture: y[n,oy,ox,c] = colors[c] * scale[c] + shift[c] where the picture lies, at rows
+// `top` to `top + h` and columns `left` to `left + w`, and fill * scale[c] + shift[c] around it.
 // One invocation makes one output pixel: three channels, and the zero that fills up the vec4.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index; between; one of texel, texel_srgb; one of colors_rgb, colors_nv12; with colors_nv12: unit;
-//   one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
+// Pieces from shared/: index; between; one of texel, texel_srgb; one of colors_rgb, colors_nv12; with colors_nv12:
+//   unit; one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
 // Constants from Rust: WG_SIZE, BGR; with colors_nv12: LUMA_ZERO, LUMA, RED_OF_V, GREEN_OF_U, GREEN_OF_V, BLUE_OF_U.
 
 struct Params {

@@ -7,8 +7,8 @@ struct Between {
 }
 
 // The place is `exact / whole`, not below 0: in whole numbers it is exact, and each weight is rounded by itself, as
-// 1 - share would pass the error of a large share on to a small weight. At the last centre it is the pixel itself, not 0
-// times its infinity.
+// 1 - share would pass the error of a large share on to a small weight. At the last centre it is the pixel itself, not
+// 0 times its infinity.
 fn between(exact: i32, whole: u32, size: u32) -> Between {
     let place = u32(max(exact, 0));
     let first = place / whole;

@@ -1,5 +1,5 @@
-// Red, green and blue at a place, out of brightness and of colour, of which there is one for four pixels, in their middle.
-// Needs texel, between and unit.
+// Red, green and blue at a place, out of brightness and of colour, of which there is one for four pixels, in their
+// middle. Needs texel, between and unit.
 
 @group(0) @binding(5) var chroma: texture_2d_array<f32>;
 
@@ -19,7 +19,8 @@ fn colors(n: u32, row: u32, column: u32) -> vec3f {
     return unit(vec4f(rgb, 0.0)).rgb;
 }
 
-// The place among pixels that stand for two each: ((begin + (at + 1/2) * seen / len) / 2 - 1/2), from that of `begin` on.
+// The place among pixels that stand for two each: ((begin + (at + 1/2) * seen / len) / 2 - 1/2), from that of
+// `begin` on.
 fn between_pairs(at: u32, begin: u32, seen: u32, len: u32) -> Between {
     let odd = begin % 2u;
     let exact = i32((2u * at + 1u) * seen + 2u * odd * len) - i32(2u * len);

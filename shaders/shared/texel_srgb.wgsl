@@ -1,4 +1,5 @@
-// A texel of a picture, by image, row and column: what its bytes are over 255, out of the light that sRGB means by them.
+// A texel of a picture, by image, row and column: what its bytes are over 255, out of the light that sRGB means by
+// them.
 
 @group(0) @binding(4) var picture: texture_2d_array<f32>;
 
