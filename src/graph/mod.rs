@@ -170,18 +170,32 @@ impl Graph {
         texture: Texture,
     ) -> Result<NodeId> {
         let name = name.into();
-        let picture = self.picture(name.clone(), Shape::new(1, texels.channels(), h, w), texels)?;
-        self.texture(format!("{name}.tensor"), &[picture], texture)
+        self.all_or_nothing(|graph| {
+            let picture = graph.picture(name.clone(), Shape::new(1, texels.channels(), h, w), texels)?;
+            graph.texture(format!("{name}.tensor"), &[picture], texture)
+        })
     }
 
     /// As [`Graph::texture_input`], of a picture in NV12: two inputs, `{name}.y` in `R8Unorm` and `{name}.uv` in
     /// `Rg8Unorm`. Errors: the same.
     pub fn nv12_input(&mut self, name: impl Into<String>, [h, w]: [u32; 2], texture: Texture) -> Result<NodeId> {
         let name = name.into();
-        let luma = self.picture(format!("{name}.y"), Shape::new(1, 1, h, w), Texels::R8)?;
-        let chroma = Shape::new(1, 2, h.div_ceil(2), w.div_ceil(2));
-        let chroma = self.picture(format!("{name}.uv"), chroma, Texels::Rg8)?;
-        self.texture(format!("{name}.tensor"), &[luma, chroma], texture)
+        self.all_or_nothing(|graph| {
+            let luma = graph.picture(format!("{name}.y"), Shape::new(1, 1, h, w), Texels::R8)?;
+            let chroma = Shape::new(1, 2, h.div_ceil(2), w.div_ceil(2));
+            let chroma = graph.picture(format!("{name}.uv"), chroma, Texels::Rg8)?;
+            graph.texture(format!("{name}.tensor"), &[luma, chroma], texture)
+        })
+    }
+
+    /// Adds several nodes, or none if one of them fails: it could be tried again under the same name.
+    fn all_or_nothing(&mut self, add: impl FnOnce(&mut Self) -> Result<NodeId>) -> Result<NodeId> {
+        let before = self.nodes.len();
+        let added = add(self);
+        if added.is_err() {
+            self.nodes.drain(before..).for_each(|node| _ = self.names.remove(&node.name));
+        }
+        added
     }
 
     /// Declares a result under a name of its own. Errors: a foreign handle, a name already given to an output, a
@@ -486,6 +500,16 @@ mod tests {
         assert!(graph.max_pool("p", x, MaxPool { kernel: [0, 3], ..MaxPool::same(3) }).is_err());
         graph.max_pool("p", x, MaxPool::same(3)).unwrap();
         assert!(matches!(graph.max_pool("p", x, MaxPool::same(3)), Err(Error::Graph(_))));
+        // So does one of several that are added together, and nothing is left of the others.
+        let [wrong, right] = [0, 4].map(|side| Texture::stretch(side, side));
+        let nodes = graph.nodes().len();
+        assert!(graph.texture_input("t", [6, 5], Texels::Rgba8, wrong).is_err());
+        assert!(graph.nv12_input("t", [6, 5], wrong).is_err());
+        assert_eq!(graph.nodes().len(), nodes);
+        graph.texture_input("t", [6, 5], Texels::Rgba8, right).unwrap();
+        assert!(graph.nv12_input("t", [6, 5], right).is_err(), "the name of its tensor is taken");
+        graph.nv12_input("u", [6, 5], right).unwrap();
+        assert_eq!(graph.nodes().len(), nodes + 5);
     }
 
     #[test]

@@ -198,13 +198,14 @@ impl Texture {
         }
         // `out / side`, rounded, of the side that does not fill the result.
         let scaled = |side: u32, out: u32, other: u32| {
-            let [side, out, other] = [side, out, other].map(u64::from);
+            let [side, out, other] = [side, out, other].map(u128::from);
             ((2 * side * out + other) / (2 * other)).max(1) as u32
         };
         let [wide, high] = [u64::from(seen.w) * u64::from(out_h), u64::from(seen.h) * u64::from(out_w)];
         let [rows, columns] =
             if wide > high { [scaled(seen.h, out_w, seen.w), out_w] } else { [out_h, scaled(seen.w, out_h, seen.h)] };
-        Rect { top: (out_h - rows) / 2, left: (out_w - columns) / 2, h: rows, w: columns }
+        let [top, left] = [(out_h, rows), (out_w, columns)].map(|(out, side)| out.saturating_sub(side) / 2);
+        Rect { top, left, h: rows, w: columns }
     }
 
     /// Output shape for a picture of this shape: `[n, 3, out_h, out_w]`. Errors: an extent of 0 or over 16 384; a crop
@@ -292,6 +293,10 @@ mod tests {
         assert_eq!(placed(513, 768, 640, 640), [106, 0, 428, 640]);
         assert_eq!(placed(1, 16_384, 32, 32), [15, 0, 1, 32], "never nothing");
         assert_eq!(Texture::stretch(7, 9).placed(100, 3), Rect::whole(7, 9));
+        // What no texture has.
+        let most = u32::MAX;
+        assert_eq!(placed(most, most - 1, most, most), [0, 0, most, most - 1]);
+        assert_eq!(placed(most, most, 0, 0), [0, 0, 0, 1]);
     }
 
     #[test]

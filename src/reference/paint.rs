@@ -33,7 +33,8 @@ pub(super) fn paint(op: &Paint, x: &Values, picture: Option<&Values>, out: Shape
             (_, _, Some(_)) if c == 3 => (1.0, 0.0),
             (Some(row), Some(column), base) => {
                 let (color, bound) = color(&op.paints, x, n, &row, &column, c);
-                let (base, base_bound) = base.unwrap_or((0.0, 0.0));
+                // Under an opaque colour, nothing shows, not even an infinity.
+                let (base, base_bound) = base.filter(|_| opacity < 1.0).unwrap_or((0.0, 0.0));
                 let share = if picture.is_some() { opacity } else { 1.0 };
                 (color * share + base * (1.0 - share), bound * share + base_bound * (1.0 - share) + 4.0 * U)
             }
@@ -102,7 +103,9 @@ fn color(paints: &Paints, x: &Values, n: usize, row: &Place, column: &Place, k: 
             let (value, bound) = between(x, [n, k], row, column);
             let [scale, shift] = [scale[k], shift[k]].map(f64::from);
             let y = scale * value + shift;
-            (unit(y), scale.abs() * bound + 4.0 * U * ((scale * value).abs() + shift.abs()))
+            let bound = scale.abs() * bound + 4.0 * U * ((scale * value).abs() + shift.abs());
+            // Of no factor times infinity, nothing is left but what it is exactly.
+            (unit(y), if bound.is_nan() { 0.0 } else { bound })
         }
         Paints::HeatMap { channel, range, colors } => {
             let (value, bound) = between(x, [n, *channel as usize], row, column);

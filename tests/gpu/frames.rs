@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -578,5 +579,30 @@ fn a_device_lost_with_frames_in_flight_is_an_error_and_no_hang() {
         assert!(matches!(program.warm_up(), Err(Error::DeviceLost(_))));
         assert!(matches!(program.time(&mut self::encoder(&gpu), &bindings), Err(Error::DeviceLost(_))));
         assert!(matches!(program.read(&mut self::encoder(&gpu), &bindings), Err(Error::DeviceLost(_))));
+    }
+}
+
+/// wgpu calls an app back as it submits, too, and so from within another run of the program.
+#[test]
+fn a_run_that_a_callback_begins_ends() {
+    let gpu = gpu(1);
+    let program = Arc::new(program(&gpu));
+    let (x, want) = frames(1).remove(0);
+    let (sender, results) = mpsc::channel();
+    // Which does not end if one of them does not.
+    std::thread::spawn(move || {
+        for _ in 0..20 {
+            let (called, x_again, sender) = (Arc::clone(&program), x.clone(), sender.clone());
+            submit(&gpu, encoder(&gpu));
+            gpu.queue().on_submitted_work_done(move || sender.send(called.run(&[x_again])).unwrap());
+            std::thread::sleep(Duration::from_millis(2));
+            program.run(&[&x]).unwrap();
+        }
+    });
+    for _ in 0..20 {
+        match results.recv_timeout(Duration::from_secs(60)).unwrap() {
+            Ok(got) => assert!(same(&got, &want)),
+            Err(error) => assert!(error.to_string().contains("a callback began it"), "{error}"),
+        }
     }
 }

@@ -16,6 +16,8 @@ use crate::plan::{Plan, Port, Role};
 pub struct Bindings {
     /// One entry per dispatch, `None` where the program's own bind group is used.
     pub(super) bind_groups: Vec<Option<BindGroup>>,
+    /// Scratch buffers of their own, by buffer number; empty if they are the program's.
+    pub(super) scratch: Vec<Option<Buffer>>,
     /// What is read back, by [`Program::read`].
     pub(super) outputs: Vec<Held>,
     /// The [`Program::identity`] of the program that they are for.
@@ -74,7 +76,7 @@ impl Program {
         I: Clone + Into<Bound<'a>>,
         O: Clone + Into<Bound<'a>>,
     {
-        self.bind_with(bound(inputs), bound(outputs), &[])
+        self.bind_with(bound(inputs), bound(outputs), Vec::new())
     }
 
     /// As [`Program::bind`], with scratch buffers of their own, which take [`Plan::scratch_bytes`] of the device's
@@ -91,11 +93,11 @@ impl Program {
             Role::Scratch => create(&self.gpu, &buffer.label, buffer.bytes()).map(Some),
             _ => Ok(None),
         });
-        self.bind_with(bound(inputs), bound(outputs), &own.collect::<Result<Vec<_>>>()?)
+        self.bind_with(bound(inputs), bound(outputs), own.collect::<Result<Vec<_>>>()?)
     }
 
     /// With these buffers, by buffer number, instead of the program's.
-    fn bind_with(&self, inputs: Vec<Bound>, outputs: Vec<Bound>, apart: &[Option<Buffer>]) -> Result<Bindings> {
+    fn bind_with(&self, inputs: Vec<Bound>, outputs: Vec<Bound>, scratch: Vec<Option<Buffer>>) -> Result<Bindings> {
         self.gpu.alive()?;
         check_ports("input", &self.gpu, &self.plan.inputs, &inputs, false)?;
         check_ports("output", &self.gpu, &self.plan.outputs, &outputs, true)?;
@@ -105,7 +107,7 @@ impl Program {
         let (inputs, outputs) = (inputs.collect::<Result<Vec<_>>>()?, outputs.collect::<Result<Vec<_>>>()?);
         let mut bind_groups = Vec::with_capacity(self.dispatches.len());
         for (i, (step, dispatch)) in self.plan.steps.iter().zip(&self.dispatches).enumerate() {
-            let apart = |index: usize| apart.get(index).and_then(Option::as_ref);
+            let apart = |index: usize| scratch.get(index).and_then(Option::as_ref);
             if dispatch.bind_group.is_some() && step.bindings.iter().all(|b| apart(b.buffer.index()).is_none()) {
                 bind_groups.push(None);
                 continue;
@@ -124,7 +126,7 @@ impl Program {
             let params = (&self.params, self.params_offsets[i]);
             bind_groups.push(Some(bind_group(&self.gpu, step, &dispatch.kernel, &bound, params)?));
         }
-        Ok(Bindings { bind_groups, outputs: held, program: Arc::clone(&self.identity) })
+        Ok(Bindings { bind_groups, scratch, outputs: held, program: Arc::clone(&self.identity) })
     }
 
     fn view<'a>(&self, bound: Bound<'a>) -> Result<Viewed<'a>> {

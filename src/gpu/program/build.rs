@@ -135,10 +135,15 @@ impl Program {
         let (inputs, outputs) = (ports(&plan.inputs, false)?, ports(&plan.outputs, true)?);
         let bytes = plan.outputs.iter().map(Port::staged_bytes).sum();
         let identity = Arc::new(());
-        let bindings = Bindings { bind_groups: Vec::new(), outputs: Vec::new(), program: Arc::clone(&identity) };
+        let bindings = Bindings {
+            bind_groups: Vec::new(),
+            outputs: Vec::new(),
+            scratch: Vec::new(),
+            program: Arc::clone(&identity),
+        };
         let (ports, staging) = (plan.outputs.as_slice().into(), Staging::new(gpu, bytes));
-        let own =
-            Own { inputs, outputs, bindings, ports, staging, clock: Default::default(), recording: Default::default() };
+        let (clock, recording, recorder) = Default::default();
+        let own = Own { inputs, outputs, bindings, ports, staging, clock, recording, recorder };
         let (gpu, params_offsets) = (gpu.clone(), offsets);
         let (source, _constants) = (None, constants);
         let mut program = Self {
@@ -156,7 +161,11 @@ impl Program {
         };
         let [inputs, outputs] = [&program.own.inputs, &program.own.outputs];
         let [inputs, outputs] = [inputs, outputs].map(|held| held.iter().map(Held::bound).collect::<Vec<_>>());
-        program.own.bindings = program.bind(&inputs, &outputs)?;
+        // Between the submissions of a long run, an app's may come, which must not share its scratch buffers.
+        program.own.bindings = match program.submissions() {
+            1 => program.bind(&inputs, &outputs)?,
+            _ => program.bind_apart(&inputs, &outputs)?,
+        };
         program.rehearse()?;
         Ok(program)
     }

@@ -120,7 +120,8 @@ impl Program {
         let scratch = self.plan.buffers.iter().zip(&self.buffers).filter(|(buffer, _)| buffer.role == Role::Scratch);
         // Of any type; bytes have no NaN.
         let poison = |bytes: u64| vec![0xff; bytes as usize];
-        for buffer in scratch.filter_map(|(_, buffer)| buffer.as_ref()) {
+        let apart = self.own.bindings.scratch.iter().flatten();
+        for buffer in scratch.filter_map(|(_, buffer)| buffer.as_ref()).chain(apart) {
             self.gpu.scoped(|_| self.gpu.queue().write_buffer(buffer, 0, &poison(buffer.size())))?;
         }
         for (output, port) in self.own.outputs.iter().zip(&self.plan.outputs) {

@@ -1,6 +1,7 @@
 //! Runs from the host's tensors to the host's tensors, in the program's own buffers.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, ThreadId};
 
 use wgpu::{CommandEncoder, SubmissionIndex};
 
@@ -28,6 +29,20 @@ pub(in crate::gpu) struct Own {
     pub(in crate::gpu) clock: Mutex<Option<Arc<Clock>>>,
     /// Held from the upload of a run's inputs to its submission.
     pub(super) recording: Mutex<()>,
+    /// By whom.
+    pub(super) recorder: Mutex<Option<ThreadId>>,
+}
+
+/// The program's own buffers are this thread's.
+struct Turn<'a> {
+    recorder: &'a Mutex<Option<ThreadId>>,
+    _recording: MutexGuard<'a, ()>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *unpoisoned(self.recorder) = None;
+    }
 }
 
 /// The host's data for one graph input, owned or borrowed: a [`Tensor`], a [`slice`] of as many values, NCHW, as the
@@ -85,8 +100,9 @@ impl Program {
     /// Uploads the inputs (NCHW, in the graph's order: tensors, or slices of `f32`, owned or borrowed), runs, and waits
     /// for the outputs; before that, where [`GpuOptions::frames`](crate::GpuOptions::frames) results are on their way,
     /// for one of them. Where ports are of another form ([`PlanOptions::port`](crate::PlanOptions::port)) or in
-    /// textures, it converts both on the host. Errors: inputs of the wrong count, shape or length; a lost device; a
-    /// timeout.
+    /// textures, it converts both on the host. Not for callbacks of wgpu's, which any poll or submission calls: it would
+    /// wait for what only their return lets go on. Errors: inputs of the wrong count, shape or length; a lost device; a
+    /// timeout; a callback in the submission of another run.
     pub fn run<I: Input>(&self, inputs: &[I]) -> Result<Vec<Tensor>> {
         if !self.has_results(inputs)? {
             return unpack(&self.own.ports, &[]);
@@ -159,9 +175,10 @@ impl Program {
     }
 
     /// Whether a run with these inputs has anything to compute; not in a batch of 0. Errors: inputs that do not fit; a
-    /// lost device.
+    /// lost device; a callback in the submission of another run, which would wait for that one's place.
     pub(in crate::gpu) fn has_results<I: Input>(&self, inputs: &[I]) -> Result<bool> {
         self.gpu.alive()?;
+        self.not_called_back()?;
         check_inputs(&self.plan.inputs, inputs)?;
         Ok(!self.is_empty())
     }
@@ -184,20 +201,38 @@ impl Program {
         Ok(self.copy_out(encoder, &self.own.bindings, slot))
     }
 
+    /// Errors: this thread submits already, and wgpu calls the app back meanwhile.
+    fn not_called_back(&self) -> Result<()> {
+        if *unpoisoned(&self.own.recorder) != Some(thread::current().id()) {
+            return Ok(());
+        }
+        let reason = "a callback began it as wgpu submits another run of this program; begin it after, or elsewhere";
+        Err(Error::data("run", reason))
+    }
+
+    /// Waits until no other thread uploads, records or submits. Errors: this one does.
+    fn turn(&self) -> Result<Turn<'_>> {
+        self.not_called_back()?;
+        let Own { recording, recorder, .. } = &self.own;
+        let _recording = unpoisoned(recording);
+        *unpoisoned(recorder) = Some(thread::current().id());
+        Ok(Turn { recorder, _recording })
+    }
+
     /// Uploads, records and submits, as nobody else does so in the program's own buffers.
     pub(in crate::gpu) fn submit<T>(
         &self,
         upload: impl FnOnce(),
         record: impl FnOnce(&mut CommandEncoder) -> Result<T>,
     ) -> Result<(T, SubmissionIndex)> {
-        let recording = unpoisoned(&self.own.recording);
+        let turn = self.turn()?;
         let submitted = self.gpu.scoped(|device| {
             upload();
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("spp") });
             let recorded = record(&mut encoder)?;
             Ok((recorded, self.gpu.queue().submit([encoder.finish()])))
         });
-        drop(recording);
+        drop(turn);
         submitted?
     }
 
