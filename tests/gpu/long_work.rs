@@ -1,6 +1,7 @@
 //! Dispatches in turns and runs in several submissions leave the bits that one of each leaves.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use spp_wgpu::kernels;
@@ -156,4 +157,36 @@ fn long_work_is_timed_over_all_its_submissions() {
     assert_eq!(times.len(), parts.plan().steps.len());
     assert!(times.iter().all(|time| *time > Duration::ZERO), "{times:?}");
     assert_same_bits("run after it was timed", &parts.run(&x).unwrap()[0], &want[0]);
+}
+
+/// Between the submissions of a run, those of an app come, which records the same program.
+#[test]
+fn an_apps_recordings_do_not_spoil_a_long_run() {
+    let (whole, parts, x) = in_parts();
+    let want = whole.run(&x).unwrap();
+    let plan = parts.plan();
+    let [input, output] = [&plan.inputs[0], &plan.outputs[0]].map(|port| {
+        let descriptor = wgpu::BufferDescriptor {
+            label: None,
+            size: port.bytes(),
+            usage: BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        };
+        GPU.device().create_buffer(&descriptor)
+    });
+    let bindings = parts.bind(&[&input], &[&output]).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let mut encoder = GPU.device().create_command_encoder(&Default::default());
+                parts.record(&mut encoder, &bindings).unwrap();
+                GPU.queue().submit([encoder.finish()]);
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        });
+        let wrong: Vec<usize> = (0..40).filter(|_| parts.run(&x).unwrap()[0].data() != want[0].data()).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(wrong.is_empty(), "{} of 40 runs", wrong.len());
+    });
 }
