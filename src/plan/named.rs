@@ -27,6 +27,7 @@ const fn profile(class: DeviceClass, vendor: Vendor, subgroups: [u32; 2], workgr
         max_binding: LARGE,
         max_buffer: (2 << 30) - 1,
         max_invocations: 1024,
+        max_texture: 16_384,
         workgroup_memory,
         subgroups: Some(subgroups),
         int64: true,
@@ -39,6 +40,7 @@ const AMD: DeviceProfile = profile(DeviceClass::Discrete, Vendor::Amd, [32, 64],
 const AMD_WITH_MATRICES: DeviceProfile = DeviceProfile { matrices: MATRICES, ..AMD };
 const NVIDIA: DeviceProfile = DeviceProfile {
     max_buffer: 2 << 30,
+    max_texture: 32_768,
     matrices: MATRICES,
     ..profile(DeviceClass::Discrete, Vendor::Nvidia, [32, 32], 48 << 10)
 };
