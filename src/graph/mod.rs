@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Error, Result};
-use crate::ops::{self, Activation, Concat, Conv, Operand, Resize, ResizeMode, Texels, Texture, operations};
+use crate::ops::{self, Activation, Concat, Conv, Operand, operations};
 use crate::tensor::Shape;
 
 mod cost;
 pub(crate) mod draw;
+mod pictures;
+mod resized;
 
 pub use crate::ops::Op;
 pub use cost::GraphCost;
@@ -144,60 +146,6 @@ impl Graph {
         self.push(name, Op::Input, &[], shape)
     }
 
-    /// Declares a picture that every run is given in a texture, whose layers are the batch; in host memory `[n, c, h,
-    /// w]` with values from 0 to 1. [`Graph::texture`] makes a tensor of it, and [`Graph::paint`] paints over it.
-    /// Errors: channels other than the texels'; those of [`Graph::input`].
-    pub fn picture(&mut self, name: impl Into<String>, shape: Shape, texels: Texels) -> Result<NodeId> {
-        let name = name.into();
-        let op = format!("picture '{name}'");
-        let shape = match texels.channels() {
-            channels if channels == shape.c => shape.check(&op),
-            channels => {
-                Err(Error::mismatch(op, format!("a texture of {texels} has {channels} channels, not those of {shape}")))
-            }
-        };
-        self.push(name, Op::Picture(texels), &[], shape)
-    }
-
-    /// Declares a picture of `[rows, columns]` in a texture, and what the network sees of it: `[1, 3, out_h, out_w]`,
-    /// in the network's own layout by one dispatch. [`Graph::paint`] over the picture needs its handle: then call
-    /// [`Graph::picture`] and [`Graph::texture`] yourself. Errors: those of these two.
-    pub fn texture_input(
-        &mut self,
-        name: impl Into<String>,
-        [h, w]: [u32; 2],
-        texels: Texels,
-        texture: Texture,
-    ) -> Result<NodeId> {
-        let name = name.into();
-        self.all_or_nothing(|graph| {
-            let picture = graph.picture(name.clone(), Shape::new(1, texels.channels(), h, w), texels)?;
-            graph.texture(format!("{name}.tensor"), &[picture], texture)
-        })
-    }
-
-    /// As [`Graph::texture_input`], of a picture in NV12: two inputs, `{name}.y` in `R8Unorm` and `{name}.uv` in
-    /// `Rg8Unorm`. Errors: the same.
-    pub fn nv12_input(&mut self, name: impl Into<String>, [h, w]: [u32; 2], texture: Texture) -> Result<NodeId> {
-        let name = name.into();
-        self.all_or_nothing(|graph| {
-            let luma = graph.picture(format!("{name}.y"), Shape::new(1, 1, h, w), Texels::R8)?;
-            let chroma = Shape::new(1, 2, h.div_ceil(2), w.div_ceil(2));
-            let chroma = graph.picture(format!("{name}.uv"), chroma, Texels::Rg8)?;
-            graph.texture(format!("{name}.tensor"), &[luma, chroma], texture)
-        })
-    }
-
-    /// Adds several nodes, or none if one of them fails: it could be tried again under the same name.
-    fn all_or_nothing(&mut self, add: impl FnOnce(&mut Self) -> Result<NodeId>) -> Result<NodeId> {
-        let before = self.nodes.len();
-        let added = add(self);
-        if added.is_err() {
-            self.nodes.drain(before..).for_each(|node| _ = self.names.remove(&node.name));
-        }
-        added
-    }
-
     /// Declares a result under a name of its own. Errors: a foreign handle, a name already given to an output, a
     /// picture that is an input, a painted one that is an output already.
     pub fn output(&mut self, name: impl Into<String>, id: NodeId) -> Result<()> {
@@ -254,67 +202,6 @@ impl Graph {
     /// Adds a node: see [`Concat`]. Errors: those of [`Graph::apply`].
     pub fn concat(&mut self, name: impl Into<String>, inputs: &[NodeId]) -> Result<NodeId> {
         self.apply(name, Concat, inputs)
-    }
-
-    /// Resizes `x` to the rows and columns of `like`, also of a graph that is [`Graph::resized`]. Errors: those of
-    /// [`Graph::apply`].
-    pub fn resize_like(
-        &mut self,
-        name: impl Into<String>,
-        x: NodeId,
-        like: NodeId,
-        mode: ResizeMode,
-    ) -> Result<NodeId> {
-        let extent = self.shape(like)?;
-        let id = self.resize(name, x, Resize { out_h: extent.h, out_w: extent.w, mode })?;
-        self.likes.insert(id.index(), like.index());
-        Ok(id)
-    }
-
-    /// The same graph for inputs of these shapes, in the order in which they were declared, pictures included: every other
-    /// shape is inferred anew, and weights are shared. What is painted over a picture is as large as that; what a
-    /// [`Texture`] makes of one, and what is painted alone, keep their extent. Errors: a wrong number of shapes, and what
-    /// an operation refuses at this size, such as a linear layer over another number of features, a crop beyond a
-    /// picture, or operands that no longer fit each other because one of them comes from a [`Resize`] to a fixed extent;
-    /// [`Graph::resize_like`] follows.
-    pub fn resized(&self, shapes: &[Shape]) -> Result<Self> {
-        let inputs = self.inputs().count();
-        if inputs != shapes.len() {
-            return Err(Error::data("shapes", format!("the graph has {inputs} inputs, got {}", shapes.len())));
-        }
-        let mut rest = shapes;
-        let mut graph = Self { likes: self.likes.clone(), ..Self::new() };
-        let own = |graph: &Self, id: &NodeId| NodeId { graph: graph.id, ..*id };
-        for (index, node) in self.nodes.iter().enumerate() {
-            let mut op = node.op.clone();
-            if let (Op::Resize(resize), Some(&like)) = (&mut op, self.likes.get(&index)) {
-                let Shape { h, w, .. } = graph.nodes[like].shape;
-                (resize.out_h, resize.out_w) = (h, w);
-            }
-            if let (Op::Paint(paint), [_, picture]) = (&mut op, node.inputs.as_slice()) {
-                let Shape { h, w, .. } = graph.nodes[picture.index()].shape;
-                (paint.out_h, paint.out_w) = (h, w);
-            }
-            let name = node.name.clone();
-            match (&op, rest) {
-                (Op::Input, [shape, others @ ..]) => {
-                    graph.input(name, *shape)?;
-                    rest = others;
-                }
-                (Op::Picture(texels), [shape, others @ ..]) => {
-                    graph.picture(name, *shape, *texels)?;
-                    rest = others;
-                }
-                _ => {
-                    let operands: Vec<NodeId> = node.inputs.iter().map(|id| own(&graph, id)).collect();
-                    graph.apply(name, op, &operands)?;
-                }
-            }
-        }
-        for (name, id) in &self.outputs {
-            graph.output(name.clone(), own(&graph, id))?;
-        }
-        Ok(graph)
     }
 
     /// Checks what only the whole graph can tell. Errors: no output, a node that leads to none.
@@ -500,16 +387,6 @@ mod tests {
         assert!(graph.max_pool("p", x, MaxPool { kernel: [0, 3], ..MaxPool::same(3) }).is_err());
         graph.max_pool("p", x, MaxPool::same(3)).unwrap();
         assert!(matches!(graph.max_pool("p", x, MaxPool::same(3)), Err(Error::Graph(_))));
-        // So does one of several that are added together, and nothing is left of the others.
-        let [wrong, right] = [0, 4].map(|side| Texture::stretch(side, side));
-        let nodes = graph.nodes().len();
-        assert!(graph.texture_input("t", [6, 5], Texels::Rgba8, wrong).is_err());
-        assert!(graph.nv12_input("t", [6, 5], wrong).is_err());
-        assert_eq!(graph.nodes().len(), nodes);
-        graph.texture_input("t", [6, 5], Texels::Rgba8, right).unwrap();
-        assert!(graph.nv12_input("t", [6, 5], right).is_err(), "the name of its tensor is taken");
-        graph.nv12_input("u", [6, 5], right).unwrap();
-        assert_eq!(graph.nodes().len(), nodes + 5);
     }
 
     #[test]
