@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spp_wgpu::ops::{Color, Paint, Paints, Rect, Texels, Texture};
+use spp_wgpu::ops::{Color, MaxPool, Paint, Paints, Rect, Texels, Texture};
 use spp_wgpu::reference::{Reference, compare};
 use spp_wgpu::wgpu::{self, TextureUsages};
 use spp_wgpu::{Bound, Error, Graph, PlanOptions, Precision, Program, Shape, Tensor};
@@ -216,4 +216,42 @@ fn what_is_painted_is_an_output_once_and_nothing_else() {
     let small = graph.picture("small", Shape::new(1, 4, 7, 10), Texels::Rgba8).unwrap();
     let over = graph.paint("over", &[x, small], Paint::new(8, 10, Paints::heat([0.0, 1.0]))).unwrap_err();
     assert!(matches!(over, Error::ShapeMismatch { .. }), "{over}");
+}
+
+/// What is painted is there to be shown: it needs no usage for reading, and only the rest arrives.
+#[test]
+fn what_is_in_textures_is_not_read() {
+    let shape = Shape::new(1, 4, 6, 5);
+    let mut graph = Graph::new();
+    let x = graph.input("x", shape).unwrap();
+    let pool = graph.max_pool("pool", x, MaxPool::same(3)).unwrap();
+    let paint = graph.paint("painted", &[pool], Paint::new(12, 10, Paints::heat([0.0, 1.0]))).unwrap();
+    graph.output("shown", paint).unwrap();
+    graph.output("pooled", pool).unwrap();
+    let program = Program::new(&GPU, &graph).unwrap();
+    let x = random(shape, 1, Data::Uniform);
+    let want = program.run(&[&x]).unwrap();
+    let [input, pooled] = [(); 2].map(|()| {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let size = shape.len() * 4;
+        GPU.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    });
+    let shown = GPU.device().create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size: wgpu::Extent3d { width: 10, height: 12, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba8Unorm,
+        usage: wgpu::TextureUsages::STORAGE_BINDING,
+        view_formats: &[],
+    });
+    GPU.queue().write_buffer(&input, 0, bytemuck::cast_slice(x.data()));
+    let bindings = program.bind(&[&input], &[Bound::from(&shown), Bound::from(&pooled)]).unwrap();
+    let mut encoder = GPU.device().create_command_encoder(&Default::default());
+    program.record(&mut encoder, &bindings).unwrap();
+    let mut reading = program.read(&mut encoder, &bindings).unwrap().unwrap();
+    GPU.queue().submit([encoder.finish()]);
+    while !GPU.poll().unwrap() {}
+    assert_eq!(reading.try_take().unwrap().unwrap(), want[1..]);
 }

@@ -105,7 +105,7 @@ impl Program {
     /// timeout; a callback in the submission of another run.
     pub fn run<I: Input>(&self, inputs: &[I]) -> Result<Vec<Tensor>> {
         if !self.has_results(inputs)? {
-            return unpack(&self.own.ports, &[]);
+            return unpack(self.own.ports.iter(), &[]);
         }
         let slot = self.own.staging.take(&self.gpu)?;
         let (reading, submission) = self.submit_run(inputs, slot)?;
@@ -119,7 +119,7 @@ impl Program {
     /// nobody's turn.
     pub async fn run_async<I: Input>(&self, inputs: &[I]) -> Result<Vec<Tensor>> {
         if !self.has_results(inputs)? {
-            return unpack(&self.own.ports, &[]);
+            return unpack(self.own.ports.iter(), &[]);
         }
         let slot = self.own.staging.take_async(&self.gpu).await?;
         let (reading, _) = self.submit_run(inputs, slot)?;
@@ -140,12 +140,12 @@ impl Program {
         self.gpu.wait(submission)
     }
 
-    /// Records that all outputs of the recordings before it, in the app's buffers and textures, are read: they need the
-    /// usage `COPY_SRC`, too. They arrive once the encoder's work is submitted and done, and the device polled. Nothing
-    /// waits, and `None`, with nothing recorded, says that [`GpuOptions::frames`](crate::GpuOptions::frames) results
-    /// are already on their way: read this frame's later, or not at all. A result counts until it has arrived, or until
-    /// an encoder that was never submitted is dropped. Errors: a buffer or texture without that usage; a lost device;
-    /// another program's bindings.
+    /// Records that what the recordings before it wrote to the app's buffers is read: these need the usage `COPY_SRC`,
+    /// too. Outputs in textures are left out, as they are there to be shown; the others arrive in the graph's order, once
+    /// the encoder's work is submitted and done, and the device polled. Nothing waits, and `None`, with nothing recorded,
+    /// says that [`GpuOptions::frames`](crate::GpuOptions::frames) results are already on their way: read this frame's
+    /// later, or not at all. A result counts until it has arrived, or until an encoder that was never submitted is
+    /// dropped. Errors: a buffer without that usage; a lost device; another program's bindings.
     ///
     /// ```no_run
     /// # fn frame(gpu: &spp_wgpu::Gpu, program: &spp_wgpu::Program, bindings: &spp_wgpu::Bindings,
@@ -166,12 +166,12 @@ impl Program {
         self.check_bindings(bindings)?;
         self.gpu.alive()?;
         for (port, held) in self.plan.outputs.iter().zip(&bindings.outputs) {
-            if !held.can_be_read() {
-                let reason = "it is bound to what lacks the usage COPY_SRC, which reading it needs";
+            if is_in_buffer(port) && !held.can_be_read() {
+                let reason = "its buffer lacks the usage COPY_SRC, which reading it needs";
                 return Err(Error::data(format!("output '{}'", port.name), reason));
             }
         }
-        Ok(self.own.staging.try_take(&self.gpu)?.map(|slot| self.copy_out(encoder, bindings, slot)))
+        Ok(self.own.staging.try_take(&self.gpu)?.map(|slot| self.copy_out(encoder, bindings, slot, is_in_buffer)))
     }
 
     /// Whether a run with these inputs has anything to compute; not in a batch of 0. Errors: inputs that do not fit; a
@@ -198,7 +198,7 @@ impl Program {
             }
             self.record_submission(encoder, &self.own.bindings, part)?;
         }
-        Ok(self.copy_out(encoder, &self.own.bindings, slot))
+        Ok(self.copy_out(encoder, &self.own.bindings, slot, |_| true))
     }
 
     /// Errors: this thread submits already, and wgpu calls the app back meanwhile.
@@ -242,27 +242,32 @@ impl Program {
         }
     }
 
-    /// Records copies of the bound outputs.
+    /// Records copies of the bound outputs that are `wanted`.
     pub(in crate::gpu) fn copy_out(
         &self,
         encoder: &mut CommandEncoder,
         bindings: &Bindings,
         slot: Slot,
+        wanted: fn(&Port) -> bool,
     ) -> Reading<Vec<Tensor>> {
         let mut end = 0;
-        for (held, port) in bindings.outputs.iter().zip(&self.plan.outputs) {
+        for (held, port) in bindings.outputs.iter().zip(&self.plan.outputs).filter(|(_, port)| wanted(port)) {
             held.read(encoder, port, slot.buffer(), end);
             end += port.staged_bytes();
         }
         let ports = Arc::clone(&self.own.ports);
-        slot.read(&self.gpu, encoder, move |bytes| unpack(&ports, bytes))
+        slot.read(&self.gpu, encoder, move |bytes| unpack(ports.iter().filter(|port| wanted(port)), bytes))
     }
 }
 
+fn is_in_buffer(port: &Port) -> bool {
+    port.texels.is_none()
+}
+
 /// The tensors of these bytes.
-fn unpack(ports: &[Port], bytes: &[u8]) -> Result<Vec<Tensor>> {
+fn unpack<'a>(ports: impl Iterator<Item = &'a Port>, bytes: &[u8]) -> Result<Vec<Tensor>> {
     let mut rest = bytes;
-    let outputs = ports.iter().map(|port| {
+    let outputs = ports.map(|port| {
         let Some((data, after)) = rest.split_at_checked(port.staged_bytes() as usize) else {
             return Err(Error::data("results", format!("{} bytes are not all outputs", bytes.len())));
         };
