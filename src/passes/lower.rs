@@ -71,9 +71,8 @@ impl<'a> Lowering<'a> {
         let operands = inputs.iter().zip(&contract.operands);
         let texture = |&input: &NodeId| Some((self.places[input.index()].clone(), self.node(input).op.texels()?));
         let textures = inputs.iter().filter_map(texture).collect();
-        let tensors: Vec<_> = operands.filter(|(_, needs)| **needs != Needs::Texture).collect();
-        let xs = tensors.into_iter().map(|(&input, needs)| self.operand(name, input, *needs, &y));
-        let xs = xs.collect::<Result<_>>()?;
+        let tensors = operands.filter(|(_, needs)| **needs != Needs::Texture);
+        let xs = tensors.map(|(&input, needs)| self.operand(name, input, *needs, &y)).collect::<Result<_>>()?;
         let adds_up = matches!(op, Op::MaxPoolCascade(_));
         let parts = inputs.first().filter(|_| adds_up).and_then(|input| self.parts.remove(input));
         let Builder { profile, options, .. } = self.builder;

@@ -4,7 +4,7 @@ use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::vec::HalfFloatVecExt;
 
-use wgpu::{BufferUsages, CommandEncoder, TexelCopyBufferInfo, TexelCopyBufferLayout, TextureUsages};
+use wgpu::{CommandEncoder, TexelCopyBufferInfo, TexelCopyBufferLayout};
 
 use super::bind::Bound;
 use super::build::create;
@@ -33,14 +33,6 @@ impl Held {
         match bound {
             Bound::Buffer(binding) => Self::Buffer(binding.buffer.clone(), binding.offset),
             Bound::Texture(texture) => Self::Texture((*texture).clone()),
-        }
-    }
-
-    /// Whether it can be copied elsewhere.
-    pub(super) fn can_be_read(&self) -> bool {
-        match self {
-            Self::Buffer(buffer, _) => buffer.usage().contains(BufferUsages::COPY_SRC),
-            Self::Texture(texture) => texture.usage().contains(TextureUsages::COPY_SRC),
         }
     }
 

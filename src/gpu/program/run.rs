@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 
-use wgpu::{CommandEncoder, SubmissionIndex};
+use wgpu::{BufferUsages, CommandEncoder, SubmissionIndex};
 
 use super::Program;
 use super::bind::Bindings;
@@ -166,7 +166,9 @@ impl Program {
         self.check_bindings(bindings)?;
         self.gpu.alive()?;
         for (port, held) in self.plan.outputs.iter().zip(&bindings.outputs) {
-            if is_in_buffer(port) && !held.can_be_read() {
+            if let Held::Buffer(buffer, _) = held
+                && !buffer.usage().contains(BufferUsages::COPY_SRC)
+            {
                 let reason = "its buffer lacks the usage COPY_SRC, which reading it needs";
                 return Err(Error::data(format!("output '{}'", port.name), reason));
             }
