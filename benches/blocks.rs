@@ -28,7 +28,8 @@ fn run(filters: &[String]) -> Result<()> {
     for row in canonical()? {
         if filters.is_empty() || filters.iter().any(|part| row.name.contains(part)) {
             let (graph, input) = (row.graph(0)?, row.input(0)?);
-            let measured = Row::measure(&gpu, &row.name, &graph, &input, &plan_options, &options, None)?;
+            let measured =
+                Row::measure(&gpu, &row.name, &graph, std::slice::from_ref(&input), &plan_options, &options, None)?;
             println!("{}", measured.cells().join("\t"));
         }
     }

@@ -28,7 +28,7 @@ const BENCHES: &[Bench] = &[
     ("conv_direct 3x3 (two groups)", [1, 256, 38, 38], |g, x| {
         g.conv("y", x, Conv { groups: 2, ..conv(256, 128, 3, 1)? })
     }),
-    ("conv_grouped 3x3 (MobileNetV2 depthwise)", [1, 96, 112, 112], |g, x| {
+    ("conv_depthwise 3x3 (MobileNetV2)", [1, 96, 112, 112], |g, x| {
         g.conv("y", x, Conv { groups: 96, ..conv(96, 1, 3, 1)? })
     }),
     ("global_pool (DeepLab v3 image pooling)", [1, 2048, 33, 33], |g, x| {
@@ -38,6 +38,18 @@ const BENCHES: &[Bench] = &[
     ("linear (SPP_NET fc2)", [1, 4096, 1, 1], |g, x| {
         let weight = Tensor::filled(Shape::new(1000, 4096, 1, 1), 0.01)?;
         g.linear("y", x, Linear { weight: weight.into(), bias: None, activation: Activation::Sigmoid })
+    }),
+    ("linear (YOLOX class scores, 8400 rows)", [8400, 64, 1, 1], |g, x| g.linear("y", x, linear(80, 64)?)),
+    ("linear (transformer, 400 rows)", [400, 256, 1, 1], |g, x| g.linear("y", x, linear(512, 256)?)),
+    ("matmul (YOLO11 attention: queries by keys)", [1, 4, 96, 400], |g, x| {
+        let [head, plane, pixels] = [(4, 96 * 400), (32, 400), (400, 1)];
+        let (a, b) = (strided(0, [head, pixels, plane]), strided(32 * 400, [head, plane, pixels]));
+        g.matmul("y", x, x, Matmul { shape: Shape::new(4, 1, 400, 400), a, b })
+    }),
+    ("matmul (YOLO11 attention: values by scores)", [1, 4, 464, 400], |g, x| {
+        let head = (4, 464 * 400);
+        let (a, b) = (strided(0, [head, (64, 400), (400, 1)]), strided(64 * 400, [head, (400, 1), (400, 400)]));
+        g.matmul("y", x, x, Matmul { shape: Shape::new(4, 1, 64, 400), a, b })
     }),
     ("max_pool 2x2 (VGG16 pool1)", [1, 64, 300, 300], |g, x| g.max_pool("y", x, MaxPool::new([2, 2]))),
     ("max_pool 5x5 (YOLOv5l SPPF)", [1, 512, 20, 20], |g, x| g.max_pool("y", x, MaxPool::same(5))),
@@ -51,8 +63,35 @@ const BENCHES: &[Bench] = &[
     ("resize (DeepLab v3 scores)", [1, 21, 65, 65], |g, x| {
         g.resize("y", x, Resize { out_h: 513, out_w: 513, mode: ResizeMode::Bilinear })
     }),
-    ("softmax (DeepLab scores)", [1, 21, 65, 65], |g, x| g.softmax("y", x, Softmax { axis: SoftmaxAxis::Channels })),
+    ("top_k (YOLOv10: 300 of 8400)", [1, 1, 1, 8400], |g, x| g.top_k("y", x, top_300(8400))),
+    ("top_k (YOLOv10: 300 of 24000)", [1, 1, 1, 24000], |g, x| g.top_k("y", x, top_300(24000))),
+    ("gather (YOLOv10 boxes)", [1, 1, 8400, 4], |g, x| {
+        let scores = g.top_k(
+            "indices",
+            x,
+            TopK { shape: Shape::new(1, 1, 1, 300), k: 300, len: 33600, inner: 1, largest: true },
+        )?;
+        let axes = |[row, value]: [i32; 2]| strided(0, [(1, 0), (300, row), (4, value)]);
+        let op =
+            Gather { shape: Shape::new(1, 1, 300, 4), x: axes([0, 1]), indices: axes([1, 0]), extent: 8400, stride: 4 };
+        g.gather("y", x, scores, op)
+    }),
+    ("softmax (DeepLab scores)", [1, 21, 65, 65], |g, x| g.softmax("y", x, Softmax::new(SoftmaxAxis::Channels))),
 ];
+
+fn linear(outputs: u32, features: u32) -> Result<Linear> {
+    let weight = Tensor::filled(Shape::new(outputs, features, 1, 1), 0.01)?;
+    Ok(Linear { weight: weight.into(), bias: None, activation: Activation::None })
+}
+
+/// A walk by the extent and stride of each axis.
+fn strided(offset: u32, axes: [(u32, i32); 3]) -> Strided {
+    Strided { offset, axes: axes.map(|(extent, stride)| Axis { extent, stride }).into() }
+}
+
+fn top_300(len: u32) -> TopK {
+    TopK { shape: Shape::new(1, 1, 1, 300), k: 300, len, inner: 1, largest: true }
+}
 
 /// A convolution that keeps the extent.
 fn conv(out_c: u32, in_c: u32, kernel: u32, dilation: u32) -> Result<Conv> {
@@ -110,7 +149,7 @@ fn measure(gpu: &Gpu, name: &str, shape: Shape, build: impl Fn(&mut Graph, NodeI
 fn measured(gpu: &Gpu, name: &str, graph: &Graph, shape: Shape) -> Result<()> {
     let (plan_options, options) = Default::default();
     let input = Tensor::filled(shape, 0.5)?;
-    let row = Row::measure(gpu, name, graph, &input, &plan_options, &options, None)?;
+    let row = Row::measure(gpu, name, graph, std::slice::from_ref(&input), &plan_options, &options, None)?;
     println!("{}", row.cells().join("\t"));
     Ok(())
 }

@@ -11,6 +11,7 @@
 //   one of sums_8, sums_16, sums_matrices;
 //   with sums_matrices: one of grid_2x2, grid_4x4; with sums_matrices: one of tiles_vec4, tiles_scalar;
 //   with sums_matrices: one of matrices_8, matrices_16; with sums_matrices: one of factor_f16, factor_f32;
+//   one of functions_few, functions_all;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   with epilogue_residual: one of residual_stored, residual_sums; with epilogue_last: one of residual_stored,
 //   residual_sums; with epilogue_image: residual_stored; with epilogue_resized: residual_stored;

@@ -3,9 +3,9 @@
 //   combine_add:    scale * a[pixel, c] + b[pixel, c]
 // One invocation makes four channels of one pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index, activation, lanes; one of combine_affine, combine_add;
+// Pieces from shared/: index, activation, functions_all, lanes; one of combine_affine, combine_add;
 //   one of stored_f32, stored_f16, stored_packed; with stored_packed: rounding.
-// Constants from Rust: WG_SIZE, ACTIVATION, SLOPE.
+// Constants from Rust: WG_SIZE, ACTIVATION, ALPHA, BETA.
 
 struct Params {
     len: u32, // vec4s to write: pixels * channels4
@@ -37,6 +37,6 @@ fn elementwise(
     let c = i % params.channels4;
     let pixel = i / params.channels4;
     let v = combine(loaded(a[params.a_offset + pixel * params.a_stride + c]), pixel, c);
-    let kept = keep_lanes(activate(v, ACTIVATION, SLOPE), c * 4u, params.channels);
+    let kept = keep_lanes(activate(v, ACTIVATION, ALPHA, BETA), c * 4u, params.channels);
     y[params.y_offset + pixel * params.y_stride + c] = stored(kept);
 }

@@ -8,8 +8,8 @@
 //   y4_aligned, y4_scalar, y4_scalar_f16, y4_scalar_u8; with y4_scalar_f16: y_halves; one of x_f32, x_f16, x_u8; one of
 //   y_f32, y_f16, y_u8; one of kept, widened, narrowed, widened_u8, widened_u8_f16, narrowed_u8, narrowed_f16_u8; with
 //   narrowed: rounding; with widened_u8_f16: rounding; with narrowed_u8: saturated;
-//   with narrowed_f16_u8: saturated; one of x4_lines, parts; with x4_parts: activation.
-// Constants from Rust: WG_SIZE, TURN, LINES; with x4_parts: ACTIVATION, SLOPE.
+//   with narrowed_f16_u8: saturated; one of x4_lines, parts; with x4_parts: activation, functions_all.
+// Constants from Rust: WG_SIZE, TURN, LINES; with x4_parts: ACTIVATION, ALPHA, BETA.
 
 struct Params {
     len: u32, // blocks_a * ceil(extent_b / 4) * images

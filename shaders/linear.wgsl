@@ -1,9 +1,9 @@
 // Fully connected layer: y[n, o] = act(bias[o] + Σ x[n, k] * w[o, k]), k over pixels and channels of an NHWC map.
 // A workgroup makes four outputs of one image: its lanes share the sum, then add up in a tree.
 // Dispatch: images * out_c4 workgroups, outputs fastest.
-// Pieces from shared/: index, activation, lanes; one of stored_f32, stored_f16, stored_packed;
+// Pieces from shared/: index, activation, functions_all, lanes; one of stored_f32, stored_f16, stored_packed;
 //   with stored_packed: rounding.
-// Constants from Rust: WG_SIZE, ACTIVATION, SLOPE.
+// Constants from Rust: WG_SIZE, ACTIVATION, ALPHA, BETA.
 
 struct Params {
     images: u32,
@@ -66,7 +66,7 @@ fn linear(
         }
     }
     if lane == 0u {
-        let v = activate(partial[0] + bias[o4], ACTIVATION, SLOPE);
+        let v = activate(partial[0] + bias[o4], ACTIVATION, ALPHA, BETA);
         y[params.y_offset + n * params.y_stride + o4] = stored(keep_lanes(v, o4 * 4u, params.out_c));
     }
 }

@@ -8,8 +8,8 @@
 // Dispatch: n * ceil(height / inner_h) * ceil(width / inner_w) * channels4 workgroups, channels fastest.
 // Pieces from shared/: index; one of ordered, ordered_f16; with ordered: stored_f32; with ordered_f16: stored_packed,
 //   rounding; one of source_apart, source_within, source_parts; one of source_four, parts; with parts: activation,
-//   lanes.
-// Constants from Rust: WG_SIZE, TILE_LEN, RADIUS, KEEPS_X; with source_parts: ACTIVATION, SLOPE.
+//   functions_all, lanes.
+// Constants from Rust: WG_SIZE, TILE_LEN, RADIUS, KEEPS_X; with source_parts: ACTIVATION, ALPHA, BETA.
 
 struct Params {
     len: u32, // workgroups

@@ -113,6 +113,12 @@ pub enum Error {
         /// one other prefix has the whole block.
         nearest: Vec<String>,
     },
+    /// A model with operators, or attributes of them, that are not supported: all of them at once.
+    #[error("the model does not load: {} {} not supported:\n  {}", .problems.len(), if .problems.len() == 1 { "node is" } else { "nodes are" }, .problems.join("\n  "))]
+    Model {
+        /// A sentence each: the operator, the node's name, and what of it.
+        problems: Vec<String>,
+    },
     /// A file that cannot be read, written or understood.
     #[error("{}: {reason}", path.display())]
     File {

@@ -204,10 +204,21 @@ impl Making<'_> {
 
     fn step(&mut self) -> Option<NodeId> {
         let x = self.node();
-        match self.dice.below(25) {
+        match self.dice.below(37) {
+            34..=36 => self.narrow(x),
+            28 | 29 => self.map(x),
+            30 | 31 => self.rearranged(x),
+            32 => self.reshaped(x),
+            33 => self.constant(x),
             22 => self.folding(x),
             23 => self.chains_of_pools(x),
             24 => self.image_pooling(x),
+            25 => self.resample(x),
+            26 => self.reduce(x),
+            27 => {
+                let ((len, inner), log) = (self.an_axis(x), self.dice.once_in(2));
+                self.add(Softmax { axis: SoftmaxAxis::Values { len, inner }, log }, &[x])
+            }
             0..=3 => self.conv(x),
             4 => {
                 let conv = self.a_conv(x)?;
@@ -269,15 +280,203 @@ impl Making<'_> {
             _ => {
                 let rows = self.dice.once_in(2);
                 if !rows {
-                    return self.add(Softmax { axis: SoftmaxAxis::Channels }, &[x]);
+                    return self.add(Softmax::new(SoftmaxAxis::Channels), &[x]);
                 }
                 let c = self.shape_of(x).c;
                 let widths: Vec<u32> = (1..=c).filter(|width| c.is_multiple_of(*width)).collect();
                 let width = self.dice.pick(&widths);
                 let y = self.add(Layout { width }, &[x])?;
-                self.add(Softmax { axis: SoftmaxAxis::Columns }, &[y])
+                self.add(Softmax::new(SoftmaxAxis::Columns), &[y])
             }
         }
+    }
+
+    /// The extent of an axis, and how far apart its values are.
+    fn an_axis(&mut self, x: NodeId) -> (u32, u32) {
+        let Shape { n, c, h, w } = self.shape_of(x);
+        self.dice.pick(&[(n, c * h * w), (c, h * w), (h, w), (w, 1)])
+    }
+
+    /// Some channels, or all in two parts, perhaps swapped, with something made of one of them.
+    fn narrow(&mut self, x: NodeId) -> Option<NodeId> {
+        let c = self.shape_of(x).c;
+        let part = |making: &mut Self, start: u32, end: u32| {
+            let narrow = Narrow { start, channels: end - start };
+            making.add(narrow, &[x])
+        };
+        let at = self.dice.within(0, c - 1);
+        let at = if self.dice.once_in(2) { at } else { at / 4 * 4 };
+        if at == 0 || self.dice.once_in(3) {
+            let end = self.dice.within(at + 1, c);
+            return part(self, at, end);
+        }
+        let mut parts = vec![part(self, 0, at)?, part(self, at, c)?];
+        if self.dice.once_in(2) {
+            let (of, count) = (self.dice.pick(&parts), self.dice.pick(self.size.channels));
+            let conv = self.term(of, count);
+            parts.push(self.add(conv, &[of])?);
+        }
+        if self.dice.once_in(2) {
+            parts.reverse();
+        }
+        self.add(Concat, &parts)
+    }
+
+    /// What is given one by one must not take longer to make than all the rest.
+    const MOST_LISTED: u32 = 1024;
+
+    /// Over one axis.
+    fn reduce(&mut self, x: NodeId) -> Option<NodeId> {
+        use ReduceKind::{ArgMax, ArgMin, Expected, L1, L2, LogSumExp, Max, Mean, Min, Product, Sum, SumSquare};
+        let (len, inner) = self.an_axis(x);
+        let Shape { n, c, h, w } = self.shape_of(x);
+        if len > Self::MOST_LISTED {
+            return None;
+        }
+        let outer = (n * c * h * w) / len / inner;
+        let axis = |extent: u32, stride: u32| Axis { extent, stride: stride as i32 };
+        let (last, weights) = (self.dice.once_in(2), self.dice.values(len.into()).into());
+        let kinds = [Sum, Mean, Max, Min, Product, L1, L2, SumSquare, LogSumExp, Expected(weights)];
+        let kinds: Vec<ReduceKind> = kinds.into_iter().chain([ArgMax { last }, ArgMin { last }]).collect();
+        let kind = kinds[self.dice.below(kinds.len())].clone();
+        let kept = Strided { offset: 0, axes: vec![axis(outer, len * inner), axis(inner, 1)] };
+        let shape = Shape { n: 1, c: 1, h: outer, w: inner };
+        // As many images as before, where there can be, so that results fit into concatenations.
+        let shape = if outer.is_multiple_of(n) { Shape { n, c: outer / n, h: 1, ..shape } } else { shape };
+        self.add(Reduce { shape, kept, over: vec![axis(len, inner)], kind }, &[x])
+    }
+
+    fn resample(&mut self, x: NodeId) -> Option<NodeId> {
+        let like = self.node();
+        let (from, to) = (self.shape_of(x), self.shape_of(like));
+        if [from.h, from.w, to.h, to.w].into_iter().any(|extent| extent > Self::MOST_LISTED) {
+            return None;
+        }
+        let copies = self.dice.once_in(3);
+        let mut axis = |extent: u32, out: u32| -> std::sync::Arc<[Taps]> {
+            let tap = |dice: &mut Dice| {
+                let weight = if copies { 1.0 } else { dice.value() };
+                (dice.within(0, extent - 1), if dice.once_in(9) { 0.0 } else { weight })
+            };
+            let count = if copies { [1, 1] } else { [self.dice.within(0, 1), 4] };
+            let taps = |_| {
+                let count = self.dice.within(count[0], count[1]);
+                (0..count).map(|_| tap(self.dice)).collect()
+            };
+            (0..out).map(taps).collect()
+        };
+        let (rows, columns) = (axis(from.h, to.h), axis(from.w, to.w));
+        let fill = self.dice.pick(&[0.0, 0.0, 1.5]);
+        self.add(Resample { rows, columns, fill }, &[x])
+    }
+
+    /// Of functions that make no large number of small ones, and jump nowhere.
+    fn map(&mut self, x: NodeId) -> Option<NodeId> {
+        let shape = self.shape_of(x);
+        let spreads = |of: Shape| {
+            let fits = |from: u32, to: u32| from == to || from == 1;
+            fits(of.n, shape.n) && fits(of.c, shape.c) && fits(of.h, shape.h) && fits(of.w, shape.w)
+        };
+        let like: Vec<NodeId> = self.ids.iter().copied().filter(|&id| spreads(self.shape_of(id))).collect();
+        let count = self.dice.below(3) + 1;
+        let mut inputs: Vec<NodeId> = (1..count).map(|_| self.dice.pick(&like)).collect();
+        inputs.insert(self.dice.below(count), x);
+        let mut steps = Vec::new();
+        for i in 0..self.dice.within(1, 4) {
+            let function = match self.dice.below(9) {
+                0 => Function::Add,
+                1 => Function::Sub,
+                2 => Function::Mul,
+                3 => Function::Min,
+                4 => Function::Max,
+                5 => Function::Abs,
+                6 => Function::Neg,
+                7 => Function::Erf,
+                _ => Function::Activation(self.activation()),
+            };
+            let terms = (0..function.arity()).map(|_| match self.dice.below(4) {
+                0 if i > 0 => Term::Step(self.dice.below(i as usize) as u32),
+                1 => Term::Number(self.factor()),
+                _ => Term::Operand(self.dice.below(count) as u32),
+            });
+            let mut terms: Vec<Term> = terms.collect();
+            // Compilers make 0 of the difference of two infinities that are one.
+            if function == Function::Sub {
+                terms[1] = Term::Number(self.factor());
+            }
+            steps.push(FormulaStep { function, terms });
+        }
+        let walk = |dice: &mut Dice, of: Shape| {
+            if of != shape || !dice.once_in(4) {
+                return None;
+            }
+            let backwards =
+                Strided { offset: of.len() as u32 - 1, axes: vec![Axis { extent: of.len() as u32, stride: -1 }] };
+            Some(dice.pick(&[0, 1])).map(|kind| if kind == 0 { backwards } else { Strided::dense(&[of.len() as u32]) })
+        };
+        let shapes: Vec<Shape> = inputs.iter().map(|&id| self.shape_of(id)).collect();
+        let walks = shapes.into_iter().map(|of| walk(self.dice, of)).collect();
+        self.add(Map { shape, walks, formula: Formula { steps } }, &inputs)
+    }
+
+    /// Turned, cut, repeated, padded.
+    fn rearranged(&mut self, x: NodeId) -> Option<NodeId> {
+        let Shape { n, c, h, w } = self.shape_of(x);
+        let extents = [n, c, h, w];
+        let mut axes: Vec<(usize, Walk)> = Vec::new();
+        let mut offset = 0;
+        for (i, axis) in Strided::dense(&extents).axes.into_iter().enumerate() {
+            let Axis { extent, stride } = axis;
+            let walk = match self.dice.below(8) {
+                0 => {
+                    offset += (extent - 1) * stride as u32;
+                    Walk::Steps(Axis { extent, stride: -stride })
+                }
+                1 => Walk::Steps(Axis { extent: extent.div_ceil(2), stride: 2 * stride }),
+                2 => {
+                    let padded = [None].into_iter().chain((0..extent).map(|i| Some(i * stride as u32)));
+                    Walk::Places(padded.collect())
+                }
+                3 => {
+                    let from = self.dice.below(extent as usize) as u32;
+                    offset += from * stride as u32;
+                    Walk::Steps(Axis { extent: extent - from, stride })
+                }
+                _ => Walk::Steps(axis),
+            };
+            axes.push((i, walk));
+        }
+        let [i, j] = [0, 1].map(|_| self.dice.below(4));
+        axes.swap(i, j);
+        let extent = |i: usize| axes[i].1.extent() as u32;
+        let shape = Shape::new(extent(0), extent(1), extent(2), extent(3));
+        let fill = self.dice.value();
+        let axes = axes.into_iter().map(|(_, walk)| walk).collect();
+        self.add(Rearrange { shape, offset, axes, fill }, &[x])
+    }
+
+    fn reshaped(&mut self, x: NodeId) -> Option<NodeId> {
+        let Shape { n, c, h, w } = self.shape_of(x);
+        let shape = self.dice.pick(&[
+            Shape::new(n, c, 1, h * w),
+            Shape::new(n, c * h, 1, w),
+            Shape::new(n, 1, c, h * w),
+            Shape::new(n * c, 1, h, w),
+            Shape::new(1, n * c, w, h),
+            Shape::new(n, c, w, h),
+            Shape::new(n, h, w, c),
+        ]);
+        self.add(Reshape { shape }, &[x])
+    }
+
+    fn constant(&mut self, x: NodeId) -> Option<NodeId> {
+        let shape = self.shape_of(x);
+        let one = |dice: &mut Dice, extent: u32| if dice.once_in(3) { 1 } else { extent };
+        let of = Shape::new(1, one(self.dice, shape.c), one(self.dice, shape.h), one(self.dice, shape.w));
+        let values = self.dice.values(of.len());
+        let c = self.add(Constant { value: Tensor::new(of, values).unwrap().into() }, &[])?;
+        let formula = Formula::of(self.dice.pick(&[Function::Add, Function::Mul, Function::Max]));
+        self.add(Map { shape, walks: vec![None; 2], formula }, &[x, c])
     }
 
     /// Mostly around 1, sometimes as far away as `f32` goes.
@@ -467,6 +666,7 @@ pub(crate) fn options(dice: &mut Dice) -> PlanOptions {
         &mut options.fold_affine,
         &mut options.fuse_add,
         &mut options.fuse_sum,
+        &mut options.fuse_maps,
         &mut options.image_bias,
         &mut options.fuse_cascade,
         &mut options.group_convs,

@@ -109,6 +109,9 @@ pub(crate) const CONSUMERS: &[Consumer] = &[
     ("affine_activation, sigmoid", |g, x| {
         g.affine_activation("y", x, affine(channels(g, x), Activation::Sigmoid)).unwrap()
     }),
+    ("affine_activation, clip", |g, x| {
+        g.affine_activation("y", x, affine(channels(g, x), Activation::Clip(0.25, 0.5))).unwrap()
+    }),
     ("avg_pool", |g, x| g.avg_pool("y", x, AvgPool::new([2, 2])).unwrap()),
     ("avg_pool, dilated", |g, x| {
         let pool = AvgPool { dilation: [2, 1], padding: Padding::symmetric(1, 1), ..AvgPool::new([2, 2]) };
@@ -119,6 +122,14 @@ pub(crate) const CONSUMERS: &[Consumer] = &[
         g.concat("y", &[pooled, x]).unwrap()
     }),
     ("conv", |g, x| g.conv("y", x, same_conv(6, channels(g, x), 3)).unwrap()),
+    ("conv, GELU", |g, x| {
+        let conv = Conv { activation: Activation::Gelu, ..same_conv(6, channels(g, x), 3) };
+        g.conv("y", x, conv).unwrap()
+    }),
+    ("conv, depthwise, Mish", |g, x| {
+        let c = channels(g, x);
+        g.conv("y", x, Conv { groups: c, activation: Activation::Mish, ..same_conv(c, 1, 3) }).unwrap()
+    }),
     ("conv, two groups", |g, x| g.conv("y", x, Conv { groups: 2, ..same_conv(8, channels(g, x) / 2, 3) }).unwrap()),
     ("conv, eight groups", |g, x| g.conv("y", x, Conv { groups: 8, ..same_conv(16, channels(g, x) / 8, 3) }).unwrap()),
     ("conv, depthwise", |g, x| {
@@ -149,6 +160,20 @@ pub(crate) const CONSUMERS: &[Consumer] = &[
         let terms = [1, 3].map(|kernel| same_conv(6, channels(g, x), kernel));
         g.conv_sum("y", &[x, x], ConvSum { terms: terms.into(), activation: Activation::Relu }).unwrap()
     }),
+    ("gather", |g, x| {
+        // The largest values themselves, by their indices.
+        let Shape { n, c, h, w } = g.shape(x).unwrap();
+        let indices = g.top_k("indices", x, largest(3, g.shape(x).unwrap())).unwrap();
+        let axes = |axis| walk(0, &[(n, axis), (3, 0), (h * w, 1)]);
+        let gather = Gather {
+            shape: Shape::new(n, 3, h, w),
+            x: axes((c * h * w) as i32),
+            indices: Strided::dense(&[n, 3, h * w]),
+            extent: c,
+            stride: h * w,
+        };
+        g.gather("y", x, indices, gather).unwrap()
+    }),
     ("global_pool, average", |g, x| g.global_pool("y", x, GlobalPool { kind: GlobalPoolKind::Average }).unwrap()),
     ("global_pool, max", |g, x| g.global_pool("y", x, GlobalPool { kind: GlobalPoolKind::Max }).unwrap()),
     ("layout", |g, x| g.layout("y", x, Layout { width: 8 }).unwrap()),
@@ -157,8 +182,61 @@ pub(crate) const CONSUMERS: &[Consumer] = &[
         let weight = random(Shape::new(7, c * h * w, 1, 1), 9, Data::Uniform).into();
         g.linear("y", x, Linear { weight, bias: Some(vector(7, 1)), activation: Activation::Relu }).unwrap()
     }),
+    ("matmul", |g, x| {
+        // The products of all channels with each other.
+        let Shape { n, c, h, w } = g.shape(x).unwrap();
+        let (image, plane) = ((n, (c * h * w) as i32), (h * w) as i32);
+        let a = walk(0, &[image, (c, plane), (h * w, 1)]);
+        let b = walk(0, &[image, (h * w, 1), (c, plane)]);
+        g.matmul("y", x, x, Matmul { shape: Shape::new(n, 1, c, c), a, b }).unwrap()
+    }),
+    ("map", |g, x| {
+        let shape = g.shape(x).unwrap();
+        let c = g.constant("c", random(Shape { n: 1, c: 1, ..shape }, 2, Data::Uniform)).unwrap();
+        let formula = Formula {
+            steps: vec![
+                FormulaStep { function: Function::Mul, terms: vec![Term::Operand(0), Term::Operand(1)] },
+                FormulaStep { function: Function::Activation(Activation::Silu), terms: vec![Term::Step(0)] },
+                FormulaStep { function: Function::Max, terms: vec![Term::Step(1), Term::Number(0.25)] },
+            ],
+        };
+        g.map("y", &[x, c], Map { shape, walks: vec![None; 2], formula }).unwrap()
+    }),
+    ("map, of one operand", |g, x| {
+        let shape = g.shape(x).unwrap();
+        g.map("y", &[x], Map { shape, walks: vec![None], formula: Formula::of(Function::Abs) }).unwrap()
+    }),
+    ("map, of three operands", |g, x| {
+        let (shape, formula) = (g.shape(x).unwrap(), Formula::of(Function::Where));
+        let less = g.map("less", &[x, x], Map { shape, walks: vec![None; 2], formula: Formula::of(Function::Less) });
+        g.map("y", &[less.unwrap(), x, x], Map { shape, walks: vec![None; 3], formula }).unwrap()
+    }),
+    ("map of values", |g, x| {
+        let shape = g.shape(x).unwrap();
+        let walk = turned(shape);
+        let turned = |walks| Map { shape, walks, formula: Formula::of(Function::Add) };
+        let y = g.map("one", &[x, x], turned(vec![None, Some(walk.clone())])).unwrap();
+        let (two, walks) = (
+            g.map("two", &[y], Map { formula: Formula::of(Function::Exp), ..turned(vec![Some(walk)]) }),
+            vec![None; 3],
+        );
+        g.map("y", &[two.unwrap(), y, y], Map { shape, walks, formula: Formula::of(Function::Where) }).unwrap()
+    }),
     ("max_pool", |g, x| g.max_pool("y", x, MaxPool::new([2, 2])).unwrap()),
     ("max_pool_cascade", |g, x| g.max_pool_cascade("y", x, MaxPoolCascade { kernel: 3, times: 2 }).unwrap()),
+    ("narrow", |g, x| {
+        // Where there are gaps, some of a run, and some of two.
+        let parts = [(12, 3), (4, 9)].map(|part| narrowed(g, x, part));
+        g.concat("y", &parts).unwrap()
+    }),
+    ("narrow, of a run", |g, x| narrowed(g, x, (9, 7))),
+    ("narrow, beside what reads it", |g, x| {
+        let c = channels(g, x) / 2;
+        let [a, b] = [(0, c), (c, c)].map(|part| narrowed(g, x, part));
+        let conv = g.conv("conv", b, same_conv(c, c, 3)).unwrap();
+        let sum = g.add("sum", b, conv, Add { scale: 1.0, activation: Activation::Silu }).unwrap();
+        g.concat("y", &[b, a, sum]).unwrap()
+    }),
     ("paint, colours", |g, x| {
         let paints = Paints::Colors { scale: [0.3, 0.2, 0.1], shift: [0.5, 0.4, 0.6] };
         g.paint("y", &[x], Paint { texels: Texels::Rgba16Float, ..Paint::new(5, 7, paints) }).unwrap()
@@ -172,15 +250,121 @@ pub(crate) const CONSUMERS: &[Consumer] = &[
         let pool = PyramidPool { levels: vec![3, 1], mode: PyramidMode::Adaptive };
         g.pyramid_pool("y", x, pool).unwrap()
     }),
+    ("reduce, mean", |g, x| {
+        // Over all but channels, which are last among its axes.
+        let Shape { n, c, h, w } = g.shape(x).unwrap();
+        let [kept, over] = [vec![axis(c, h * w)], vec![axis(n, c * h * w), axis(h * w, 1)]];
+        let kept = Strided { offset: 0, axes: kept };
+        g.reduce("y", x, Reduce { shape: Shape::new(1, 1, 1, c), kept, over, kind: ReduceKind::Mean }).unwrap()
+    }),
+    ("reduce, product", |g, x| reduced(g, x, ReduceKind::Product)),
+    ("reduce, min", |g, x| reduced(g, x, ReduceKind::Min)),
+    ("reduce, arg max", |g, x| reduced(g, x, ReduceKind::ArgMax { last: true })),
+    ("reduce, log of exponentials", |g, x| reduced(g, x, ReduceKind::LogSumExp)),
+    ("reduce, expected", |g, x| {
+        let weights = vector(channels(g, x), 8);
+        reduced(g, x, ReduceKind::Expected(weights))
+    }),
+    ("resample", |g, x| {
+        let Shape { h, w, .. } = g.shape(x).unwrap();
+        let [rows, columns] = [(h, 7), (w, 3)].map(|(extent, out)| taps(extent, out, false));
+        g.resample("y", x, Resample { rows, columns, fill: 0.0 }).unwrap()
+    }),
+    ("resample, filled", |g, x| {
+        let Shape { h, w, .. } = g.shape(x).unwrap();
+        let [rows, columns] = [(h, 7), (w, 6)].map(|(extent, out)| taps(extent, out, true));
+        g.resample("y", x, Resample { rows, columns, fill: 0.5 }).unwrap()
+    }),
+    ("rearrange", |g, x| {
+        let shape = g.shape(x).unwrap();
+        g.rearrange("y", x, Rearrange::strided(shape, &turned(shape))).unwrap()
+    }),
+    ("rearrange, of pixels", |g, x| {
+        let map = g.conv("map", x, same_conv(6, channels(g, x), 1)).unwrap();
+        let shape = g.shape(map).unwrap();
+        g.rearrange("y", map, Rearrange::strided(shape, &turned(shape))).unwrap()
+    }),
+    ("rearrange, padding", |g, x| {
+        let Shape { n, c, h, w } = g.shape(x).unwrap();
+        let columns = [None].into_iter().chain((0..w - 1).map(Some)).collect();
+        let rows = Walk::Steps(Axis { extent: n * c * h, stride: w as i32 });
+        let shape = Shape::new(n, c, h, w);
+        let axes = vec![rows, Walk::Places(columns)];
+        g.rearrange("y", x, Rearrange { shape, offset: 0, axes, fill: 0.5 }).unwrap()
+    }),
+    ("reshape", |g, x| {
+        let Shape { n, c, h, w } = g.shape(x).unwrap();
+        g.reshape("y", x, Reshape { shape: Shape::new(n, c / 3, h * 3, w) }).unwrap()
+    }),
+    ("reshape, rows joined", |g, x| {
+        let Shape { n, c, h, w } = g.shape(x).unwrap();
+        g.reshape("y", x, Reshape { shape: Shape::new(n, c, 1, h * w) }).unwrap()
+    }),
+    ("constant", |g, x| {
+        let shape = g.shape(x).unwrap();
+        let c = g.constant("c", random(shape, 3, Data::Uniform)).unwrap();
+        g.concat("y", &[x, c]).unwrap()
+    }),
     ("resize, bilinear", |g, x| g.resize("y", x, Resize { out_h: 7, out_w: 3, mode: ResizeMode::Bilinear }).unwrap()),
     ("resize, nearest", |g, x| g.resize("y", x, Resize { out_h: 3, out_w: 8, mode: ResizeMode::Nearest }).unwrap()),
-    ("softmax", |g, x| g.softmax("y", x, Softmax { axis: SoftmaxAxis::Channels }).unwrap()),
+    ("softmax", |g, x| g.softmax("y", x, Softmax::new(SoftmaxAxis::Channels)).unwrap()),
+    ("softmax, log", |g, x| g.softmax("y", x, Softmax { log: true, ..Softmax::new(SoftmaxAxis::Channels) }).unwrap()),
+    ("softmax of values", |g, x| {
+        let Shape { c, h, w, .. } = g.shape(x).unwrap();
+        g.softmax("y", x, Softmax::new(SoftmaxAxis::Values { len: c, inner: h * w })).unwrap()
+    }),
     ("softmax of rows", |g, x| {
         let rows = g.layout("rows", x, Layout { width: 4 }).unwrap();
-        g.softmax("y", rows, Softmax { axis: SoftmaxAxis::Columns }).unwrap()
+        g.softmax("y", rows, Softmax::new(SoftmaxAxis::Columns)).unwrap()
     }),
+    ("top_k", |g, x| g.top_k("y", x, largest(2, g.shape(x).unwrap())).unwrap()),
+    ("top_k, smallest", |g, x| g.top_k("y", x, TopK { largest: false, ..largest(2, g.shape(x).unwrap()) }).unwrap()),
     ("output", |_, x| x),
 ];
+
+pub(crate) const fn axis(extent: u32, stride: u32) -> Axis {
+    Axis { extent, stride: stride as i32 }
+}
+
+/// Channels, by the first and how many.
+pub(crate) fn narrowed(graph: &mut Graph, x: NodeId, (start, channels): (u32, u32)) -> NodeId {
+    graph.narrow(format!("narrow {}", graph.nodes().len()), x, Narrow { start, channels }).unwrap()
+}
+
+/// What is made of the channels at each pixel.
+fn reduced(graph: &mut Graph, x: NodeId, kind: ReduceKind) -> NodeId {
+    let Shape { n, c, h, w } = graph.shape(x).unwrap();
+    let kept = Strided { offset: 0, axes: vec![axis(n, c * h * w), axis(h * w, 1)] };
+    let op = Reduce { shape: Shape::new(n, 1, h, w), kept, over: vec![axis(c, h * w)], kind };
+    graph.reduce("y", x, op).unwrap()
+}
+
+/// One to four taps each, some of weight 0; the first a copy; `gaps` without any.
+pub(crate) fn taps(extent: u32, out: u32, gaps: bool) -> Arc<[Taps]> {
+    let weights = [0.25, -0.5, 0.0, 0.8125, 0.3];
+    let of = |i: u32| match i {
+        0 => vec![(0, 1.0)],
+        _ if gaps && i % 3 == 1 => Vec::new(),
+        _ => (0..1 + i % 4).map(|t| ((i + 2 * t) % extent, weights[((i + t) % 5) as usize])).collect(),
+    };
+    (0..out).map(of).collect()
+}
+
+/// The channels of the `k` largest values of each pixel.
+pub(crate) fn largest(k: u32, x: Shape) -> TopK {
+    TopK { shape: Shape { c: k, ..x }, k, len: x.c, inner: x.h * x.w, largest: true }
+}
+
+/// A walk by the extent and stride of each axis.
+pub(crate) fn walk(offset: u32, axes: &[(u32, i32)]) -> Strided {
+    Strided { offset, axes: axes.iter().map(|&(extent, stride)| Axis { extent, stride }).collect() }
+}
+
+/// Channels last: a walk over a tensor of this shape.
+fn turned(shape: Shape) -> Strided {
+    let axes = Strided::dense(&[shape.n, shape.c, shape.h, shape.w]).axes;
+    Strided { offset: 0, axes: [0, 2, 3, 1].map(|axis| axes[axis]).to_vec() }
+}
 
 fn channels(graph: &Graph, x: NodeId) -> u32 {
     graph.shape(x).unwrap().c

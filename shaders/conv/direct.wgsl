@@ -5,6 +5,7 @@
 // Dispatch: for each job, blocks of LANES * 4 output channels times ceil(pixels / (8 * PLACES)), pixels fastest.
 // Weights: [term][block][ky][kx][in channel][lane].
 // Pieces from shared/: index, jobs, window, activation, lanes;
+//   one of functions_few, functions_all;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   with epilogue_residual: one of residual_stored, residual_sums; with epilogue_last: one of residual_stored,
 //   residual_sums; with epilogue_image: residual_stored; with epilogue_resized: residual_stored;

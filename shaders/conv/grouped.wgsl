@@ -4,6 +4,7 @@
 // Dispatch: for each job, ceil(pixels * out_c4 / WG_SIZE) workgroups. A job has one term.
 // Weights: [ky][kx][channel in group][out_c4].
 // Pieces from shared/: index, jobs, window, activation, lanes, sources_1, targets_1;
+//   one of functions_few, functions_all;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   with epilogue_residual: residual_stored; with epilogue_last: residual_stored; with epilogue_image: residual_stored;
 //   with epilogue_resized: residual_stored;

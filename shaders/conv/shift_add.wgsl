@@ -2,9 +2,9 @@
 //   y[n,oy,ox,o] = act(bias[o] + Σ z[n, oy + dy_t, ox + dx_t, t, o]) over the taps t that lie inside the image.
 // One invocation makes four channels of one pixel.
 // Dispatch: ceil(len / WG_SIZE) workgroups.
-// Pieces from shared/: index, activation, lanes; one of made_stored, made_sums; one of stored_f32, stored_f16,
-//   stored_packed; with stored_packed: rounding.
-// Constants from Rust: WG_SIZE, ACTIVATION, SLOPE.
+// Pieces from shared/: index, activation, functions_all, lanes; one of made_stored, made_sums; one of stored_f32,
+//   stored_f16, stored_packed; with stored_packed: rounding.
+// Constants from Rust: WG_SIZE, ACTIVATION, ALPHA, BETA.
 
 struct Params {
     len: u32, // vec4s to write: n * out_h * out_w * channels4
@@ -50,7 +50,7 @@ fn conv_shift_add(
         let z3 = product(at, here, shifts[t + 3u]);
         sum = sum + z0 + z1 + z2 + z3;
     }
-    let kept = keep_lanes(activate(sum, ACTIVATION, SLOPE), c * 4u, params.channels);
+    let kept = keep_lanes(activate(sum, ACTIVATION, ALPHA, BETA), c * 4u, params.channels);
     y[params.y_offset + pixel * params.y_stride + c] = made(kept);
 }
 

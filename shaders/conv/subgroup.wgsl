@@ -7,6 +7,7 @@
 // Weights: [term][block][ky][kx][in channel / READ4][lane][READ4].
 // Pieces from shared/: index, jobs, place, activation, lanes; one of row_4, row_8; one of reads_4, reads_8,
 //   reads_8_f16;
+//   one of functions_few, functions_all;
 //   one of epilogue_plain, epilogue_residual, epilogue_last, epilogue_image, epilogue_resized;
 //   with epilogue_residual: one of residual_stored, residual_sums; with epilogue_last: one of residual_stored,
 //   residual_sums; with epilogue_image: residual_stored; with epilogue_resized: residual_stored;

@@ -4,5 +4,5 @@
 
 fn epilogue(job: Job, sum: vec4f, pixel: u32, o4: u32) -> vec4f {
     let added = sum + residual_of(residual[job.r_offset + pixel * job.r_stride + o4]);
-    return keep_lanes(activate(added, job.activation, job.slope), o4 * 4u, job.out_c);
+    return keep_lanes(activate(added, job.activation, job.alpha, job.beta), o4 * 4u, job.out_c);
 }

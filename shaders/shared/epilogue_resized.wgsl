@@ -10,5 +10,5 @@ fn epilogue(job: Job, sum: vec4f, pixel: u32, o4: u32) -> vec4f {
     let image = job.r_offset + row / job.out_h * job.r_stride;
     let after_last = bitcast<vec4u>(residual_of(residual[image + job.out_c / 4u]))[job.out_c % 4u];
     let added = sum + residual_of(residual[image + o4]) + select(0.0, bitcast<f32>(after_last), any(half));
-    return keep_lanes(activate(added, job.activation, job.slope), o4 * 4u, job.out_c);
+    return keep_lanes(activate(added, job.activation, job.alpha, job.beta), o4 * 4u, job.out_c);
 }

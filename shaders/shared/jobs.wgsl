@@ -17,7 +17,11 @@ struct Job {
     r_offset: u32,
     r_stride: u32,
     activation: u32,
-    slope: f32,
+    alpha: f32,
+    beta: f32,
+    unused_0: u32, // up to a multiple of 16 bytes
+    unused_1: u32,
+    unused_2: u32,
 }
 
 struct Term {

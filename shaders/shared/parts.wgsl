@@ -15,9 +15,9 @@ fn load_parts(i: vec4u) -> array<vec4f, 4> {
         d += x[at.w];
     }
     return array<vec4f, 4>(
-        activate(a, ACTIVATION, SLOPE),
-        activate(b, ACTIVATION, SLOPE),
-        activate(c, ACTIVATION, SLOPE),
-        activate(d, ACTIVATION, SLOPE),
+        activate(a, ACTIVATION, ALPHA, BETA),
+        activate(b, ACTIVATION, ALPHA, BETA),
+        activate(c, ACTIVATION, ALPHA, BETA),
+        activate(d, ACTIVATION, ALPHA, BETA),
     );
 }

@@ -13,7 +13,7 @@ fn put_row(x_row: u32, y_row: u32, share: u32, highest: f32, sum: f32) {
         let i = vec2u(word * 2u, word * 2u + 1u) - y_row; // before the first value, it wraps around
         let is_value = i < vec2u(params.width);
         let at = x_row + select(vec2u(0u), i, is_value);
-        let v = vec2f(power(load_value(at.x) - highest), power(load_value(at.y) - highest)) / sum;
+        let v = vec2f(made(load_value(at.x), highest, sum), made(load_value(at.y), highest, sum));
         let kept = select(vec2f(0.0), v, is_value);
         let halves = to_halves(bitcast<vec4u>(vec4f(kept, kept)));
         store_halves(word, halves.x | (halves.y << 16u), i < vec2u(params.padded));

@@ -72,11 +72,10 @@ pub struct StepTime {
 pub fn measure(
     gpu: &Gpu,
     graph: &Graph,
-    input: &Tensor,
+    inputs: &[Tensor],
     plan_options: &PlanOptions,
     options: &MeasureOptions,
 ) -> Result<(Program, Measurement)> {
-    let inputs = std::slice::from_ref(input);
     let first_result = |gpu: &Gpu| -> Result<(Program, f64)> {
         let start = Instant::now();
         let program = Program::with_options(gpu, graph, plan_options)?;

@@ -79,17 +79,17 @@ impl Row {
         gpu: &Gpu,
         case: &str,
         graph: &Graph,
-        input: &Tensor,
+        inputs: &[Tensor],
         plan_options: &PlanOptions,
         options: &MeasureOptions,
         peaks: Option<&Peaks>,
     ) -> Result<Self> {
-        let (program, measured) = measure(gpu, graph, input, plan_options, options)?;
+        let (program, measured) = measure(gpu, graph, inputs, plan_options, options)?;
         let (precision, ports) = (plan_options.precision, plan_options.ports);
         let cost = graph.cost().stored_in(precision, ports);
         Ok(Self {
             case: case.into(),
-            batch: input.shape().n,
+            batch: inputs.first().map_or(1, |input| input.shape().n),
             precision,
             ports,
             device: device_names(gpu),

@@ -13,11 +13,11 @@ use crate::tensor::{Precision, Tensor};
 /// A candidate must be faster than the table's choice by more than this share: less may be noise.
 const WORTH: f64 = 0.03;
 
-/// The fastest kernel of every class of convolution in `graph`: each candidate runs `runs` times on `input`, timed by
+/// The fastest kernel of every class of convolution in `graph`: each candidate runs `runs` times on `inputs`, timed by
 /// timestamps. What reads its result counts, too: it may have parts of a sum to add up. A class is left to the table
 /// if nothing is faster than the table's choice by 3 %. Of `options`, all but [`PlanOptions::tuned`] counts. Errors: those of [`Program::with_options`] and
 /// [`Program::run`]; [`Error::Unsupported`] if the device has no timestamps.
-pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize, options: &PlanOptions) -> Result<Tuning> {
+pub fn tune(gpu: &Gpu, graph: &Graph, inputs: &[Tensor], runs: usize, options: &PlanOptions) -> Result<Tuning> {
     let untuned = PlanOptions { tuned: None, ..options.clone() };
     let mut classes: BTreeMap<String, Vec<ConvVariant>> = BTreeMap::new();
     for Choice { class, candidates, .. } in choices(&Plan::new(graph, gpu.profile(), &untuned)?) {
@@ -34,7 +34,7 @@ pub fn tune(gpu: &Gpu, graph: &Graph, input: &Tensor, runs: usize, options: &Pla
                 trial.set(class, *candidate);
             }
         }
-        let times = match class_times(gpu, graph, input, &untuned.clone().tuned(trial.clone()), runs) {
+        let times = match class_times(gpu, graph, inputs, &untuned.clone().tuned(trial.clone()), runs) {
             Ok(times) => times,
             Err(error @ Error::LimitExceeded { .. }) if nth > 0 => {
                 log::debug!("not tried: {error}");
@@ -65,12 +65,12 @@ fn choices(plan: &Plan) -> impl Iterator<Item = &Choice> {
 fn class_times(
     gpu: &Gpu,
     graph: &Graph,
-    input: &Tensor,
+    inputs: &[Tensor],
     options: &PlanOptions,
     runs: usize,
 ) -> Result<BTreeMap<String, f64>> {
     let program = Program::with_options(gpu, graph, options)?;
-    program.run(std::slice::from_ref(input))?;
+    program.run(inputs)?;
     let no_clock = || Error::Unsupported {
         op: gpu.info().name.clone(),
         what: "tuning without timestamps".into(),

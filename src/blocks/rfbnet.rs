@@ -161,7 +161,7 @@ impl RfbNet {
         }
         let loc = layers.graph.concat(layers.weights.path("loc"), &loc)?;
         let conf = layers.graph.concat(layers.weights.path("conf"), &conf)?;
-        let softmax = Softmax { axis: SoftmaxAxis::Columns };
+        let softmax = Softmax::new(SoftmaxAxis::Columns);
         Ok((loc, layers.graph.softmax(layers.weights.path("softmax"), conf, softmax)?))
     }
 

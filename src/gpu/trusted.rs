@@ -52,6 +52,9 @@ pub(super) fn shader_module(device: &Device, label: &str, source: &str, checks: 
         // - buffers are as large as planned: `Program` makes them, or `Program::bind` compares an app's with the plan;
         //   and they are this program's, as are the parameters bound with them: `Program::record` takes no bindings
         //   that another program made.
+        // - a formula's text is written by the planner: functions by name, of operands, steps before it, and numbers that
+        //   are parameters. A walk stays among its operand's values, as `Rearrange` and `Map` check, places in tables
+        //   included; where these hold none, nothing is read.
         // - every loop counts up to, or down from, a number that it does not change: an extent, a kernel's size, a
         //   constant. Extents, strides, dilations and channel counts, which are divisors, are at least 1: a tensor
         //   without elements gets no dispatch. So is the number of a sum's parts, a job's workgroups over those of one.

@@ -55,7 +55,7 @@ impl Graph {
             cost.parameters = cost.parameters.saturating_add(parameters);
             cost.flops = cost.flops.saturating_add(flops);
             let operands = node.inputs.iter().map(|id| seen[id.index()]);
-            seen.push(operands.reduce(Seen::union).expect("an operation has operands").through(operation.view()));
+            seen.push(operands.reduce(Seen::union).unwrap_or(Seen::ITSELF).through(operation.view()));
         }
         let outputs = || self.outputs.iter().map(|(_, id)| id.index());
         touch(cost.parameters);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Error, Result};
-use crate::ops::{self, Activation, Concat, Conv, Operand, operations};
+use crate::ops::{self, Activation, Concat, Constant, Conv, Operand, Weight, operations};
 use crate::tensor::Shape;
 
 mod cost;
@@ -204,6 +204,11 @@ impl Graph {
         self.apply(name, Concat, inputs)
     }
 
+    /// Adds values that are part of the graph. Errors: a name that is taken or empty, too many nodes.
+    pub fn constant(&mut self, name: impl Into<String>, value: impl Into<Weight>) -> Result<NodeId> {
+        self.apply(name, Constant { value: value.into() }, &[])
+    }
+
     /// Checks what only the whole graph can tell. Errors: no output, a node that leads to none.
     pub fn check(&self) -> Result<()> {
         if self.outputs.is_empty() {
@@ -314,7 +319,7 @@ impl Graph {
     }
 }
 
-/// A builder method for each operation; [`Concat`] has no attributes, so its method is written out above.
+/// A builder method for each operation; those of [`Concat`] and [`Constant`] are written out above.
 macro_rules! builder {
     ($stem:ident $Op:ident ()) => {};
     ($stem:ident $Op:ident ($($x:ident),*)) => {

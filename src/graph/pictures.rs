@@ -50,6 +50,45 @@ impl Graph {
         })
     }
 
+    /// The same graph, but that an input is what `feed` adds to it, such as a picture in a texture:
+    ///
+    /// ```
+    /// use spp_wgpu::{Graph, Shape, ops::{MaxPool, Texels, Texture}};
+    /// let mut graph = Graph::new();
+    /// let x = graph.input("images", Shape::new(1, 3, 416, 416))?;
+    /// let y = graph.max_pool("pool", x, MaxPool::same(5))?;
+    /// graph.output("y", y)?;
+    /// let camera = graph.fed("images", |graph| {
+    ///     graph.texture_input("camera", [1080, 1920], Texels::Rgba8, Texture::letterbox(416, 416))
+    /// })?;
+    /// # Ok::<(), spp_wgpu::Error>(())
+    /// ```
+    ///
+    /// Errors: no input of that name; another shape than the input's; what `feed` says.
+    pub fn fed(&self, input: &str, feed: impl FnOnce(&mut Self) -> Result<NodeId>) -> Result<Self> {
+        let mut feed = Some(feed);
+        let graph = self.rewritten(|new, _, node, map| {
+            if node.name != input || !matches!(node.op, Op::Input) {
+                return new.copy_mapped(node, map).map(Some);
+            }
+            let Some(feed) = feed.take() else { return Err(Error::Graph(format!("input '{input}' is there twice"))) };
+            let id = feed(new)?;
+            let shape = new.shape(id)?;
+            if shape != node.shape {
+                let detail = format!("{shape} is fed to an input of {}", node.shape);
+                return Err(Error::mismatch(format!("input '{input}'"), detail));
+            }
+            Ok(Some(id))
+        })?;
+        match feed {
+            None => Ok(graph),
+            Some(_) => {
+                let names: Vec<&str> = self.inputs().map(|(_, node)| node.name.as_str()).collect();
+                Err(Error::Graph(format!("input '{input}' {}", crate::error::unknown(input, &names))))
+            }
+        }
+    }
+
     /// Adds several nodes, or none if one of them fails: it could be tried again under the same name.
     fn all_or_nothing(&mut self, add: impl FnOnce(&mut Self) -> Result<NodeId>) -> Result<NodeId> {
         let before = self.nodes.len();
@@ -76,5 +115,24 @@ mod tests {
         assert!(graph.nv12_input("t", [6, 5], right).is_err(), "the name of its tensor is taken");
         graph.nv12_input("u", [6, 5], right).unwrap();
         assert_eq!(graph.nodes().len(), 5);
+    }
+
+    #[test]
+    fn an_input_is_fed_only_what_has_its_shape() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(1, 3, 4, 4)).unwrap();
+        let y = graph.max_pool("y", x, crate::ops::MaxPool::same(3)).unwrap();
+        graph.output("y", y).unwrap();
+        let fed = |name: &str, side: u32| {
+            graph.fed(name, |graph| graph.texture_input("t", [6, 5], Texels::Rgba8, Texture::stretch(side, side)))
+        };
+        let by_texture = fed("x", 4).unwrap();
+        assert_eq!(
+            by_texture.nodes().iter().map(|node| node.op.stem()).collect::<Vec<_>>(),
+            ["picture", "texture", "max_pool"]
+        );
+        by_texture.check().unwrap();
+        assert!(matches!(fed("x", 5), Err(Error::ShapeMismatch { .. })));
+        assert!(fed("z", 4).unwrap_err().to_string().contains("Known: x"));
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments
     let label = format!("{node} copy");
     let y = match x.order {
         Order::Nhwc | Order::NhwcDense => builder.scratch(label, x.shape, segments)?,
-        Order::Nchw => builder.scratch_nchw(label, x.shape)?,
+        Order::Nchw => builder.scratch_nchw(label, x.shape, x.element)?,
     };
     plan_copy(builder, node, x, &y);
     Ok(y)
@@ -63,16 +63,23 @@ pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments
 /// Copies slice `x` into slice `y` of the same order: the same channels, perhaps in different runs. One dispatch if the
 /// runs agree, else one per stretch without gaps on either side.
 pub(crate) fn plan_copy(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
+    plan_narrowed(builder, node, x, 0, y);
+}
+
+/// As [`plan_copy`], of the channels of `x` from `start` on, as many as `y` has.
+pub(crate) fn plan_narrowed(builder: &mut Builder, node: &str, x: &Slice, start: u32, y: &Slice) {
     if y.order == Order::Nchw {
-        return layout::plan_copy(builder, node, x, y);
+        let offset = x.offset + start * x.shape.h * x.shape.w;
+        let segments = vec![y.shape.c];
+        return layout::plan_copy(builder, node, &Slice { offset, shape: y.shape, segments, ..x.clone() }, y);
     }
-    if x.segments == y.segments {
+    if start == 0 && x.segments == y.segments {
         let channels = x.physical_c();
         return copy(builder, node, [x, y], [x.offset, y.offset], [channels, channels]);
     }
     let mut done = 0;
-    while done < x.shape.c {
-        let [from, to] = [x, y].map(|slice| stretch(slice, done));
+    while done < y.shape.c {
+        let (from, to) = (stretch(x, start + done), stretch(y, done));
         let channels = from.1.min(to.1);
         // The stretch that ends a run of `y` also zeroes the padding after it.
         let written = if channels == to.1 { (to.0 + channels).next_multiple_of(4) - to.0 } else { channels };

@@ -23,7 +23,7 @@ pub(crate) static SHADER: Shader = Shader {
     stem: "elementwise",
     text: shader!("elementwise"),
     extensions: &[],
-    pieces: &[piece!("index"), piece!("activation"), piece!("lanes")],
+    pieces: &[piece!("index"), piece!("activation"), piece!("functions_all"), piece!("lanes")],
     params_binding: 4,
     params: Params::FIELDS,
     tables: &[],

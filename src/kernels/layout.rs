@@ -45,6 +45,30 @@ pub(crate) fn plan_rows(builder: &mut Builder, node: &str, x: &Slice, y: &Slice)
     reorder(builder, node, x, None, y, (Order::NhwcDense, [1, x.shape.c, y.stride]));
 }
 
+/// The values of `x` in NCHW order as `y`, in NCHW too, but of another shape. `false`: there is no dispatch for it, as an
+/// image of `y` has parts of several channels of `x`.
+pub(crate) fn plan_reshaped(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) -> bool {
+    let pixels = x.shape.h * x.shape.w;
+    let (channel, image) = (pixels, image_len(x.shape));
+    let strides = match image_len(y.shape) {
+        // Distances in `y` of what is a channel and an image apart in `x`.
+        _ if y.is_dense() => [channel, 1, image],
+        len if len == image => [channel, 1, y.stride],
+        len if len == channel => [y.stride, 1, y.stride * x.shape.c],
+        _ => return false,
+    };
+    if x.order == Order::Nchw {
+        if !(x.is_dense() && y.is_dense() || image_len(y.shape) == image) {
+            return false;
+        }
+        let of = |slice: &Slice| if slice.is_dense() { slice.reshaped(y.shape) } else { slice.clone() };
+        plan_copy(builder, node, &Slice { shape: y.shape, segments: vec![y.shape.c], ..of(x) }, y);
+    } else {
+        reorder(builder, node, x, None, y, (Order::Nchw, strides));
+    }
+    true
+}
+
 /// NCHW `x` to NCHW `y`, image by image.
 pub(crate) fn plan_copy(builder: &mut Builder, node: &str, x: &Slice, y: &Slice) {
     let values = image_len(x.shape);

@@ -5,25 +5,32 @@ use std::slice::from_ref;
 
 use crate::error::Result;
 use crate::graph::NodeId;
-use crate::ops::{Activation, Op, SoftmaxAxis, Texels};
-use crate::plan::{Builder, Constant, Order, Shader, Slice, Step, joined, piece};
+use crate::ops::{Activation, Narrow, Op, SoftmaxAxis, Texels};
+use crate::plan::{Builder, Constant, Order, Shader, Slice, Step, joined, padded, piece};
 use crate::tensor::Shape;
 
 pub(crate) mod avg_pool;
 pub(crate) mod concat;
 pub(crate) mod conv;
 pub(crate) mod elementwise;
+pub(crate) mod gather;
 pub(crate) mod global_pool;
 pub(crate) mod layout;
 pub(crate) mod linear;
+pub(crate) mod map;
+pub(crate) mod matmul;
 pub(crate) mod max_pool;
 pub(crate) mod max_pool_cascade;
 pub(crate) mod max_pool_cascade_strip;
 pub(crate) mod paint;
 pub(crate) mod pyramid_pool;
+pub(crate) mod rearrange;
+pub(crate) mod reduce;
+pub(crate) mod resample;
 pub(crate) mod resize;
 pub(crate) mod softmax;
 pub(crate) mod texture;
+pub(crate) mod top_k;
 
 use conv::{Job, Parts};
 
@@ -32,22 +39,30 @@ pub static SHADERS: &[&Shader] = &[
     &avg_pool::SHADER,
     &concat::SHADER,
     &conv::tile::SHADER,
+    &conv::depthwise::SHADER,
     &conv::direct::SHADER,
     &conv::grouped::SHADER,
     &conv::shift_add::SHADER,
     &conv::subgroup::SHADER,
     &elementwise::SHADER,
+    &gather::SHADER,
     &global_pool::SHADER,
     &layout::SHADER,
     &linear::SHADER,
+    &map::SHADER,
+    &matmul::SHADER,
     &max_pool::SHADER,
     &max_pool_cascade::SHADER,
     &max_pool_cascade_strip::SHADER,
     &paint::SHADER,
     &pyramid_pool::SHADER,
+    &rearrange::SHADER,
+    &reduce::SHADER,
+    &resample::SHADER,
     &resize::SHADER,
     &softmax::SHADER,
     &texture::SHADER,
+    &top_k::SHADER,
 ];
 
 /// The form a tensor has in memory: the order of its values, and its runs of channels.
@@ -55,11 +70,13 @@ pub static SHADERS: &[&Shader] = &[
 pub(crate) struct Form {
     pub(crate) order: Order,
     pub(crate) segments: Vec<u32>,
+    /// In `f32`, whatever else tensors are stored in: results that are counted or compared, and few.
+    pub(crate) exact: bool,
 }
 
 impl Form {
     const fn nhwc(segments: Vec<u32>) -> Self {
-        Self { order: Order::Nhwc, segments }
+        Self { order: Order::Nhwc, segments, exact: false }
     }
 
     /// NHWC without gaps between channels.
@@ -68,7 +85,12 @@ impl Form {
     }
 
     fn nchw(shape: Shape) -> Self {
-        Self { order: Order::Nchw, segments: vec![shape.c] }
+        Self { order: Order::Nchw, segments: vec![shape.c], exact: false }
+    }
+
+    /// NCHW, in `f32`.
+    fn values(shape: Shape) -> Self {
+        Self { exact: true, ..Self::nchw(shape) }
     }
 }
 
@@ -83,6 +105,12 @@ pub(crate) enum Needs {
     ResultRuns,
     /// NCHW.
     Nchw,
+    /// NCHW, in `f32`, one image right after the other.
+    Values,
+    /// NCHW, in `f32`, with images at any distance.
+    Images,
+    /// As it lies: NHWC without gaps between channels, of any type, or NCHW in `f32`.
+    Anywhere,
     /// The texture itself.
     Texture,
 }
@@ -118,12 +146,59 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
         Op::AffineActivation(affine) => elementwise(affine.activation),
         // A dilated window may miss the image and have no mean.
         Op::AvgPool(pool) => windowed(pool.dilation),
+        Op::Concat(_)
+            if operands.iter().all(|(form, _)| form.order == Order::Nchw)
+                && operands.iter().any(|(form, _)| form.exact) =>
+        {
+            Contract { operands: all(Needs::Images), result: Form::values(y) }
+        }
         Op::Concat(_) if operands.iter().all(|(form, _)| form.order == Order::Nchw) => {
             Contract { operands: all(Needs::Nchw), result: Form::nchw(y) }
         }
         Op::Concat(_) => {
             Contract { operands: all(Needs::Nhwc), result: Form::nhwc(joined(operands.iter().flat_map(runs))) }
         }
+        Op::Constant(_) => Contract { operands: Vec::new(), result: Form::values(y) },
+        Op::Gather(_) | Op::Matmul(_) | Op::Reduce(_) | Op::TopK(_) => {
+            Contract { operands: all(Needs::Values), result: Form::values(y) }
+        }
+        Op::Rearrange(rearrange) => {
+            let reads_pixels = operands.iter().all(|(_, x)| rearrange::reads_pixels(rearrange, *x));
+            let x = if reads_pixels { Needs::Anywhere } else { Needs::Values };
+            Contract { operands: all(x), result: Form::values(y) }
+        }
+        Op::Map(map) => {
+            // Among maps with channels, a map with channels.
+            let is_map = |(form, shape): &(&Form, Shape)| form.order != Order::Nchw && *shape == y;
+            if map.walks.iter().all(Option::is_none) && operands.iter().any(is_map) {
+                Contract { operands: all(Needs::Whole), result: Form::whole(y) }
+            } else {
+                Contract { operands: all(Needs::Values), result: Form::values(y) }
+            }
+        }
+        Op::Resample(resample) => {
+            let result = if resample.fill == 0.0 { same_runs() } else { Form::whole(y) };
+            Contract { operands: all(Needs::ResultRuns), result }
+        }
+        Op::Narrow(narrow) => match operands {
+            [(form, _)] if form.order == Order::Nchw => {
+                Contract { operands: all(Needs::Images), result: Form::values(y) }
+            }
+            [operand] => {
+                let result = match within(&runs(operand), narrow) {
+                    Some((_, segments)) => Form::nhwc(segments),
+                    None => Form::whole(y),
+                };
+                Contract { operands: all(Needs::Nhwc), result }
+            }
+            _ => Contract { operands: all(Needs::Nhwc), result: Form::whole(y) },
+        },
+        Op::Reshape(reshape) => match operands {
+            [(form, x)] if form.order != Order::Nchw && reshape.keeps_pixels(*x) => {
+                Contract { operands: all(Needs::Nhwc), result: same_runs() }
+            }
+            _ => Contract { operands: all(Needs::Values), result: Form::values(y) },
+        },
         Op::Conv(conv) => {
             let x = if conv.groups == 1 { Needs::Nhwc } else { Needs::Whole };
             let residual = operands.get(1).map(|_| Needs::Whole);
@@ -147,6 +222,7 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
         Op::Softmax(softmax) => match softmax.axis {
             SoftmaxAxis::Channels => Contract { operands: all(Needs::Whole), result: Form::whole(y) },
             SoftmaxAxis::Columns => Contract { operands: all(Needs::Nchw), result: Form::nchw(y) },
+            SoftmaxAxis::Values { .. } => Contract { operands: all(Needs::Values), result: Form::values(y) },
         },
         Op::Texture(_) => Contract { operands: all(Needs::Texture), result: Form::whole(y) },
     }
@@ -181,19 +257,45 @@ pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Option<Par
             Op::Concat(_) => concat::plan(builder, node, xs, y)?,
             Op::Conv(conv) => jobs.push(Job::new(call, from_ref(conv), conv.activation)),
             Op::ConvSum(sum) => jobs.push(Job::new(call, &sum.terms, sum.activation)),
+            // What they are lies there already.
+            Op::Constant(_) | Op::Narrow(_) | Op::Reshape(_) => {}
+            Op::Gather(op) => gather::plan(builder, node, op, [&xs[0], &xs[1]], y)?,
+            Op::Matmul(op) => matmul::plan(builder, node, op, [&xs[0], &xs[1]], y)?,
+            Op::Reduce(op) => reduce::plan(builder, node, op, &xs[0], y)?,
+            Op::Resample(op) => resample::plan(builder, node, op, &xs[0], y)?,
+            Op::TopK(op) => top_k::plan(builder, node, op, &xs[0], y),
             Op::GlobalPool(op) => global_pool::plan(builder, node, op, &xs[0], y),
             Op::Layout(_) => layout::plan_rows(builder, node, &xs[0], y),
             Op::Linear(op) => linear::plan(builder, node, op, &xs[0], y)?,
+            Op::Map(op) => map::plan(builder, node, op, xs, y)?,
             Op::MaxPool(op) => max_pool::plan(builder, node, op, &xs[0], y),
             Op::MaxPoolCascade(op) => max_pool_cascade::plan(builder, node, op, &xs[0], call.parts.as_ref(), y)?,
             Op::Paint(op) => paint::plan(builder, node, op, &xs[0], call.textures.first(), y)?,
             Op::PyramidPool(op) => pyramid_pool::plan(builder, node, op, &xs[0], y)?,
+            Op::Rearrange(op) => rearrange::plan(builder, node, op, &xs[0], y)?,
             Op::Resize(op) => resize::plan(builder, node, op, &xs[0], y),
             Op::Softmax(op) => softmax::plan(builder, node, op, &xs[0], y),
             Op::Texture(op) => texture::plan(builder, node, op, &call.textures, y),
         }
     }
     conv::plan(builder, jobs)
+}
+
+/// Where the channels of a narrowed map with these runs lie by themselves: the first in memory, and their runs. `None` if
+/// others share their vec4s.
+pub(crate) fn within(segments: &[u32], narrow: &Narrow) -> Option<(u32, Vec<u32>)> {
+    let Narrow { start, channels } = *narrow;
+    let end = start + channels;
+    let (mut logical, mut physical) = (0, 0);
+    for &run in segments {
+        if (logical..logical + run).contains(&start) && end <= logical + run {
+            let from = start - logical;
+            let alone = from.is_multiple_of(4) && (channels.is_multiple_of(4) || end == logical + run);
+            return alone.then(|| (physical + from, vec![channels]));
+        }
+        (logical, physical) = (logical + run, physical + padded(run));
+    }
+    None
 }
 
 /// Invocations per workgroup in kernels that compute one value each; every adapter allows it.
@@ -210,8 +312,9 @@ pub(crate) fn sizes<const N: usize>(sizes: [(&'static str, u32); N]) -> [(&'stat
 }
 
 /// An activation, compiled into a kernel.
-pub(crate) fn activation(activation: Activation) -> [(&'static str, Constant); 2] {
-    [("ACTIVATION", Constant::U32(activation.number())), ("SLOPE", Constant::F32(activation.slope()))]
+pub(crate) fn activation(activation: Activation) -> [(&'static str, Constant); 3] {
+    let [alpha, beta] = activation.parameters().map(Constant::F32);
+    [("ACTIVATION", Constant::U32(activation.number())), ("ALPHA", alpha), ("BETA", beta)]
 }
 
 /// Binds `x` to be read and `y` to be written: once, if both lie in one buffer.

@@ -15,7 +15,7 @@ pub struct MaxPool {
     pub kernel: [u32; 2],
     /// Rows, columns.
     pub stride: [u32; 2],
-    /// At most half the window, dilation included, on each side.
+    /// Less than the window, dilation included, on each side.
     pub padding: Padding,
     /// Rows, columns.
     pub dilation: [u32; 2],
@@ -36,15 +36,15 @@ impl MaxPool {
         Self { kernel: [kernel, kernel], stride: [1, 1], padding, dilation: [1, 1], ceil_mode: false }
     }
 
-    /// Output shape for `x`. Errors: a zero kernel, stride or dilation; padding over half the window; an empty output.
+    /// Output shape for `x`. Errors: a zero kernel, stride or dilation; padding as wide as the window; an empty output.
     pub fn output_shape(&self, op: &str, x: Shape) -> Result<Shape> {
         let Padding { top, left, bottom, right } = self.padding;
         let axes = axes(x, self.kernel, self.stride, self.dilation, self.padding);
         let windows = [axes[0].window(), axes[1].window()];
         let out = window_output(op, x, axes, x.c, self.ceil_mode)?;
         for (pad, window) in [(top.max(bottom), windows[0]), (left.max(right), windows[1])] {
-            if i64::from(pad) > window / 2 {
-                let reason = format!("must be at most {}, half the window of {window}, dilation included", window / 2);
+            if i64::from(pad) >= window {
+                let reason = format!("must be less than the window ({window}), or some windows hold only padding");
                 return Err(Error::param(op, "padding", pad, &reason));
             }
         }

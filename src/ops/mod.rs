@@ -7,18 +7,28 @@
 //! | `affine_activation` | batch normalisation and activation, if no convolution absorbs them |
 //! | `avg_pool` | the mean of each window; padding counts or does not, as in `torch.nn.AvgPool2d` and ONNX |
 //! | `concat` | along channels: planned away if producers can write in place, else a copy |
+//! | `constant` | values that are part of the graph |
 //! | `conv` | any kernel, stride, dilation, groups, uneven padding; bias; `act(scale * y + residual)` or `act(scale * y) + residual` after it |
 //! | `conv_sum` | the sum of convolutions of one or several inputs, in one pass: all of ASPP v2, the tail of RFB |
+//! | `gather` | values by indices that are computed |
 //! | `global_pool` | mean or maximum of each channel |
 //! | `layout` | score maps to rows |
 //! | `linear` | fully connected |
+//! | `map` | a formula of one or several tensors, value by value |
+//! | `matmul` | products of matrices that are both computed |
 //! | `max_pool` | the maximum of each window: uneven padding, dilation, PyTorch's ceil mode; `NaN` always wins |
 //! | `max_pool_cascade` | chained stride-1 pools of one kernel, each result kept |
+//! | `narrow` | some of a map's channels |
 //! | `paint` | a map as a texture: colours, a heat map, classes over a picture |
 //! | `pyramid_pool` | all bins of all levels; `padded` as in the original code, `adaptive` for any size |
+//! | `rearrange` | values in another order: transposes, slices, padding, tiles |
+//! | `reduce` | sums, means, extremes and their places over any axes |
+//! | `resample` | resizing by any weights: cubic, antialiased, cropped |
+//! | `reshape` | the same values under another shape |
 //! | `resize` | bilinear or nearest |
-//! | `softmax` | over channels, or over rows of scores |
+//! | `softmax` | over channels, over rows of scores, or along any axis; its logarithm |
 //! | `texture` | a picture in textures as a tensor: cropped, resized, normalised |
+//! | `top_k` | where the largest or smallest values are |
 //!
 //! [`Activation`] lists the functions that may follow.
 
@@ -33,38 +43,62 @@ mod add;
 mod affine_activation;
 mod avg_pool;
 mod concat;
+mod constant;
 mod conv;
 mod conv_sum;
+mod gather;
 mod global_pool;
 mod layout;
 mod linear;
+mod map;
+mod matmul;
 mod max_pool;
 mod max_pool_cascade;
+mod narrow;
 mod paint;
 mod pyramid_pool;
+mod rearrange;
+mod reduce;
+mod resample;
+mod reshape;
 mod resize;
 mod softmax;
+mod strided;
 mod texture;
+mod top_k;
 mod weight;
 mod window;
 
 pub use activation::Activation;
+pub(crate) use activation::gelu_tanh_exponent;
 pub use add::Add;
 pub use affine_activation::AffineActivation;
 pub use avg_pool::AvgPool;
 pub use concat::Concat;
+pub use constant::Constant;
 pub use conv::Conv;
 pub use conv_sum::ConvSum;
+pub use gather::Gather;
 pub use global_pool::{GlobalPool, GlobalPoolKind};
 pub use layout::Layout;
 pub use linear::Linear;
+pub use map::{Formula, FormulaStep, Function, Map, Term};
+pub use matmul::Matmul;
 pub use max_pool::MaxPool;
 pub use max_pool_cascade::MaxPoolCascade;
+pub use narrow::Narrow;
 pub use paint::{Color, Paint, Paints};
 pub use pyramid_pool::{PyramidMode, PyramidPool};
+pub use rearrange::{Rearrange, Walk};
+pub use reduce::{Reduce, ReduceKind};
+pub use resample::{Resample, Taps};
+pub use reshape::Reshape;
 pub use resize::{Resize, ResizeMode};
 pub use softmax::{Softmax, SoftmaxAxis};
+pub use strided::{Axis, Strided};
+pub(crate) use strided::{Pair, together};
 pub use texture::{ColorOrder, Fit, Rect, Texels, Texture, Yuv, YuvMatrix};
+pub use top_k::TopK;
 pub use weight::Weight;
 pub(crate) use weight::{Given, Made, Recipe};
 pub use window::Padding;
@@ -78,18 +112,28 @@ macro_rules! operations {
             affine_activation: AffineActivation(x),
             avg_pool: AvgPool(x),
             concat: Concat(),
+            constant: Constant(),
             conv: Conv(x),
             conv_sum: ConvSum[inputs],
+            gather: Gather(x, indices),
             global_pool: GlobalPool(x),
             layout: Layout(x),
             linear: Linear(x),
+            map: Map[inputs],
+            matmul: Matmul(a, b),
             max_pool: MaxPool(x),
             max_pool_cascade: MaxPoolCascade(x),
+            narrow: Narrow(x),
             paint: Paint[inputs],
             pyramid_pool: PyramidPool(x),
+            rearrange: Rearrange(x),
+            reduce: Reduce(x),
+            resample: Resample(x),
+            reshape: Reshape(x),
             resize: Resize(x),
             softmax: Softmax(x),
             texture: Texture[planes],
+            top_k: TopK(x),
         }
     };
 }

@@ -2,10 +2,11 @@
 //! nothing is left to copy; outputs of rows go straight into the caller's buffer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Op};
-use crate::kernels::{Contract, Form, contract};
+use crate::kernels::{Contract, Form, contract, within};
 use crate::plan::{BufferId, Builder, Element, Order, Port, Slice, image_len, padded, physical};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
@@ -55,7 +56,14 @@ pub(super) fn run(
     enabled: bool,
 ) -> Result<Vec<Slice>> {
     let forms: Vec<&Form> = contracts.iter().map(|contract| &contract.result).collect();
+    let direct = reading;
+    let reading = &reading_through(graph, reading)[..];
     let mut places: Vec<Option<Slice>> = vec![None; graph.nodes().len()];
+    for (id, node) in graph.ids().zip(graph.nodes()) {
+        if let Op::Constant(constant) = &node.op {
+            places[id.index()] = Some(builder.values(label(graph, id)?, &constant.value)?);
+        }
+    }
     for id in graph.ids().rev() {
         if enabled && matches!(graph.node(id)?.op, Op::Concat(_)) {
             let place = match places[id.index()].clone() {
@@ -78,9 +86,13 @@ pub(super) fn run(
                 continue;
             }
             let form = forms[id.index()];
+            if let Some(place) = place_of_operand(builder, graph, reading, id, form, &places) {
+                places[id.index()] = Some(place);
+                continue;
+            }
             let place = match &batch[..] {
                 // The results of one dispatch have one type.
-                [_] if is_sum_to_convert(builder, graph, reading, id, form)? => {
+                [_] if is_sum_to_convert(builder, graph, direct, id, form)? => {
                     match output_port(builder, graph, id).and_then(|port| port.nhwc_slice(Element::F32)) {
                         Some(place) => place,
                         None => builder.sums(label(graph, id)?, graph.shape(id)?, form.segments.clone())?,
@@ -99,7 +111,7 @@ pub(super) fn run(
 fn share_idle_slices(
     builder: &Builder,
     graph: &Graph,
-    reading: &[Vec<NodeId>],
+    reading: &[Arc<[NodeId]>],
     batches: &[Vec<NodeId>],
     forms: &[&Form],
     places: &mut [Option<Slice>],
@@ -108,7 +120,7 @@ fn share_idle_slices(
     for (turn, batch) in batches.iter().enumerate() {
         batch.iter().for_each(|id| turns[id.index()] = turn);
     }
-    let outputs: HashSet<NodeId> = graph.outputs().iter().map(|(_, output)| *output).collect();
+    let outputs: HashSet<NodeId> = graph.outputs().iter().flat_map(|(_, output)| sources(graph, *output)).collect();
     let mut shared: HashSet<NodeId> = HashSet::new();
     // What lies in each buffer by now, in order.
     let mut lying: HashMap<BufferId, BTreeSet<NodeId>> = HashMap::new();
@@ -119,13 +131,13 @@ fn share_idle_slices(
     }
     for (turn, batch) in batches.iter().enumerate() {
         for &id in batch {
-            if texture(builder, graph, id).is_some() {
+            if texture(builder, graph, id).is_some() || is_alias(&graph.nodes()[id.index()].op) {
                 continue;
             }
             if places[id.index()].is_some() || outputs.contains(&id) || input_as_it_is(builder, graph, id).is_some() {
                 continue;
             }
-            let (shape, Form { order, segments }) = (graph.nodes()[id.index()].shape, forms[id.index()]);
+            let (shape, Form { order, segments, exact }) = (graph.nodes()[id.index()].shape, forms[id.index()]);
             let readers = &reading[id.index()];
             let writes = |turn: usize, buffer: BufferId| {
                 let mut places = batches[turn].iter().filter_map(|id| places[id.index()].as_ref());
@@ -134,7 +146,12 @@ fn share_idle_slices(
             let fits = |later: &NodeId| {
                 let Some(place) = &places[later.index()] else { return false };
                 let rows = |shape: Shape| (shape.n, shape.h, shape.w);
-                place.order == *order && rows(place.shape) == rows(shape) && physical(segments) <= place.physical_c()
+                let alike = place.order == *order && forms[later.index()].exact == *exact;
+                let has_room = match order {
+                    Order::Nchw => shape.c <= place.shape.c,
+                    Order::Nhwc | Order::NhwcDense => physical(segments) <= place.physical_c(),
+                };
+                alike && rows(place.shape) == rows(shape) && has_room
             };
             let free = |later: &NodeId| {
                 let is_concat = matches!(graph.nodes()[later.index()].op, Op::Concat(_));
@@ -211,6 +228,84 @@ fn is_sum_to_convert(
         && Element::F32.bytes_of(len) <= builder.profile.max_slice())
 }
 
+/// Whether an operation's result may lie where its operand does.
+const fn is_alias(op: &Op) -> bool {
+    matches!(op, Op::Narrow(_) | Op::Reshape(_))
+}
+
+/// For each node, those that read its memory, also through nodes whose results may lie in it: all of the readers of what
+/// they lie in.
+fn reading_through(graph: &Graph, reading: &[Vec<NodeId>]) -> Vec<Arc<[NodeId]>> {
+    let mut roots: Vec<NodeId> = graph.ids().collect();
+    let mut shared: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+    for (id, node) in graph.ids().zip(graph.nodes()).filter(|(_, node)| is_alias(&node.op)) {
+        let root = roots[node.inputs[0].index()];
+        roots[id.index()] = root;
+        shared.entry(root).or_insert_with(|| reading[root.index()].clone()).extend(&reading[id.index()]);
+    }
+    let shared: HashMap<NodeId, Arc<[NodeId]>> = shared.into_iter().map(|(id, all)| (id, all.into())).collect();
+    let through = |(root, direct): (&NodeId, &Vec<NodeId>)| match shared.get(root) {
+        Some(all) => Arc::clone(all),
+        None => direct.as_slice().into(),
+    };
+    roots.iter().zip(reading).map(through).collect()
+}
+
+/// The operand of a node, and whatever it may lie in.
+fn sources(graph: &Graph, input: NodeId) -> Vec<NodeId> {
+    let mut sources = vec![input];
+    let mut node = &graph.nodes()[input.index()];
+    while is_alias(&node.op) {
+        sources.push(node.inputs[0]);
+        node = &graph.nodes()[node.inputs[0].index()];
+    }
+    sources
+}
+
+/// Where the operand of a reshape, or some of its channels, lie, if the result can be read there by all that read it.
+fn place_of_operand(
+    builder: &Builder,
+    graph: &Graph,
+    reading: &[Arc<[NodeId]>],
+    id: NodeId,
+    form: &Form,
+    places: &[Option<Slice>],
+) -> Option<Slice> {
+    let Node { op, inputs, shape, .. } = &graph.nodes()[id.index()];
+    if !is_alias(op) {
+        return None;
+    }
+    let input = &graph.nodes()[inputs.first()?.index()];
+    let place = match (&input.op, form.order) {
+        (Op::Input, Order::Nchw) => builder.input_port(&input.name).slice(),
+        _ => places[inputs[0].index()].clone()?,
+    };
+    if read_there(graph, reading, id, place.buffer, places) {
+        return None;
+    }
+    let exact = place.order == Order::Nchw && place.element == Element::F32;
+    match (op, form.order) {
+        (Op::Reshape(_), Order::Nchw) if exact && place.is_dense() => Some(place.reshaped(*shape)),
+        (Op::Reshape(_), Order::Nhwc) if place.order == Order::Nhwc && place.segments == form.segments => {
+            Some(Slice { shape: *shape, ..place })
+        }
+        (Op::Narrow(narrow), Order::Nchw) if exact => {
+            let offset = place.offset + narrow.start * shape.h * shape.w;
+            Some(Slice { offset, shape: *shape, segments: vec![shape.c], ..place })
+        }
+        (Op::Narrow(narrow), Order::Nhwc) if place.order == Order::Nhwc => {
+            let (first, segments) = within(&place.segments, narrow)?;
+            (segments == form.segments).then_some(Slice {
+                offset: place.offset + first,
+                shape: *shape,
+                segments,
+                ..place
+            })
+        }
+        _ => None,
+    }
+}
+
 fn label(graph: &Graph, id: NodeId) -> Result<String> {
     let node = graph.node(id)?;
     Ok(format!("{} '{}'", node.op.stem(), node.name))
@@ -224,11 +319,19 @@ fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> R
     if let Some(slice) = input_as_it_is(builder, graph, id) {
         return Ok(slice);
     }
-    match (form.order, output_port(builder, graph, id)) {
+    let port = output_port(builder, graph, id);
+    if form.exact {
+        let as_it_is = |port: &&Port| port.order == Order::Nchw && port.element == Element::F32;
+        return match port.or_else(|| output_port(builder, graph, reshaped(graph, id))).filter(as_it_is) {
+            Some(port) => Ok(port.slice().reshaped(shape)),
+            None => builder.scratch_nchw(label, shape, Element::F32),
+        };
+    }
+    match (form.order, port) {
         (Order::Nchw, Some(port)) if port.order == Order::Nchw && port.element == builder.options.ports.element() => {
             Ok(port.slice())
         }
-        (Order::Nchw, _) => builder.scratch_nchw(label, shape),
+        (Order::Nchw, _) => builder.scratch_nchw(label, shape, builder.options.ports.element()),
         (Order::Nhwc | Order::NhwcDense, port) => {
             let in_port = port.and_then(|port| port.nhwc_slice(builder.element()));
             match in_port.filter(|slice| slice.segments == form.segments) {
@@ -262,9 +365,20 @@ fn output_port<'a>(builder: &'a Builder, graph: &Graph, id: NodeId) -> Option<&'
     Some(builder.output_port(position))
 }
 
+/// The last of the reshapes that lead from `id` to an output.
+fn reshaped(graph: &Graph, id: NodeId) -> NodeId {
+    let mut last = id;
+    for (reader, node) in graph.ids().zip(graph.nodes()).skip(id.index()) {
+        if matches!(node.op, Op::Reshape(_)) && node.inputs == [last] {
+            last = reader;
+        }
+    }
+    last
+}
+
 fn place_operands(
     graph: &Graph,
-    reading: &[Vec<NodeId>],
+    reading: &[Arc<[NodeId]>],
     concat: NodeId,
     place: &Slice,
     forms: &[&Form],
@@ -275,12 +389,14 @@ fn place_operands(
     inputs.iter().for_each(|input| *times.entry(*input).or_default() += 1);
     let mut offset = place.offset;
     for &input in inputs {
-        let Form { order, segments } = forms[input.index()];
+        let Form { order, segments, exact } = forms[input.index()];
         let shape = graph.node(input)?.shape;
-        let free = times[&input] == 1 && places[input.index()].is_none() && *order == place.order;
+        let alike = *order == place.order && *exact == forms[concat.index()].exact;
+        let free = times[&input] == 1 && places[input.index()].is_none() && alike;
         if free && !would_read_and_write(graph, reading, input, place.buffer, places) {
             let segments = segments.clone();
             let slice = Slice { shape, offset, segments, ..place.clone() };
+            place_reshaped(graph, reading, input, &slice, forms, places);
             places[input.index()] = Some(slice);
         }
         offset += match place.order {
@@ -292,21 +408,72 @@ fn place_operands(
     Ok(())
 }
 
+/// Puts what a reshape reads where the result is to lie, if its images lie there side by side in the same way.
+fn place_reshaped(
+    graph: &Graph,
+    reading: &[Arc<[NodeId]>],
+    reshape: NodeId,
+    place: &Slice,
+    forms: &[&Form],
+    places: &mut [Option<Slice>],
+) {
+    let Node { op: Op::Reshape(_), inputs, .. } = &graph.nodes()[reshape.index()] else { return };
+    let input = inputs[0];
+    let Node { op, shape, .. } = &graph.nodes()[input.index()];
+    // What reads it through the reshape is counted there, too.
+    let direct = reading[input.index()].iter().filter(|reader| graph.nodes()[reader.index()].inputs.contains(&input));
+    let alone = direct.count() == 1 && !graph.outputs().iter().any(|(_, output)| *output == input);
+    let exact = forms[input.index()].exact && forms[reshape.index()].exact;
+    let is_made = !op.is_input() && !matches!(op, Op::Concat(_));
+    let slice = match place {
+        place if place.is_dense() => place.reshaped(*shape),
+        place if place.shape.n == shape.n => Slice { shape: *shape, segments: vec![shape.c], ..place.clone() },
+        _ => return,
+    };
+    if alone
+        && exact
+        && is_made
+        && places[input.index()].is_none()
+        && !would_read_and_write(graph, reading, input, place.buffer, places)
+    {
+        place_reshaped(graph, reading, input, &slice, forms, places);
+        places[input.index()] = Some(slice);
+    }
+}
+
 /// Whether some dispatch would read and write `buffer` if `id` were put there. A cascade may: it binds the buffer once.
 fn would_read_and_write(
     graph: &Graph,
-    reading: &[Vec<NodeId>],
+    reading: &[Arc<[NodeId]>],
     id: NodeId,
     buffer: BufferId,
     places: &[Option<Slice>],
 ) -> bool {
     let node = |id: NodeId| &graph.nodes()[id.index()];
     let lies_there = |id: NodeId| places[id.index()].as_ref().is_some_and(|place| place.buffer == buffer);
-    let is_cascade = |id: NodeId| matches!(node(id).op, Op::MaxPoolCascade(_));
-    let reads_there = !is_cascade(id) && node(id).inputs.iter().any(|&input| lies_there(input));
-    let read_there = reading[id.index()].iter().any(|&reader| {
-        let writes = !matches!(node(reader).op, Op::Concat(_)) && !is_cascade(reader);
+    let is_cascade = matches!(node(id).op, Op::MaxPoolCascade(_));
+    let all = node(id).inputs.iter().flat_map(|&input| sources(graph, input));
+    let reads_there = !is_cascade && all.into_iter().any(lies_there);
+    reads_there || read_there(graph, reading, id, buffer, places)
+}
+
+/// Whether a dispatch that reads `id`, and could not if it wrote the same buffer, writes `buffer`.
+fn read_there(
+    graph: &Graph,
+    reading: &[Arc<[NodeId]>],
+    id: NodeId,
+    buffer: BufferId,
+    places: &[Option<Slice>],
+) -> bool {
+    let lies_there = |id: NodeId| places[id.index()].as_ref().is_some_and(|place| place.buffer == buffer);
+    reading[id.index()].iter().any(|&reader| {
+        let Node { op, inputs, .. } = &graph.nodes()[reader.index()];
+        let writes = match op {
+            Op::Concat(_) | Op::MaxPoolCascade(_) => false,
+            // Nothing, if it lies where its operand does.
+            op if is_alias(op) => !lies_there(inputs[0]),
+            _ => true,
+        };
         writes && lies_there(reader)
-    });
-    reads_there || read_there
+    })
 }

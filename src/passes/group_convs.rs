@@ -22,12 +22,14 @@ pub(super) fn run(graph: &Graph, enabled: bool) -> Vec<Vec<NodeId>> {
     batches.collect()
 }
 
-/// How many dispatches each node waits for, one after the other. Inputs and concatenations count as none.
+/// How many dispatches each node waits for, one after the other. Inputs, constants, and what may cost nothing count as
+/// none.
 fn depths(graph: &Graph) -> Vec<usize> {
     let mut depths: Vec<usize> = Vec::with_capacity(graph.nodes().len());
     for node in graph.nodes() {
+        let is_free = matches!(node.op, Op::Concat(_) | Op::Constant(_) | Op::Narrow(_) | Op::Reshape(_));
         let deepest = node.inputs.iter().map(|id| depths[id.index()]).max().unwrap_or(0);
-        depths.push(deepest + usize::from(!(node.op.is_input() || matches!(node.op, Op::Concat(_)))));
+        depths.push(deepest + usize::from(!(node.op.is_input() || is_free)));
     }
     depths
 }

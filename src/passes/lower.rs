@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::kernels::conv::Parts;
 use crate::kernels::{self, Call, Contract, Needs, concat, layout};
-use crate::plan::{Builder, DeviceProfile, Draft, Order, PlanOptions, Slice};
+use crate::ops::Narrow;
+use crate::plan::{Builder, DeviceProfile, Draft, Element, Order, PlanOptions, Slice};
 
 pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Draft> {
     let mut builder = Builder::new(profile, options);
@@ -45,7 +46,7 @@ struct Lowering<'a> {
     /// For each node, those that read it.
     reading: Vec<Vec<NodeId>>,
     /// Copies in the other order, made when first asked for.
-    converted: HashMap<(NodeId, Order), Slice>,
+    converted: HashMap<(NodeId, Order, Element), Slice>,
     /// Results still in parts, until their first reader is planned.
     parts: HashMap<NodeId, Parts>,
 }
@@ -57,6 +58,15 @@ impl<'a> Lowering<'a> {
 
     /// Nodes that do not depend on each other.
     fn plan(&mut self, contracts: &[Contract], batch: &[NodeId]) -> Result<()> {
+        if let [id] = batch[..]
+            && !self.node(id).shape.is_empty()
+        {
+            match &self.node(id).op {
+                Op::Reshape(_) => return self.reshape(id),
+                Op::Narrow(narrow) => return self.narrow(id, narrow),
+                _ => {}
+            }
+        }
         let ids = batch.iter().copied().filter(|id| !self.graph.nodes()[id.index()].shape.is_empty());
         let calls = ids.map(|id| self.call(id, &contracts[id.index()])).collect::<Result<_>>()?;
         let left = kernels::plan(&mut self.builder, calls)?;
@@ -88,7 +98,10 @@ impl<'a> Lowering<'a> {
     /// The result of `id` as the node `reader`, whose result is `y`, needs it.
     fn operand(&mut self, reader: &str, id: NodeId, needs: Needs, y: &Slice) -> Result<Slice> {
         let segments = match needs {
-            Needs::Nchw => return self.nchw(id),
+            Needs::Nchw => return self.nchw(id, self.builder.options.ports.element()),
+            Needs::Values => return self.values(id),
+            Needs::Images => return self.nchw(id, Element::F32),
+            Needs::Anywhere => return self.anywhere(id),
             Needs::Nhwc => return self.nhwc(id),
             Needs::Whole => vec![self.node(id).shape.c],
             Needs::ResultRuns => y.segments.clone(),
@@ -122,8 +135,14 @@ impl<'a> Lowering<'a> {
         if place.order == Order::Nhwc && !is_input {
             return Ok(place);
         }
-        if let Some(slice) = self.converted.get(&(id, Order::Nhwc)) {
+        let key = (id, Order::Nhwc, self.builder.element());
+        if let Some(slice) = self.converted.get(&key) {
             return Ok(slice.clone());
+        }
+        if let Op::Constant(constant) = op {
+            let slice = self.builder.values_nhwc(format!("{name} in NHWC"), &constant.value)?;
+            self.converted.insert(key, slice.clone());
+            return Ok(slice);
         }
         let label = || format!("{name} in NHWC");
         let (x, slice) = if is_input {
@@ -134,27 +153,91 @@ impl<'a> Lowering<'a> {
         if x.buffer != slice.buffer {
             layout::plan(&mut self.builder, name, &x, None, &slice);
         }
-        self.converted.insert((id, Order::Nhwc), slice.clone());
+        self.converted.insert(key, slice.clone());
         Ok(slice)
     }
 
-    /// The result of `id` in NCHW.
-    fn nchw(&mut self, id: NodeId) -> Result<Slice> {
+    /// The result of `id` in NCHW, of values of this type.
+    fn nchw(&mut self, id: NodeId, element: Element) -> Result<Slice> {
         let Node { name, op, shape, .. } = self.node(id);
         let place = self.places[id.index()].clone();
-        if place.order == Order::Nchw {
+        if place.order == Order::Nchw && place.element == element {
             return Ok(place);
         }
         let x = if matches!(op, Op::Input) { self.builder.input_port(name).slice() } else { place };
-        if x.order == Order::Nchw && x.element == self.builder.options.ports.element() {
+        if x.order == Order::Nchw && x.element == element {
             return Ok(x);
         }
-        if let Some(slice) = self.converted.get(&(id, Order::Nchw)) {
+        let key = (id, Order::Nchw, element);
+        if let Some(slice) = self.converted.get(&key) {
             return Ok(slice.clone());
         }
-        let slice = self.builder.scratch_nchw(format!("{name} in NCHW"), *shape)?;
+        let slice = self.builder.scratch_nchw(format!("{name} in NCHW"), *shape, element)?;
         layout::plan(&mut self.builder, name, &x, None, &slice);
-        self.converted.insert((id, Order::Nchw), slice.clone());
+        self.converted.insert(key, slice.clone());
         Ok(slice)
+    }
+
+    /// A reshape: nothing if it lies where its operand does, else on the way from one order or place to the other.
+    fn reshape(&mut self, id: NodeId) -> Result<()> {
+        let Node { name, inputs, .. } = self.node(id);
+        let (input, y) = (inputs[0], self.places[id.index()].clone());
+        let Node { name: of, op, .. } = self.node(input);
+        if y.order != Order::Nchw {
+            let x = self.nhwc(input)?;
+            if x.buffer != y.buffer {
+                concat::plan_copy(&mut self.builder, name, &Slice { shape: y.shape, ..x }, &y);
+            }
+            return Ok(());
+        }
+        let x = match op {
+            Op::Input => self.builder.input_port(of).slice(),
+            _ => self.places[input.index()].clone(),
+        };
+        if x.buffer == y.buffer {
+            return Ok(());
+        }
+        if !layout::plan_reshaped(&mut self.builder, name, &x, &y) {
+            let dense = self.values(input)?;
+            layout::plan(&mut self.builder, name, &dense.reshaped(y.shape), None, &y);
+        }
+        Ok(())
+    }
+
+    /// The result of `id` where it lies, if there are no gaps between its channels.
+    fn anywhere(&mut self, id: NodeId) -> Result<Slice> {
+        let Node { name, op, .. } = self.node(id);
+        let x = match op {
+            Op::Input => self.builder.input_port(name).slice(),
+            _ => self.places[id.index()].clone(),
+        };
+        let as_it_is = match x.order {
+            Order::Nchw => x.element == Element::F32,
+            Order::Nhwc | Order::NhwcDense => x.segments.len() == 1 && x.element != Element::U8,
+        };
+        if as_it_is { Ok(x) } else { self.values(id) }
+    }
+
+    /// Some channels: nothing if they lie where the operand's do, else a copy.
+    fn narrow(&mut self, id: NodeId, narrow: &Narrow) -> Result<()> {
+        let Node { name, inputs, .. } = self.node(id);
+        let y = self.places[id.index()].clone();
+        let x = if y.order == Order::Nchw { self.nchw(inputs[0], Element::F32)? } else { self.nhwc(inputs[0])? };
+        if x.buffer != y.buffer {
+            concat::plan_narrowed(&mut self.builder, name, &x, narrow.start, &y);
+        }
+        Ok(())
+    }
+
+    /// The result of `id` in NCHW, in `f32`, its images one right after the other.
+    fn values(&mut self, id: NodeId) -> Result<Slice> {
+        let x = self.nchw(id, Element::F32)?;
+        if x.is_dense() {
+            return Ok(x);
+        }
+        let Node { name, shape, .. } = self.node(id);
+        let dense = self.builder.scratch_nchw(format!("{name}, dense"), *shape, Element::F32)?;
+        layout::plan(&mut self.builder, name, &x, None, &dense);
+        Ok(dense)
     }
 }

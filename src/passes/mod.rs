@@ -10,9 +10,11 @@ mod few_bindings;
 mod fold_affine;
 mod fuse_add;
 mod fuse_cascade;
+mod fuse_maps;
 mod fuse_sum;
 mod group_convs;
 mod image_bias;
+mod linear_rows;
 mod lower;
 mod reuse_buffers;
 mod split_sums;
@@ -64,6 +66,7 @@ const PASSES: &[fn(&mut PlanOptions) -> &mut bool] = &[
     |options| &mut options.group_convs,
     |options| &mut options.image_bias,
     |options| &mut options.fuse_sum,
+    |options| &mut options.fuse_maps,
     |options| &mut options.concat_slices,
     |options| &mut options.fuse_add,
     |options| &mut options.fold_affine,
@@ -74,7 +77,8 @@ fn draft(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Resul
     type Pass = fn(&Graph) -> Result<Graph>;
     // These two would make what the last one has to undo in another way.
     let few = profile.max_storage_buffers < few_bindings::ENOUGH;
-    let passes: [(bool, Pass); 6] = [
+    let passes: [(bool, Pass); 7] = [
+        (true, linear_rows::run),
         (options.fold_affine, fold_affine::run),
         (options.fuse_sum, fuse_sum::run),
         (options.fuse_add && !few, fuse_add::run),
@@ -85,6 +89,9 @@ fn draft(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Resul
     let mut graph = graph.clone();
     for (_, pass) in passes.into_iter().filter(|(enabled, _)| *enabled) {
         graph = pass(&graph)?;
+    }
+    if options.fuse_maps {
+        graph = fuse_maps::run(&graph, options.max_host_bytes)?;
     }
     let mut draft = lower::run(&graph, profile, options)?;
     reuse_buffers::drop_unused(&mut draft);

@@ -9,10 +9,10 @@ use half::vec::HalfFloatVecExt;
 
 use super::{
     Buffer, BufferId, DeviceProfile, Element, Piece, Plan, PlanOptions, Port, PortForm, Precision, Role, Slice, Step,
-    physical, piece,
+    padded, physical, piece,
 };
 use crate::error::{Error, Result};
-use crate::ops::{Made, Recipe, Texels};
+use crate::ops::{Made, Recipe, Texels, Weight};
 use crate::tensor::{MAX_ELEMENTS, Shape};
 
 /// A plan in the making, and what decides how it is made.
@@ -61,6 +61,33 @@ struct Few(Vec<u32>);
 impl Recipe<u32> for Few {
     fn values(&self) -> Cow<'_, [u32]> {
         (&self.0).into()
+    }
+}
+
+/// Values in NCHW, by their bits.
+#[derive(PartialEq, Eq, Hash)]
+struct Bits(Weight);
+
+impl Recipe<u32> for Bits {
+    fn values(&self) -> Cow<'_, [u32]> {
+        bytemuck::allocation::cast_vec(self.0.data().into_owned()).into()
+    }
+}
+
+/// Values in NHWC, their channels padded with zeros.
+#[derive(PartialEq, Eq, Hash)]
+struct Turned(Weight);
+
+impl Recipe<f32> for Turned {
+    fn values(&self) -> Cow<'_, [f32]> {
+        let (Shape { n, c, h, w }, values) = (self.0.shape(), self.0.data());
+        let [n, c, pixels, lanes] = [n, c, h * w, padded(c)].map(|extent| extent as usize);
+        let mut turned = vec![0.0; n * pixels * lanes];
+        for (at, &value) in values.iter().enumerate() {
+            let (image, channel, pixel) = (at / pixels / c, at / pixels % c, at % pixels);
+            turned[(image * pixels + pixel) * lanes + channel] = value;
+        }
+        turned.into()
     }
 }
 
@@ -185,6 +212,21 @@ impl<'a> Builder<'a> {
         self.constant(label, Element::F32, len, Content::Words(Made::by(words)))
     }
 
+    /// A buffer of these values in `f32`, as they are. Errors: more than 32-bit indices hold.
+    pub(crate) fn values(&mut self, label: String, value: &Weight) -> Result<Slice> {
+        let (shape, bits) = (value.shape(), Bits(value.clone()));
+        let table = self.constant(label, Element::F32, shape.len(), Content::Words(Made::by(bits)))?;
+        Ok(Slice::nchw(table.buffer, Element::F32, shape))
+    }
+
+    /// The same in NHWC, in what tensors are stored in. Errors: more than 32-bit indices hold.
+    pub(crate) fn values_nhwc(&mut self, label: String, value: &Weight) -> Result<Slice> {
+        let shape = value.shape();
+        let len = u64::from(padded(shape.c)) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
+        let table = self.weights(label, len, Turned(value.clone()))?;
+        Ok(Slice::nhwc(table.buffer, self.element(), shape, vec![shape.c]))
+    }
+
     fn constant(&mut self, label: String, element: Element, len: u64, content: Content) -> Result<Table> {
         let buffer = self.buffer(label, element, len, Role::Constant([].into()))?;
         self.contents.insert(buffer, content);
@@ -212,10 +254,8 @@ impl<'a> Builder<'a> {
         Ok(Slice::nhwc(buffer, element, shape, segments))
     }
 
-    /// Scratch space for `shape` in NCHW, in what graph inputs and outputs are unless one is said to be another.
-    /// Errors: more than 32-bit indices hold.
-    pub(crate) fn scratch_nchw(&mut self, label: String, shape: Shape) -> Result<Slice> {
-        let element = self.options.ports.element();
+    /// Scratch space for `shape` in NCHW. Errors: more than 32-bit indices hold.
+    pub(crate) fn scratch_nchw(&mut self, label: String, shape: Shape, element: Element) -> Result<Slice> {
         let buffer = self.buffer(label, element, shape.len(), Role::Scratch)?;
         Ok(Slice::nchw(buffer, element, shape))
     }

@@ -106,6 +106,8 @@ pub struct Step {
     pub constants: Vec<(&'static str, Constant)>,
     /// Shared pieces this step chooses.
     pub pieces: Vec<&'static Piece>,
+    /// Generated text of the kernel: what a map computes.
+    pub formula: Option<Arc<str>>,
     /// Storage buffers and textures.
     pub bindings: Vec<Binding>,
     /// The bytes of `Params`.
@@ -161,7 +163,8 @@ impl Step {
 
     /// The whole WGSL of this step.
     pub fn source(&self) -> String {
-        self.shader.source(&self.constants, &self.all_pieces().collect::<Vec<_>>())
+        let source = self.shader.source(&self.constants, &self.all_pieces().collect::<Vec<_>>());
+        self.formula.as_ref().map_or_else(|| source.clone(), |formula| source.clone() + formula)
     }
 
     /// What the kernel is called among all of its shader, by its constants and the pieces that this step chose: steps have
@@ -182,11 +185,19 @@ impl Step {
             before = group;
         }
         self.pieces.iter().for_each(|piece| name += &format!("-{}", piece.stem));
+        if let Some(formula) = &self.formula {
+            name += &format!("-formula{:016x}", digest(formula));
+        }
         if self.dispatches() > 1 {
             name += "-from";
         }
         name
     }
+}
+
+/// FNV-1a, which is the same everywhere.
+fn digest(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A graph input or output: its name and shape.

@@ -75,12 +75,14 @@ impl PortForm {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PlanOptions {
-    /// Fold scale, shift and activation into the convolution before them.
+    /// Fold scale, shift and activation into the convolution before them, and activations into sums and linear layers.
     pub fold_affine: bool,
     /// Compute `act(scale * conv + b)` at the end of the convolution.
     pub fuse_add: bool,
     /// Compute a sum of convolutions as one.
     pub fuse_sum: bool,
+    /// Compute a formula as part of the formula that alone reads it.
+    pub fuse_maps: bool,
     /// Compute once per image what a resized map of one pixel adds to a 1x1 convolution of a concatenation.
     pub image_bias: bool,
     /// Compute chained or nested stride-1 pools in one dispatch.
@@ -125,6 +127,7 @@ impl Default for PlanOptions {
             fold_affine: true,
             fuse_add: true,
             fuse_sum: true,
+            fuse_maps: true,
             image_bias: true,
             fuse_cascade: true,
             group_convs: true,
@@ -151,6 +154,7 @@ impl PlanOptions {
             fold_affine: false,
             fuse_add: false,
             fuse_sum: false,
+            fuse_maps: false,
             image_bias: false,
             fuse_cascade: false,
             group_convs: false,

@@ -152,6 +152,16 @@ impl Slice {
         Self { order: Order::NhwcDense, stride: shape.c, ..Self::nchw(buffer, element, shape) }
     }
 
+    /// Whether all its images lie in NCHW, one right after the other.
+    pub(crate) const fn is_dense(&self) -> bool {
+        matches!(self.order, Order::Nchw) && (self.shape.n <= 1 || self.stride == image_len(self.shape))
+    }
+
+    /// The same values, dense in NCHW, under another shape.
+    pub(crate) fn reshaped(&self, shape: Shape) -> Self {
+        Self { offset: self.offset, ..Self::nchw(self.buffer, self.element, shape) }
+    }
+
     /// Bytes of the values, padding not counted.
     pub const fn bytes(&self) -> u64 {
         self.element.bytes_of(self.shape.len())

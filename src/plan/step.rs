@@ -13,6 +13,7 @@ impl Step {
             shader,
             constants: Vec::new(),
             pieces: Vec::new(),
+            formula: None,
             bindings: Vec::new(),
             params: bytemuck::bytes_of(params).to_vec(),
             workgroups,
@@ -55,6 +56,12 @@ impl Step {
     /// Appends shared pieces.
     pub(crate) fn pieces(mut self, pieces: &[&'static Piece]) -> Self {
         self.pieces.extend(pieces);
+        self
+    }
+
+    /// Appends generated text.
+    pub(crate) fn formula(mut self, formula: &str) -> Self {
+        self.formula = Some(formula.into());
         self
     }
 

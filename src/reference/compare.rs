@@ -8,7 +8,7 @@ use crate::tensor::{Precision, Tensor};
 
 /// Largest normalised mean squared error that passes, and the NMSE that passes for each time that terms were larger than
 /// their sums: rounding is relative to the terms.
-const fn max_nmse(precision: Precision) -> [f64; 2] {
+pub(super) const fn max_nmse(precision: Precision) -> [f64; 2] {
     match precision {
         Precision::F32 => [1e-10, 1e-12],
         // The second is the square of the error of storing one value, which adds a fifth of that.

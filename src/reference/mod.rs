@@ -23,6 +23,11 @@
 //! Values whose magnitude, give or take the bound, reaches 65 520 may become infinite. Their bound is infinite, and that of
 //! everything computed from them; [`compare()`] counts them.
 //!
+//! # Indices
+//!
+//! Where errors may let values swap places, the index of either is right: its bound is the distance to the farthest that may
+//! stand there, and the bound of a value looked up by such an index that to the farthest of those values.
+//!
 //! # Cancellation
 //!
 //! The normalised mean squared error, which is the sharper check of a deep network, means nothing where sums cancel:
@@ -36,7 +41,7 @@ use half::f16;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Op};
-use crate::ops::{GlobalPool, GlobalPoolKind, Resize, ResizeMode};
+use crate::ops::{GlobalPool, GlobalPoolKind, Reduce, ReduceKind, Resize, ResizeMode};
 use crate::tensor::{MAX_HOST_BYTES, Precision, Shape, Tensor};
 
 mod activation;
@@ -45,18 +50,28 @@ mod affine_activation;
 mod avg_pool;
 mod compare;
 mod concat;
+mod constant;
 mod conv;
 mod conv_sum;
+mod gather;
 mod global_pool;
 mod layout;
 mod linear;
+mod map;
+mod matmul;
 mod max_pool;
 mod max_pool_cascade;
+mod narrow;
 mod paint;
 mod pyramid_pool;
+mod rearrange;
+mod reduce;
+mod resample;
+mod reshape;
 mod resize;
 mod softmax;
 mod texture;
+mod top_k;
 
 pub use compare::{Difference, compare};
 
@@ -244,17 +259,26 @@ impl Reference {
             let operands: Vec<&Values> = node.inputs.iter().filter_map(|id| results[id.index()].as_ref()).collect();
             let next = || input(inputs.next().expect("check_inputs compared their number"), wanted.bounds);
             let mut result = compute(node, &operands, next);
-            let adds = matches!(
+            if !wanted.bounds {
+                result.bound = Vec::new();
+            }
+            let has_own = matches!(
                 node.op,
                 Op::Add(_)
                     | Op::AffineActivation(_)
                     | Op::Conv(_)
                     | Op::ConvSum(_)
+                    | Op::Gather(_)
                     | Op::Linear(_)
+                    | Op::Matmul(_)
+                    | Op::Map(_)
                     | Op::Paint(_)
+                    | Op::Reduce(_)
+                    | Op::Resample(_)
                     | Op::Texture(_)
+                    | Op::TopK(_)
             );
-            if !adds {
+            if !has_own {
                 result.cancellation = operands.iter().map(|x| x.cancellation).fold(1.0, f64::max);
             }
             result.precision = self.precision;
@@ -317,24 +341,46 @@ fn compute(node: &Node, xs: &[&Values], mut input: impl FnMut() -> Values) -> Va
         Op::Concat(_) => concat::concat(xs, out),
         Op::Conv(op) => conv::conv(op, xs[0], xs.get(1).copied(), out),
         Op::ConvSum(op) => conv_sum::conv_sum(op, xs, out),
+        Op::Constant(op) => constant::constant(op),
+        Op::Gather(op) => gather::gather(op, xs[0], xs[1]),
         Op::GlobalPool(op) => global_pool::global_pool(op, xs[0], out),
         Op::Layout(_) => layout::layout(xs[0], out),
         Op::Linear(op) => linear::linear(op, xs[0], out),
+        Op::Map(op) => map::map(op, xs, out),
+        Op::Matmul(op) => matmul::matmul(op, xs[0], xs[1]),
         Op::MaxPool(op) => max_pool::max_pool(op, xs[0], out),
         Op::MaxPoolCascade(op) => max_pool_cascade::max_pool_cascade(op, xs[0], out),
+        Op::Narrow(op) => narrow::narrow(op, xs[0], out),
         Op::Paint(op) => paint::paint(op, xs[0], xs.get(1).copied(), out),
         Op::PyramidPool(op) => pyramid_pool::pyramid_pool(op, xs[0], out),
+        Op::Rearrange(op) => rearrange::rearrange(op, xs[0], out),
+        Op::Reduce(op) => reduce::reduce(op, xs[0], out),
+        Op::Resample(op) => resample::resample(op, xs[0], out),
+        Op::Reshape(_) => reshape::reshape(xs[0], out),
         Op::Resize(op) => resize::resize(op, xs[0], out),
         Op::Softmax(op) => softmax::softmax(op, xs[0]),
         Op::Texture(op) => texture::texture(op, xs, out),
+        Op::TopK(op) => top_k::top_k(op, xs[0]),
     }
 }
 
 /// Whether all of the results stand in the operands.
 fn copies(op: &Op) -> bool {
     match op {
-        Op::Concat(_) | Op::Layout(_) | Op::MaxPool(_) | Op::MaxPoolCascade(_) | Op::PyramidPool(_) => true,
+        Op::Concat(_)
+        | Op::Gather(_)
+        | Op::Layout(_)
+        | Op::Narrow(_)
+        | Op::Rearrange(_)
+        | Op::Reshape(_)
+        | Op::TopK(_)
+        | Op::MaxPool(_)
+        | Op::MaxPoolCascade(_)
+        | Op::PyramidPool(_) => true,
         Op::GlobalPool(GlobalPool { kind }) => *kind == GlobalPoolKind::Max,
+        Op::Reduce(Reduce { kind, .. }) => {
+            matches!(kind, ReduceKind::Max | ReduceKind::Min | ReduceKind::ArgMax { .. } | ReduceKind::ArgMin { .. })
+        }
         Op::Resize(Resize { mode, .. }) => *mode == ResizeMode::Nearest,
         _ => false,
     }
@@ -421,6 +467,12 @@ fn squares(values: &[f64]) -> f64 {
 /// See [`Values::cancellation`], of sums whose squares, and those of their terms, add up to this.
 fn cancellation(terms: f64, sums: f64) -> f64 {
     if terms > sums { terms / sums } else { 1.0 }
+}
+
+/// The cancellation with which errors of these squares beside values of those pass: where an index may be another, the
+/// bound decides.
+fn excusing(precision: Precision, errors: f64, values: f64) -> f64 {
+    if errors > 0.0 { (errors / values / compare::max_nmse(precision)[1]).max(1.0) } else { 1.0 }
 }
 
 /// Bound of `y`, a sum of `terms` products and a bias: `magnitude` is the sum of their absolute values, `carried` that

@@ -225,7 +225,8 @@ fn a_normalisation_in_part_is_refused() {
 #[test]
 fn every_block_of_the_yolo_families_takes_every_activation() {
     let yolo = ["spp", "sppf", "simsppf", "cspsppf", "simcspsppf", "sppcspc", "sppfcspc", "sppelan"];
-    let names = ["silu", "relu", "hardswish", "leaky_relu(0.1)", "leaky_relu(-2)", "sigmoid", "none"];
+    let names =
+        ["silu", "relu", "hardswish", "leaky_relu(0.1)", "leaky_relu(-2)", "sigmoid", "none", "clip(0, 6)", "mish"];
     let shape = Shape::new(1, 16, 6, 5);
     let activations = |block: &str, args: &Value| {
         let graph = blocks::build(block, args, shape, &Weights::seeded(1).scope("")).unwrap();
@@ -478,7 +479,7 @@ fn names_and_arguments_are_checked() {
             json!({"c1": 8, "c2": 8, "activation": "SiLU"}),
             "activation = SiLU: is unknown; did you mean 'silu'?",
         ),
-        ("sppf", json!({"c1": 8, "c2": 8, "activation": "mish"}), "is unknown. Known: none"),
+        ("sppf", json!({"c1": 8, "c2": 8, "activation": "swish2"}), "is unknown. Known: none"),
         ("spp", json!({"c1": 8, "c2": 8, "activation": "leaky_relu"}), "leaky_relu(0.1)"),
         ("sppcspc", json!({"c1": 8, "c2": 8, "activation": null}), "activation = null: must be text"),
         ("rfb", json!({"c1": 16, "c2": 8, "activation": "relu"}), "args = activation: is unknown"),

@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["reference"],
     &["detection"],
     &["case"],
+    &["onnx"],
     &["plan"],
     &["kernels"],
     &["passes"],

@@ -12,11 +12,16 @@ mod buffers;
 mod estimates;
 mod factors;
 mod fuzz_plans;
+mod heads;
 mod image_bias;
 mod large_graphs;
 mod layers;
 mod memory;
 mod needs;
+#[cfg(feature = "onnx")]
+mod onnx;
+#[cfg(feature = "onnx")]
+mod onnx_files;
 mod plans;
 mod precision;
 mod priors;

@@ -391,7 +391,7 @@ mod sizes {
             // Three times over the channels.
             (
                 "softmax",
-                |x| graph(x, |g, i| g.softmax("y", i, Softmax { axis: SoftmaxAxis::Channels }).unwrap()),
+                |x| graph(x, |g, i| g.softmax("y", i, Softmax::new(SoftmaxAxis::Channels)).unwrap()),
                 Shape::new(1, 21_845, 1, 1),
                 Shape::new(1, 21_846, 1, 1),
                 65_538,

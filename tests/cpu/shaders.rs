@@ -35,8 +35,14 @@ fn graphs() -> Vec<Graph> {
     let files = fs::read_dir(at("tests/data/cases")).unwrap().map(|file| file.unwrap().path());
     graphs.extend([sum_of(["a", "b", "c"]), sum_of(["a", "b", "c", "d", "e"])]);
     graphs.push(three_targets());
-    graphs.push(graph(shape, |graph, x| residuals(graph, x, 12)));
-    graphs.push(graph(shape, |graph, x| residuals(graph, x, 1)));
+    graphs.push(graph(shape, |graph, x| residuals(graph, x, 12, 1)));
+    graphs.push(graph(shape, |graph, x| residuals(graph, x, 12, 2)));
+    graphs.push(graph(shape, |graph, x| residuals(graph, x, 1, 1)));
+    graphs.push(graph(shape, |graph, x| {
+        let conv = ops::Conv { activation: ops::Activation::Mish, ..same_conv(12, 1, 3) };
+        graph.conv("y", x, ops::Conv { groups: 12, dilation: [1, 2], ..conv }).unwrap()
+    }));
+    graphs.extend([2, 3].map(depthwise_of));
     // Long sums of few outputs: split where there are cores to spare, and of few channels, made tap by tap.
     graphs.push(graph(Shape::new(1, 1024, 5, 5), |graph, x| graph.conv("y", x, same_conv(64, 1024, 1)).unwrap()));
     graphs.push(graph(Shape::new(1, 512, 5, 5), |graph, x| graph.conv("y", x, same_conv(21, 512, 3)).unwrap()));
@@ -96,9 +102,21 @@ fn three_targets() -> Graph {
     graph
 }
 
+/// Depthwise convolutions of so many inputs, each an output of an extent of its own.
+fn depthwise_of(count: usize) -> Graph {
+    let mut graph = Graph::new();
+    for (name, h) in [("a", 5), ("b", 6), ("c", 7)].into_iter().take(count) {
+        let x = graph.input(format!("{name} in"), Shape::new(1, 4, h, 6)).unwrap();
+        let y = graph.conv(name, x, ops::Conv { groups: 4, ..same_conv(4, 1, 3) }).unwrap();
+        graph.output(name, y).unwrap();
+    }
+    graph
+}
+
 /// A residual of the map, then of a pixel per image, then of a resized one, then one that is added last.
-fn residuals(graph: &mut Graph, x: NodeId, groups: u32) -> NodeId {
-    let conv = || ops::Conv { groups, ..same_conv(12, 12 / groups, 3) };
+fn residuals(graph: &mut Graph, x: NodeId, groups: u32, dilation: u32) -> NodeId {
+    let padding = ops::Padding::symmetric(1, dilation);
+    let conv = || ops::Conv { groups, padding, dilation: [1, dilation], ..same_conv(12, 12 / groups, 3) };
     let y = graph.conv_add("map", x, x, conv()).unwrap();
     let pixel = graph.global_pool("pixel", x, ops::GlobalPool { kind: ops::GlobalPoolKind::Max }).unwrap();
     let y = graph.conv_add("image", y, pixel, conv()).unwrap();
@@ -785,12 +803,12 @@ fn lanes_that_are_picked_from_floats_are_found() {
 }
 
 /// Floats are compared by their bits, as integers: a maximum of floats may drop NaN, and FXC makes a maximum, or the
-/// opposite, of a comparison. But for two functions: `activate` puts NaN back into what `activated` makes, and `softmax`
-/// subtracts the maximum from every value, so that it cannot lose one.
+/// opposite, of a comparison. But for three functions: `activate` puts NaN back into what `activated` and `further`
+/// make, and `softmax` subtracts the maximum from every value, so that it cannot lose one.
 fn compares_bits(source: &str, _: &Step) -> Result<(), String> {
     let (module, info) = parsed(source)?;
     for (function, info) in functions(&module, &info) {
-        if matches!(function.name.as_deref(), Some("activated" | "softmax")) {
+        if matches!(function.name.as_deref(), Some("activated" | "further" | "softmax")) {
             continue;
         }
         for (handle, expression) in function.expressions.iter() {

@@ -197,8 +197,8 @@ fn extended(graph: &mut Graph, i: usize, x: NodeId, op: usize, a: [u32; 6], flag
             graph.global_pool(name, x, GlobalPool { kind })
         }
         6 => {
-            let axis = if flag { SoftmaxAxis::Columns } else { SoftmaxAxis::Channels };
-            graph.softmax(name, x, Softmax { axis })
+            let axes = [SoftmaxAxis::Columns, SoftmaxAxis::Channels, SoftmaxAxis::Values { len: q, inner: r }];
+            graph.softmax(name, x, Softmax { axis: axes[p as usize % 3], log: flag })
         }
         7 => graph.concat(name, &[x, x, x]),
         8 => graph.add(name, x, x, Add { scale: 1.0, activation: Activation::Sigmoid }),
@@ -277,10 +277,10 @@ proptest! {
             prop_assert!(y.check("y").is_ok(), "{y} has no meaning");
         }
         // These keep their input's shape, which a graph has checked.
-        let axis = if flag { SoftmaxAxis::Columns } else { SoftmaxAxis::Channels };
+        let axis = if flag { SoftmaxAxis::Columns } else { SoftmaxAxis::Values { len: p, inner: q } };
         let _ = Add { scale: real, activation }.output_shape("y", [("x", x), ("other", other)]);
         let _ = AffineActivation::activation(p % 6, activation).output_shape("y", x);
-        let _ = Softmax { axis }.output_shape("y", x);
+        let _ = Softmax::new(axis).output_shape("y", x);
     }
 
     #[test]

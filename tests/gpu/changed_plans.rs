@@ -99,6 +99,7 @@ fn change_step(dice: &mut Dice, step: &mut Step, other: &Plan) {
         shader,
         constants,
         pieces,
+        formula,
         bindings,
         params,
         workgroups,
@@ -121,6 +122,10 @@ fn change_step(dice: &mut Dice, step: &mut Step, other: &Plan) {
             Constant::Bool(set) if dice.roll(2) == 0 => *set = !*set,
             Constant::Bool(_) => *name = dice.of(&["", "fn", "a b", "WG_SIZE"]),
         }),
+        3 if dice.roll(3) == 0 => {
+            *formula =
+                dice.of(&[None, stranger.formula.as_deref(), Some("fn"), Some("fn computed() {}")]).map(Into::into);
+        }
         3 if dice.roll(2) == 0 => pieces.clone_from(&stranger.pieces),
         3 => dice.list(pieces, |dice, piece| {
             *piece = stranger.pieces.get(dice.roll(3)).copied().unwrap_or(piece);

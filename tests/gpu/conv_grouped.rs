@@ -1,13 +1,15 @@
 //! The convolution whose groups cut through a vec4: when it is chosen, and groups of every alignment.
 
-use spp_wgpu::ops::Conv;
+use spp_wgpu::ops::{Conv, Padding};
 use spp_wgpu::{Graph, Plan, PlanOptions, Shape};
 
 use crate::graphs::same_conv;
 use crate::harness::{Data, GPU, check_bits_on_both, check_on_both, graph, random, stems};
 
 fn conv(shape: Shape, out_c: u32, groups: u32) -> Graph {
-    let conv = Conv { groups, stride: [1, 2], ..same_conv(out_c, shape.c / groups, 3) };
+    // Neighbours of depthwise ones that are not dilated share what they read, in another kernel.
+    let padding = Padding::symmetric(1, 2);
+    let conv = Conv { groups, padding, stride: [1, 2], dilation: [1, 2], ..same_conv(out_c, shape.c / groups, 3) };
     graph(shape, |graph, x| graph.conv("conv", x, conv).unwrap())
 }
 

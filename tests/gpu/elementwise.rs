@@ -5,7 +5,7 @@ use spp_wgpu::{Graph, NodeId, Shape, Tensor};
 
 use crate::harness::{check, graph};
 
-const VALUES: [f32; 24] = [
+const VALUES: [f32; 28] = [
     0.0,
     -0.0,
     1.0,
@@ -16,6 +16,10 @@ const VALUES: [f32; 24] = [
     -3.0,
     3.000_000_2,
     -3.000_000_2,
+    1e-5,
+    -1e-5,
+    -0.4999,
+    -9.0,
     1e-30,
     -1e-30,
     20.0,
@@ -34,7 +38,7 @@ const VALUES: [f32; 24] = [
 
 /// One pixel for each value, so that no sum mixes them.
 fn values() -> Tensor {
-    Tensor::new(Shape::new(1, 1, 4, 6), VALUES.into()).unwrap()
+    Tensor::new(Shape::new(1, 1, 4, 7), VALUES.into()).unwrap()
 }
 
 fn check_values(case: &str, build: impl FnOnce(&mut Graph, NodeId) -> NodeId) {
@@ -45,7 +49,10 @@ fn check_values(case: &str, build: impl FnOnce(&mut Graph, NodeId) -> NodeId) {
 #[test]
 fn every_activation_of_every_value_wherever_it_is_applied() {
     let slopes = [0.0, 1.0, -2.0].map(Activation::LeakyRelu);
-    for activation in Activation::ALL.into_iter().chain(slopes) {
+    let clips = [(0.0, f32::INFINITY), (f32::NEG_INFINITY, 3.0), (f32::NEG_INFINITY, f32::INFINITY), (2.0, 1.0)];
+    let clips = clips.map(|(least, most)| Activation::Clip(least, most));
+    let others = [Activation::Elu(0.0), Activation::Elu(-2.0), Activation::HardSigmoid(-1e30, 0.5)];
+    for activation in Activation::ALL.into_iter().chain(slopes).chain(clips).chain(others) {
         check_values(&format!("{activation:?} alone"), |graph, x| {
             graph.affine_activation("y", x, AffineActivation::activation(1, activation)).unwrap()
         });

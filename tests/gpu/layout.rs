@@ -45,7 +45,7 @@ fn rows_of_several_maps_follow_each_other() {
         });
         let rows = graph.concat("rows", &rows).unwrap();
         graph.output("rows", rows).unwrap();
-        graph.softmax("softmax", rows, Softmax { axis: SoftmaxAxis::Columns }).unwrap()
+        graph.softmax("softmax", rows, Softmax::new(SoftmaxAxis::Columns)).unwrap()
     });
     check_on_both("heads", &graph, &[random(shape, 3, Data::Uniform)]);
 }

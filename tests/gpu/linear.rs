@@ -33,13 +33,27 @@ fn agrees_with_the_reference_within_its_bound() {
             let graph = linear(x, outputs, Activation::Relu, Data::Integers);
             check_bits(&format!("{x} to {outputs}"), &graph, &[random(x, 1, Data::Integers)]);
         }
+        // Sums around 1, where activations are unlike each other.
+        let mut input = random(x, 1, Data::Uniform);
+        let size = (input.data().len() as f32 / x.n as f32).sqrt();
+        input.data_mut().iter_mut().for_each(|value| *value /= size);
         for activation in Activation::ALL {
-            check(
-                &format!("{activation:?} of {x}"),
-                &linear(x, 7, activation, Data::Uniform),
-                &[random(x, 1, Data::Uniform)],
-            );
+            let graph = linear(x, 7, activation, Data::Uniform);
+            check(&format!("{activation:?} of {x}"), &graph, std::slice::from_ref(&input));
         }
+    }
+}
+
+/// Rows share weights as the pixels of a convolution do.
+#[test]
+fn many_rows_are_convolved() {
+    for (rows, stem) in [(15, "linear"), (16, "conv_direct")] {
+        let x = Shape::new(rows, 6, 1, 1);
+        let graph = linear(x, 7, Activation::Silu, Data::Uniform);
+        let mut options = PlanOptions::default();
+        options.conv_kernel = spp_wgpu::plan::ConvKernel::Direct;
+        assert_eq!(stems(&Plan::new(&graph, GPU.profile(), &options).unwrap()), [stem], "{rows} rows");
+        check(&format!("{rows} rows"), &graph, &[random(x, 1, Data::Uniform)]);
     }
 }
 

@@ -4,16 +4,16 @@ use spp_wgpu::ops::{Layout, Softmax, SoftmaxAxis};
 use spp_wgpu::{Graph, PlanOptions, Shape, Tensor};
 
 use crate::graphs::same_conv;
-use crate::harness::{Data, SHAPES, check_on_both, graph, random, run};
+use crate::harness::{Data, SHAPES, check_on_both, graph, random, run, with_specials};
 
 fn over_channels(x: Shape) -> Graph {
-    graph(x, |graph, x| graph.softmax("softmax", x, Softmax { axis: SoftmaxAxis::Channels }).unwrap())
+    graph(x, |graph, x| graph.softmax("softmax", x, Softmax::new(SoftmaxAxis::Channels)).unwrap())
 }
 
 fn over_rows(x: Shape, width: u32) -> Graph {
     graph(x, |graph, x| {
         let rows = graph.layout("rows", x, Layout { width }).unwrap();
-        graph.softmax("softmax", rows, Softmax { axis: SoftmaxAxis::Columns }).unwrap()
+        graph.softmax("softmax", rows, Softmax::new(SoftmaxAxis::Columns)).unwrap()
     })
 }
 
@@ -87,9 +87,49 @@ fn rows_sum_to_one() {
 fn padding_lanes_stay_zero() {
     let shape = Shape::new(2, 9, 3, 2);
     let graph = graph(shape, |graph, x| {
-        let softmax = graph.softmax("softmax", x, Softmax { axis: SoftmaxAxis::Channels }).unwrap();
+        let softmax = graph.softmax("softmax", x, Softmax::new(SoftmaxAxis::Channels)).unwrap();
         let both = graph.concat("both", &[softmax, x]).unwrap();
         graph.conv("y", both, same_conv(5, 18, 3)).unwrap()
     });
     check_on_both("softmax in a concatenation", &graph, &[scores(shape, 2.0)]);
+}
+
+fn over_values(x: Shape, len: u32, inner: u32, log: bool) -> Graph {
+    let axis = SoftmaxAxis::Values { len, inner };
+    graph(x, |graph, x| graph.softmax("softmax", x, Softmax { axis, log }).unwrap())
+}
+
+/// Along each axis of a tensor, and of one of five axes in the same memory; rows of more values than a workgroup shares.
+#[test]
+fn any_axis_and_its_logarithm() {
+    let shape = Shape::new(2, 15, 4, 6);
+    for (len, inner) in [(6, 1), (4, 6), (15, 24), (2, 360), (3, 120), (5, 24), (720, 1), (360, 2), (1, 3)] {
+        for (log, most) in [(false, 1.0), (true, 1.0), (false, 300.0), (true, 300.0)] {
+            let case = format!("{len}, {inner} apart, log: {log}, up to {most}");
+            check_on_both(&case, &over_values(shape, len, inner, log), &[scores(shape, most)]);
+        }
+        check_on_both("specials", &over_values(shape, len, inner, true), &[with_specials(scores(shape, 3.0))]);
+    }
+    for shape in SHAPES {
+        let log = graph(shape, |graph, x| {
+            graph.softmax("y", x, Softmax { log: true, ..Softmax::new(SoftmaxAxis::Channels) }).unwrap()
+        });
+        check_on_both(&format!("log over channels of {shape}"), &log, &[scores(shape, 4.0)]);
+        check_on_both("specials", &log, &[with_specials(scores(shape, 4.0))]);
+    }
+}
+
+/// Results that are parts of a concatenation: rows within an image, from image to image, and across their ends.
+#[test]
+fn along_any_axis_in_a_concatenation() {
+    let shape = Shape::new(4, 6, 2, 5);
+    for (len, inner) in [(5, 1), (6, 10), (4, 60), (2, 60), (8, 30), (3, 80)] {
+        let graph = graph(shape, |graph, x| {
+            let values = SoftmaxAxis::Values { len, inner };
+            let [a, b] =
+                [false, true].map(|log| graph.softmax(format!("{log}"), x, Softmax { axis: values, log }).unwrap());
+            graph.concat("both", &[a, b]).unwrap()
+        });
+        check_on_both(&format!("{len}, {inner} apart"), &graph, &[scores(shape, 3.0)]);
+    }
 }

@@ -72,7 +72,11 @@ params! { Entry {
     r_offset: u32,
     r_stride: u32,
     activation: u32,
-    slope: f32,
+    alpha: f32,
+    beta: f32,
+    unused_0: u32,
+    unused_1: u32,
+    unused_2: u32,
 } }
 
 params! { Operand {
@@ -137,6 +141,8 @@ pub(super) enum Tiling {
     Pixels(u32),
     /// This many vec4s.
     Values(u32),
+    /// This many runs of columns, four channels each.
+    Runs { values: u32, columns: u32 },
 }
 
 impl Kernel {
@@ -145,6 +151,10 @@ impl Kernel {
         let of_a_part = match self.tiling {
             Tiling::Pixels(tile) => u64::from(y.shape.c.div_ceil(self.block_c)) * u64::from(pixels.div_ceil(tile)),
             Tiling::Values(values) => (u64::from(pixels) * u64::from(y.channels4())).div_ceil(values.into()),
+            Tiling::Runs { values, columns } => {
+                let rows = u64::from(pixels / y.shape.w) * u64::from(y.shape.w.div_ceil(columns));
+                (rows * u64::from(y.channels4())).div_ceil(values.into())
+            }
         };
         of_a_part * u64::from(self.parts)
     }
@@ -473,6 +483,7 @@ fn tables(kernel: &Kernel, jobs: &[Job], bound: &Bound, rounds: u64) -> (Vec<Ent
         let y = &job.y;
         let workgroups = kernel.workgroups(y);
         round_end += workgroups.div_ceil(rounds);
+        let [alpha, beta] = job.activation.parameters();
         entries.push(Entry {
             workgroups: workgroups as u32,
             round_end: round_end as u32,
@@ -489,7 +500,9 @@ fn tables(kernel: &Kernel, jobs: &[Job], bound: &Bound, rounds: u64) -> (Vec<Ent
             r_offset: job.residual.as_ref().map_or(0, Slice::offset4),
             r_stride: job.residual.as_ref().map_or(0, Slice::stride4),
             activation: job.activation.number(),
-            slope: job.activation.slope(),
+            alpha,
+            beta,
+            ..Entry::default()
         });
         bias += packing.bias_len(job) / 4;
         for term in &job.terms {
@@ -522,6 +535,8 @@ fn tables(kernel: &Kernel, jobs: &[Job], bound: &Bound, rounds: u64) -> (Vec<Ent
 
 /// Binds what the jobs read and write, and counts their work.
 fn bind(mut step: Step, kernel: &Kernel, jobs: &[Job], bound: &Bound) -> Step {
+    let common = jobs.iter().all(|job| job.activation.is_common());
+    let functions = if common { piece!("functions_few") } else { piece!("functions_all") };
     let mut epilogue = piece!("epilogue_plain");
     for job in jobs {
         for term in &job.terms {
@@ -557,7 +572,7 @@ fn bind(mut step: Step, kernel: &Kernel, jobs: &[Job], bound: &Bound) -> Step {
     }
     let sources = [piece!("sources_1"), piece!("sources_2"), piece!("sources_3")][sources.len() - 1];
     let targets = [piece!("targets_1"), piece!("targets_2"), piece!("targets_3")][targets.len() - 1];
-    kernel.pieces.iter().copied().chain([epilogue, sources, targets]).fold(step, Step::piece)
+    kernel.pieces.iter().copied().chain([functions, epilogue, sources, targets]).fold(step, Step::piece)
 }
 
 /// The terms' biases, each times its scale, with zeros up to `len` channels.

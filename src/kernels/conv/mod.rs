@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::plan::{Builder, ConvVariant};
 
 mod choice;
+pub(crate) mod depthwise;
 pub(crate) mod direct;
 pub(crate) mod grouped;
 mod jobs;
@@ -19,9 +20,11 @@ pub(crate) use parts::Parts;
 /// Jobs that do not depend on each other, in as few dispatches as possible. Chooses each one's kernel. Returns the parts
 /// left for their reader to add up, if a sum was split: it is then alone in its dispatch.
 pub(crate) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<Option<Parts>> {
-    let (mut whole, mut direct) = (Vec::new(), Vec::new());
+    let (mut whole, mut direct, mut depthwise) = (Vec::new(), Vec::new(), Vec::new());
     for job in jobs {
-        if grouped::supports(&job) {
+        if depthwise::supports(&job) {
+            depthwise.push(job);
+        } else if grouped::supports(&job) {
             grouped::plan(builder, job)?;
         } else if job.terms.iter().all(|term| term.conv.groups == 1) {
             whole.push(job);
@@ -37,6 +40,7 @@ pub(crate) fn plan(builder: &mut Builder, jobs: Vec<Job>) -> Result<Option<Parts
         builder.steps[before..].iter_mut().for_each(|step| step.choice = Some(choice.clone()));
     }
     direct::plan(builder, direct)?;
+    depthwise::plan(builder, depthwise)?;
     Ok(parts)
 }
 

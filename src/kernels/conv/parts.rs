@@ -51,6 +51,7 @@ impl Parts {
     /// length there are.
     pub(crate) fn read_by(&self, step: Step, slot: u32) -> Step {
         let step = step.reads(slot, &self.maps).flops(u64::from(self.count - 1) * self.first().shape.len());
-        step.piece(piece!("parts")).piece(piece!("activation")).constants(activation(self.activation))
+        let step = step.piece(piece!("parts")).piece(piece!("activation")).piece(piece!("functions_all"));
+        step.constants(activation(self.activation))
     }
 }

@@ -29,7 +29,7 @@ pub(crate) static SHADER: Shader = Shader {
     stem: "conv_shift_add",
     text: shader!("conv/shift_add"),
     extensions: &[],
-    pieces: &[piece!("index"), piece!("activation"), piece!("lanes")],
+    pieces: &[piece!("index"), piece!("activation"), piece!("functions_all"), piece!("lanes")],
     params_binding: 4,
     params: Params::FIELDS,
     tables: &[],
