@@ -29,6 +29,7 @@
 //! | [`graph`] | nodes and their builders, the cost of a whole graph, graphs as text and as drawings |
 //! | [`weights`], [`blocks`] | weight files; the published systems built from operations, by their `state_dict` keys |
 //! | [`mod@reference`] | the truth: plain `f64` loops, one file per operation, and for each value the error that `f32` may have |
+//! | `onnx` | models of other frameworks as graphs, with the feature of that name |
 //! | [`detection`], [`case`] | RFBNet's output as boxes; files of weights, input and expected output; the published shapes |
 //! | [`plan`] | nouns: dispatches, buffers, slices, shaders, options, chosen kernels; and a builder for them |
 //! | [`kernels`] | how operations become dispatches: one file per shader that computes |
@@ -56,6 +57,8 @@ pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod ops;
 mod passes;
 pub mod plan;
