@@ -1,11 +1,19 @@
-//! From RFBNet's two outputs to boxes on the image, on the CPU: default boxes, decoding, non-maximum suppression.
-//! Boxes are in units of the image: 0 is its left or upper border, 1 the right or lower one.
+//! From a network's outputs to boxes on the picture, on the CPU: pictures as inputs, the heads of detectors, default
+//! boxes, decoding, non-maximum suppression.
 
+mod head;
+pub mod labels;
 mod nms;
+mod prepare;
 mod priors;
+mod rows;
 
-pub use nms::non_maximum_suppression;
-pub use priors::{PriorConfig, PriorLevel, decode, priors};
+pub use head::{Anchors, Head, Output};
+pub use nms::{MAX_CANDIDATES, non_maximum_suppression};
+pub use prepare::{Fit, Placement, Preparation};
+pub use priors::{PriorConfig, PriorLevel, decode, priors, ultraface_priors};
+
+use nms::suppress;
 
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -13,11 +21,14 @@ use crate::tensor::Tensor;
 /// One object found in an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detection {
-    /// Column of the confidence tensor; 0 is the background and never appears here.
+    /// From [`detections`], the column of the confidence tensor, where 0 is the background and never appears here; from a
+    /// [`Head`], the class, the background not counted.
     pub class: usize,
     /// The confidence.
     pub score: f32,
-    /// Left, top, right, bottom; may reach beyond the image.
+    /// Left, top, right, bottom; may reach beyond the image. From [`detections`] in units of the image: 0 is its left or
+    /// upper border, 1 the right or lower one. From a [`Head`] in pixels of the network's input, and
+    /// [`Placement::to_picture`] goes on from there.
     pub corners: [f32; 4],
 }
 
@@ -28,7 +39,11 @@ pub struct DetectionOptions {
     pub score_threshold: f32,
     /// Of two boxes of one class whose intersection over union is above this, the one with the lower score is dropped.
     pub iou_threshold: f32,
-    /// The most boxes of one class in one image.
+    /// Whether boxes of different classes rival each other as well.
+    pub agnostic: bool,
+    /// The most boxes of an image that are looked at, those with the best scores; more than [`MAX_CANDIDATES`] never are.
+    pub candidates: usize,
+    /// The most boxes of one class in one image, if classes do not rival each other.
     pub keep_per_class: usize,
     /// The most boxes in one image.
     pub keep_total: usize,
@@ -36,7 +51,14 @@ pub struct DetectionOptions {
 
 impl Default for DetectionOptions {
     fn default() -> Self {
-        Self { score_threshold: 0.01, iou_threshold: 0.45, keep_per_class: 200, keep_total: 200 }
+        Self {
+            score_threshold: 0.01,
+            iou_threshold: 0.45,
+            agnostic: false,
+            candidates: MAX_CANDIDATES,
+            keep_per_class: 200,
+            keep_total: 200,
+        }
     }
 }
 
@@ -51,8 +73,7 @@ pub fn detections(
     config: &PriorConfig,
     options: &DetectionOptions,
 ) -> Result<Vec<Vec<Detection>>> {
-    check_threshold("score_threshold", options.score_threshold)?;
-    check_threshold("iou_threshold", options.iou_threshold)?;
+    options.check()?;
     let (l, c) = (loc.shape(), conf.shape());
     let rows = config.len()?;
     if (l.n, l.c, l.h, l.w) != (c.n, c.c, 1, 4) || c.h != 1 || u64::from(l.c) != rows {
@@ -66,13 +87,11 @@ pub fn detections(
         .map(|(loc, conf)| {
             let boxes = decode(loc, &priors, config.variances)?;
             let mut found = Vec::new();
+            // Class by class, so that equal scores stay in the order of class and prior.
             for class in 1..classes {
-                found.extend(of_class(class, &boxes, conf, classes, options)?);
+                found.extend(of_class(class, &boxes, conf, classes, options.score_threshold));
             }
-            // Stable, so that equal scores stay in the order of class and prior.
-            found.sort_by(|a: &Detection, b| b.score.total_cmp(&a.score));
-            found.truncate(options.keep_total);
-            Ok(found)
+            Ok(suppress(found, options))
         })
         .collect()
 }
@@ -82,13 +101,18 @@ fn of_class(
     boxes: &[[f32; 4]],
     conf: &[f32],
     classes: usize,
-    options: &DetectionOptions,
-) -> Result<impl Iterator<Item = Detection>> {
+    score_threshold: f32,
+) -> impl Iterator<Item = Detection> {
     let scores = conf.iter().skip(class).step_by(classes);
-    let candidates = boxes.iter().zip(scores).filter(|&(_, &score)| score > options.score_threshold);
-    let (boxes, scores): (Vec<[f32; 4]>, Vec<f32>) = candidates.unzip();
-    let kept = non_maximum_suppression(&boxes, &scores, options.iou_threshold, options.keep_per_class)?;
-    Ok(kept.into_iter().map(move |i| Detection { class, score: scores[i], corners: boxes[i] }))
+    let candidates = boxes.iter().zip(scores).filter(move |&(_, &score)| score > score_threshold);
+    candidates.map(move |(&corners, &score)| Detection { class, score, corners })
+}
+
+impl DetectionOptions {
+    fn check(&self) -> Result<()> {
+        check_threshold("score_threshold", self.score_threshold)?;
+        check_threshold("iou_threshold", self.iou_threshold)
+    }
 }
 
 fn check_threshold(param: &'static str, value: f32) -> Result<()> {
@@ -106,8 +130,8 @@ mod tests {
     /// 2x2 cells in an image of 8x8, no ratios: each cell has two priors that are the same box, of size 4/8 = ½ and
     /// √(½ · ½) = ½.
     fn config() -> PriorConfig {
-        let level = PriorLevel { cells: 2, step: 4.0, min_size: 4.0, max_size: 4.0, ratios: vec![] };
-        PriorConfig { image_size: 8, levels: vec![level], variances: [0.1, 0.2], clip: true }
+        let level = PriorLevel { cells: [2; 2], step: [4.0; 2], min_size: 4.0, max_size: 4.0, ratios: vec![] };
+        PriorConfig { image_size: [8; 2], levels: vec![level], variances: [0.1, 0.2], clip: true }
     }
 
     fn tensor(rows: u32, width: u32, data: Vec<f32>) -> Tensor {

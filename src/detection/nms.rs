@@ -1,13 +1,19 @@
 //! Greedy non-maximum suppression.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-use super::check_threshold;
+use super::{Detection, DetectionOptions, check_threshold};
 use crate::error::{Error, Result};
+
+/// The most boxes that suppression looks at: every box of the largest published RFBNet, and few enough that a network
+/// that finds something everywhere keeps nobody waiting.
+pub const MAX_CANDIDATES: usize = 1 << 15;
 
 /// Indices of the boxes to keep, at most `keep_top`, best score first, equal scores by index. A box is dropped if its
 /// intersection over union with one already kept is above `iou_threshold`. `boxes` are left, top, right, bottom; one
-/// without area overlaps nothing. A score that is `NaN`, or a box with a corner that is not finite, is never kept.
+/// without area overlaps nothing. A score that is `NaN`, or a box with a corner that is not finite, is never kept. Of more
+/// than [`MAX_CANDIDATES`] boxes only so many, those with the best scores, are looked at.
 ///
 /// Errors: lengths that differ, a threshold outside 0..=1.
 pub fn non_maximum_suppression(
@@ -22,9 +28,7 @@ pub fn non_maximum_suppression(
         return Err(Error::mismatch("non_maximum_suppression", detail));
     }
     let usable = |i: &usize| !scores[*i].is_nan() && boxes[*i].iter().all(|x| x.is_finite());
-    let mut order = (0..boxes.len()).filter(usable).collect::<Vec<_>>();
-    // Stable; not total_cmp, for which -0 and 0 differ.
-    order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal));
+    let order = best((0..boxes.len()).filter(usable).collect(), MAX_CANDIDATES, |&i| scores[i]);
 
     let mut kept = Vec::<usize>::new();
     for i in order {
@@ -38,8 +42,46 @@ pub fn non_maximum_suppression(
     Ok(kept)
 }
 
+/// What is left of the candidates, best score first, equal scores as they came.
+pub(super) fn suppress(candidates: Vec<Detection>, options: &DetectionOptions) -> Vec<Detection> {
+    let usable = candidates.into_iter().filter(|found| found.corners.iter().all(|x| x.is_finite())).collect();
+    let mut kept: BTreeMap<usize, Vec<[f32; 4]>> = BTreeMap::new();
+    let mut left = Vec::new();
+    for found in best(usable, options.candidates.min(MAX_CANDIDATES), |found: &Detection| found.score) {
+        if left.len() == options.keep_total {
+            break;
+        }
+        let (class, most) = if options.agnostic { (0, usize::MAX) } else { (found.class, options.keep_per_class) };
+        let rivals = kept.entry(class).or_default();
+        let overlaps = |&rival| intersection_over_union(rival, found.corners) > f64::from(options.iou_threshold);
+        if rivals.len() < most && !rivals.iter().any(overlaps) {
+            rivals.push(found.corners);
+            left.push(found);
+        }
+    }
+    left
+}
+
+/// The items with the best scores, best first, equal scores in the order given; no score is `NaN`.
+pub(super) fn best<T>(items: Vec<T>, most: usize, score: impl Fn(&T) -> f32) -> Vec<T> {
+    let mut order: Vec<(usize, T)> = items.into_iter().enumerate().collect();
+    // Not total_cmp, for which -0 and 0 differ.
+    let better = |(i, a): &(usize, T), (j, b): &(usize, T)| {
+        score(b).partial_cmp(&score(a)).unwrap_or(Ordering::Equal).then(i.cmp(j))
+    };
+    if order.len() > most {
+        order.select_nth_unstable_by(most, better);
+        order.truncate(most);
+    }
+    order.sort_unstable_by(better);
+    order.into_iter().map(|(_, item)| item).collect()
+}
+
 /// In `f64`, where the area of finite `f32` corners can neither overflow nor vanish.
 fn intersection_over_union(a: [f32; 4], b: [f32; 4]) -> f64 {
+    if a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1] {
+        return 0.0; // most pairs, and quickly
+    }
     let area = |[x0, y0, x1, y1]: [f32; 4]| {
         let [x0, y0, x1, y1] = [x0, y0, x1, y1].map(f64::from);
         (x1 - x0).max(0.0) * (y1 - y0).max(0.0)
@@ -104,6 +146,33 @@ mod tests {
         for size in [3e38, 1e-45] {
             assert_eq!(kept(&[[0.0, 0.0, size, size]; 2], &[0.5; 2], 0.9), [0], "{size}");
         }
+    }
+
+    #[test]
+    fn classes_rival_each_other_only_if_asked_to() {
+        let found = |class, score, corners| Detection { class, score, corners };
+        let all = vec![found(1, 0.5, ROW[0]), found(0, 0.75, ROW[0]), found(1, 0.25, ROW[0]), found(0, 0.5, ROW[2])];
+        let options = DetectionOptions { iou_threshold: 0.3, ..Default::default() };
+        let kept = |options: &DetectionOptions| {
+            suppress(all.clone(), options).iter().map(|found| (found.class, found.score)).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&options), [(0, 0.75), (1, 0.5), (0, 0.5)]);
+        assert_eq!(kept(&DetectionOptions { agnostic: true, ..options }), [(0, 0.75), (0, 0.5)]);
+        assert_eq!(kept(&DetectionOptions { keep_per_class: 1, ..options }), [(0, 0.75), (1, 0.5)]);
+        assert_eq!(kept(&DetectionOptions { agnostic: true, keep_total: 1, ..options }), [(0, 0.75)]);
+        // Of two that are equal, the first is the candidate.
+        assert_eq!(kept(&DetectionOptions { candidates: 2, ..options }), [(0, 0.75), (1, 0.5)]);
+        assert_eq!(kept(&DetectionOptions { candidates: 0, ..options }), []);
+        let broken = vec![found(0, 0.5, [0.0, 0.0, f32::NAN, 1.0]), found(0, 0.5, [0.0, 0.0, f32::INFINITY, 1.0])];
+        assert_eq!(suppress(broken, &options), []);
+    }
+
+    #[test]
+    fn a_million_boxes_keep_nobody_waiting() {
+        let boxes: Vec<[f32; 4]> = (0..1 << 20).map(|i| [i as f32, 0.0, i as f32 + 1.0, 1.0]).collect();
+        let scores = vec![0.5; boxes.len()];
+        let kept = kept(&boxes, &scores, 0.5);
+        assert_eq!(kept, (0..MAX_CANDIDATES).collect::<Vec<_>>());
     }
 
     #[test]
