@@ -10,8 +10,20 @@ use serde_json::Value;
 use spp_wgpu::gpu::INSTALL_HINT;
 use spp_wgpu::weights::Weights;
 
-const SUBCOMMANDS: [&str; 10] =
-    ["demo", "verify", "run", "bench", "compare", "profile", "peak", "devices", "graph", "completions"];
+const SUBCOMMANDS: [&str; 12] = [
+    "demo",
+    "verify",
+    "run",
+    "bench",
+    "compare",
+    "profile",
+    "peak",
+    "devices",
+    "graph",
+    "completions",
+    "detect",
+    "segment",
+];
 
 struct Ran {
     code: Option<i32>,
@@ -314,7 +326,7 @@ fn run_takes_weights_and_input_from_files_of_their_own() {
     fails(&["run", "sppf_v5l", "--output", "y"], 2, &["sppf_v5l", "case file, or --block"]);
     let on_cpu = ["run", &case, "--precision", "f16", "--device", "cpu", "--output", text(&path)];
     fails(&on_cpu, 2, &["reference", "stores no f16", "--precision"]);
-    fails(&["run", &case, "--prefix", "a", "--output", "y"], 2, &["'[CASE]' cannot be used with '--prefix <PREFIX>'"]);
+    fails(&["run", &case, "--prefix", "a", "--output", "y"], 2, &["cannot be used with '--prefix <PREFIX>'"]);
     assert!(!path.exists());
 }
 
@@ -447,4 +459,37 @@ fn completions_know_the_subcommands() {
         assert!(SUBCOMMANDS.iter().all(|name| script.contains(name)), "{shell}");
     }
     fails(&["completions", "tcl"], 2, &["tcl"]);
+}
+
+/// What is wrong before a model is read, and what is wrong with pictures.
+#[test]
+fn detect_and_segment_refuse_what_they_cannot_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (model, out, mask) = (path("missing.onnx"), path("out"), path("mask.png"));
+    let picture = |name: &str, format| {
+        let bytes = format!("{format} of no picture");
+        fs::write(dir.path().join(name), bytes).unwrap();
+        path(name)
+    };
+    let (broken, text) = (picture("broken.png", "\u{89}PNG"), picture("a.jpg", "text"));
+    fails(&["detect", &model], 2, &["<IMAGE>..."]);
+    fails(&["detect", &model, &text], 2, &["missing.onnx"]);
+    fails(&["detect", &model, &text, "--head", "yolov55"], 2, &["did you mean 'yolov5'", "rfbnet-voc-300"]);
+    for (option, value) in
+        [("--score", "1.5"), ("--iou", "-0.1"), ("--scale", "1/0"), ("--mean", "a"), ("--fit", "crop")]
+    {
+        fails(&["detect", &model, &text, &format!("{option}={value}")], 2, &[option]);
+    }
+    fails(&["detect", &model, &text, &text, "-o", &out], 2, &["a.jpg", "both would become", "a.png"]);
+    fs::write(path("out/a.png"), "mine").unwrap();
+    fails(&["detect", &model, &text, "-o", &out], 2, &["a.png", "--force"]);
+    assert_eq!(fs::read(path("out/a.png")).unwrap(), b"mine");
+    for bad in [&broken, &text, &model] {
+        let name = Path::new(bad).file_name().unwrap().to_str().unwrap();
+        fails(&["segment", &model, bad, "-o", &mask], 2, &[name]);
+    }
+    fails(&["segment", &model, &text, "-o", &path("out/a.png")], 2, &["a.png", "--force"]);
+    fails(&["segment", &model, &text], 2, &["--output"]);
+    assert!(!Path::new(&mask).exists());
 }

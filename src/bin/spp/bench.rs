@@ -17,6 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::output::{note, progress, say, say_json, say_table, writable, write_file};
 use crate::planning::Planning;
 use crate::report::{self, Report};
+use crate::source::Sizes;
 use crate::subject::Subject;
 
 /// Measure blocks at their published shapes, with seeded weights, or case files
@@ -32,9 +33,11 @@ use crate::subject::Subject;
 #[command(after_help = "Example: spp bench sppf_v5l --batch 1,16
          spp bench --save before; (change something); spp bench --baseline before --fail-over 5%")]
 pub(crate) struct Args {
-    /// Names of published shapes, or case files; all blocks if none is given
-    #[arg(value_name = "NAME|CASE")]
+    /// Names of published shapes, case files, or ONNX files (inputs are random); all blocks if none is given
+    #[arg(value_name = "NAME|CASE|ONNX")]
     subjects: Vec<String>,
+    #[command(flatten)]
+    sizes: Sizes,
     /// Images per run, one measurement for each number [default: 1]; a case file has its own
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     batch: Vec<u32>,
@@ -156,7 +159,7 @@ fn subjects(args: &Args) -> Result<Vec<Subject>> {
     let subjects: Vec<Subject> = match args.subjects.as_slice() {
         // Whole networks take minutes on a processor; they run only when named.
         [] => canonical()?.into_iter().map(Subject::Canonical).filter(|subject| !subject.is_net()).collect(),
-        named => named.iter().map(|text| Subject::find(text)).collect::<Result<_, Error>>()?,
+        named => named.iter().map(|text| Subject::find(text, &args.sizes)).collect::<Result<_, Error>>()?,
     };
     let mut batched = Vec::new();
     for subject in subjects {
@@ -169,7 +172,10 @@ fn subjects(args: &Args) -> Result<Vec<Subject>> {
             Subject::File(name, _) if !args.batch.is_empty() => {
                 return Err(Failure::Usage(format!("--batch: the case file '{name}' has its own")));
             }
-            file @ Subject::File(..) => batched.push(file),
+            Subject::Model(name, _) if !args.batch.is_empty() => {
+                return Err(Failure::Usage(format!("--batch: the model '{name}' takes --images-per-run")));
+            }
+            other => batched.push(other),
         }
     }
     Ok(batched)
@@ -182,14 +188,14 @@ fn measure(args: &Args, gpu: &Gpu, cases: &[Subject], peaks: Option<&Peaks>) -> 
     let mut rows = Vec::new();
     for case in cases {
         bar.set_message(case.name().to_owned());
-        let (graph, input) = (case.graph()?, case.input()?);
+        let (graph, inputs) = (case.graph()?, case.inputs()?);
         let mut plan_options = args.planning.options(gpu);
         if args.tune {
             let precision = plan_options.precision;
-            keep_tuning(gpu, precision, None, tune(gpu, &graph, &input, runs, &plan_options)?);
+            keep_tuning(gpu, precision, None, tune(gpu, &graph, &inputs, runs, &plan_options)?);
             plan_options = plan_options.tuned(kept_tuning(gpu, precision, None));
         }
-        rows.push(Row::measure(gpu, case.name(), &graph, &input, &plan_options, &options, peaks)?);
+        rows.push(Row::measure(gpu, case.name(), &graph, &inputs, &plan_options, &options, peaks)?);
         bar.inc(1);
     }
     bar.finish_and_clear();

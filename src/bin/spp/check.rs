@@ -1,10 +1,13 @@
 //! One graph, run and compared with the truth.
 
-use std::slice;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use spp_wgpu::reference::{Reference, Values, compare};
-use spp_wgpu::{Error, Gpu, Graph, PlanOptions, Program, Tensor};
+use spp_wgpu::onnx::{Model, Value};
+use spp_wgpu::reference::{self, Reference, Values, compare};
+use spp_wgpu::{Error, Gpu, Graph, PlanOptions, Precision, Program, Tensor};
+
+use crate::device::Device;
 
 /// How long to repeat a run in order to time it.
 const TIMING: Duration = Duration::from_millis(500);
@@ -36,12 +39,11 @@ impl From<Error> for Outcome {
 pub(crate) fn on_gpu(
     gpu: &Gpu,
     graph: &Graph,
-    input: &Tensor,
+    inputs: &[Tensor],
     want: &[Values],
     options: &PlanOptions,
     reference: &Reference,
 ) -> Result<Outcome, Error> {
-    let inputs = slice::from_ref(input);
     let program = Program::with_options(gpu, graph, options)?;
     program.poison()?;
     let mut outcome = outcome(graph, &program.run(inputs)?, want)?;
@@ -49,6 +51,90 @@ pub(crate) fn on_gpu(
     outcome.ms = median_ms(|| program.run(inputs).map(drop))?;
     if !outcome.pass {
         outcome.note += &first_diverging(gpu, graph, inputs, options, reference)
+            .unwrap_or_else(|error| format!("; no node found: {error}"));
+    }
+    Ok(outcome)
+}
+
+/// How far what is computed may be from outputs of another program, which are rounded, too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tolerance {
+    /// Of the largest value of an output, and the NMSE: 1e-4 in `f32`, an NMSE of 1e-5 where `f16` is stored.
+    Usual(Precision),
+    /// Of each value, and in total.
+    Each { rtol: f64, atol: f64 },
+}
+
+/// Compares results with what another program made of the same inputs.
+pub(crate) fn expected(
+    device: &Device,
+    model: &Model,
+    inputs: &[Tensor],
+    want: &BTreeMap<String, Value>,
+    options: &PlanOptions,
+    tolerance: Tolerance,
+) -> Result<Outcome, Error> {
+    let graph = &model.graph;
+    let (got, dispatches, ms) = match device {
+        Device::Gpu(gpu) => {
+            let program = Program::with_options(gpu, graph, options)?;
+            program.poison()?;
+            let got = program.run(inputs)?;
+            let ms = median_ms(|| program.run(inputs).map(drop))?;
+            (got, Some(program.plan().dispatches()), ms)
+        }
+        Device::Reference => {
+            let start = Instant::now();
+            (reference::run(graph, inputs)?, None, start.elapsed().as_secs_f64() * 1e3)
+        }
+    };
+    let note = String::new();
+    let mut outcome = Outcome { pass: true, err_over_bound: 0.0, nmse: 0.0, overflows: 0, dispatches, ms, note };
+    for (port, got) in model.outputs.iter().zip(&got) {
+        let Some(want) = want.get(&port.name) else {
+            let (what, reason) = ("the expected outputs".into(), format!("lack '{}'", port.name));
+            return Err(Error::InvalidData { what, reason });
+        };
+        // One number has one dimension in files that cannot hold none.
+        if want.dims != port.dims && !(port.dims.is_empty() && want.dims == [1]) {
+            let detail = format!("{:?} is expected, and the model makes {:?}", want.dims, port.dims);
+            return Err(Error::ShapeMismatch { op: format!("output '{}'", port.name), detail });
+        }
+        let want = want.elements.to_floats();
+        let most = want
+            .iter()
+            .filter(|value| value.is_finite())
+            .fold(0.0, |most: f64, &value| most.max(f64::from(value).abs()));
+        let (mut error, mut squares) = (0.0f64, 0.0);
+        for (&got, &want) in got.data().iter().zip(&want) {
+            if got == want || (got.is_nan() && want.is_nan()) {
+                continue;
+            }
+            let off = (f64::from(got) - f64::from(want)).abs();
+            let bound = match tolerance {
+                Tolerance::Usual(Precision::F32) => 1e-4 * most,
+                // Judged by its NMSE.
+                Tolerance::Usual(Precision::F16) => f64::INFINITY,
+                Tolerance::Each { rtol, atol } => atol + rtol * f64::from(want).abs(),
+            };
+            let over = if off.is_finite() { off / bound } else { f64::INFINITY };
+            error = error.max(if over.is_nan() { f64::INFINITY } else { over });
+            squares += off * off;
+        }
+        let size: f64 = want.iter().map(|&value| f64::from(value).powi(2)).sum();
+        let nmse = if squares == 0.0 { 0.0 } else { squares / size };
+        let stored = matches!(tolerance, Tolerance::Usual(Precision::F16));
+        let passes = error <= 1.0 && (!stored || nmse <= 1e-5);
+        if !passes && outcome.pass {
+            outcome.note = format!("{}: an error of {error:.2e} times what is allowed, NMSE {nmse:.1e}", port.name);
+        }
+        outcome.pass &= passes;
+        outcome.err_over_bound = outcome.err_over_bound.max(error);
+        outcome.nmse = outcome.nmse.max(nmse);
+    }
+    if let (false, Device::Gpu(gpu)) = (outcome.pass, device) {
+        let reference = Reference { precision: options.precision, ..Reference::default() };
+        outcome.note += &first_diverging(gpu, graph, inputs, options, &reference)
             .unwrap_or_else(|error| format!("; no node found: {error}"));
     }
     Ok(outcome)
@@ -122,7 +208,7 @@ fn median_ms(mut run: impl FnMut() -> Result<(), Error>) -> Result<f64, Error> {
 
 #[cfg(test)]
 mod tests {
-    use spp_wgpu::{Precision, Shape};
+    use spp_wgpu::Shape;
 
     use super::*;
 
@@ -137,8 +223,9 @@ mod tests {
         let x = Tensor::new(shape, vec![7e4, -1e9, 65_504.0]).unwrap();
         let stored = Tensor::new(shape, vec![f32::INFINITY, f32::NEG_INFINITY, 65_504.0]).unwrap();
         let checked = |precision| {
-            let want =
-                Reference { precision, ..Reference::default() }.run_with_bounds(&graph, slice::from_ref(&x)).unwrap();
+            let want = Reference { precision, ..Reference::default() }
+                .run_with_bounds(&graph, std::slice::from_ref(&x))
+                .unwrap();
             outcome(&graph, &[stored.clone(), stored.clone()], &want).unwrap()
         };
         let half = checked(Precision::F16);

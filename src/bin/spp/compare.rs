@@ -90,7 +90,7 @@ pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
         let case = Canonical { block: block.into(), name, args, shape, source: String::new() };
         let measured = case
             .graph(SEED)
-            .and_then(|graph| Row::measure(&gpu, block, &graph, &case.input(SEED)?, &plan, &options, None));
+            .and_then(|graph| Row::measure(&gpu, block, &graph, &[case.input(SEED)?], &plan, &options, None));
         match measured {
             Ok(row) => rows.push(row),
             // A device that is gone has nothing more to say.

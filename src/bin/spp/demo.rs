@@ -78,7 +78,7 @@ fn check_block(gpu: &Gpu, row: Canonical) -> Result<Block, Error> {
     let outputs = graph.outputs().iter().map(|(_, id)| graph.shape(*id)).collect::<Result<_, _>>()?;
     let reference = Reference::default();
     let want = reference.run_with_bounds(&graph, std::slice::from_ref(&input))?;
-    let outcome = check::on_gpu(gpu, &graph, &input, &want, &PlanOptions::default(), &reference);
+    let outcome = check::on_gpu(gpu, &graph, std::slice::from_ref(&input), &want, &PlanOptions::default(), &reference);
     Ok(Block { row, outputs, outcome: outcome.unwrap_or_else(Outcome::from) })
 }
 

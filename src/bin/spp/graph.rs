@@ -11,6 +11,7 @@ use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{note, say, say_json, say_table};
 use crate::planning::Planning;
+use crate::source::Sizes;
 use crate::subject::Subject;
 
 /// Show a graph, or with --planned the dispatches and buffers it becomes
@@ -19,9 +20,11 @@ use crate::subject::Subject;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp graph sppf_v5s --planned\n         spp graph sppf_v5s --format dot | dot -Tsvg")]
 pub(crate) struct Args {
-    /// The name of a published shape, or a case file
-    #[arg(value_name = "NAME|CASE")]
+    /// The name of a published shape, a case file, or an ONNX file
+    #[arg(value_name = "NAME|CASE|ONNX")]
     subject: String,
+    #[command(flatten)]
+    sizes: Sizes,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Show the plan
@@ -57,7 +60,7 @@ enum Class {
 }
 
 pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
-    let graph = Subject::find(&args.subject)?.graph()?;
+    let graph = Subject::find(&args.subject, &args.sizes)?.graph()?;
     if device.is_some() && (args.class.is_some() || args.profile.is_some()) {
         return Err(Failure::Usage("--device plans for an adapter: leave out --class and --profile".into()));
     }

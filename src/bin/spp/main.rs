@@ -11,19 +11,26 @@ mod check;
 mod compare;
 mod completions;
 mod demo;
+mod detect;
 mod device;
 mod devices;
 mod digits;
 mod failure;
 mod family;
 mod graph;
+mod model;
+mod network;
 mod output;
+mod paint;
 mod peak;
+mod picture;
 mod planning;
 mod plot;
 mod profile;
 mod report;
 mod run;
+mod segment;
+mod source;
 mod stress;
 mod subject;
 mod verify;
@@ -48,6 +55,9 @@ enum Command {
     Demo(demo::Args),
     Verify(verify::Args),
     Run(run::Args),
+    Model(model::Args),
+    Detect(detect::Args),
+    Segment(segment::Args),
     Bench(bench::Args),
     Compare(compare::Args),
     Profile(profile::Args),
@@ -77,14 +87,17 @@ fn dispatch(Cli { command, device }: Cli) -> Result<()> {
         Command::Demo(args) => demo::demo(&args, device),
         Command::Verify(args) => verify::verify(&args, device),
         Command::Run(args) => run::run(&args, device),
+        Command::Detect(args) => detect::detect(&args, device),
+        Command::Segment(args) => segment::segment(&args, device),
         Command::Bench(args) => bench::bench(&args, device),
         Command::Compare(args) => compare::compare(&args, device),
         Command::Profile(args) => profile::profile(&args, device),
         Command::Peak(args) => peak::peak(&args, device),
         Command::Graph(args) => graph::graph(&args, device),
-        Command::Devices(_) | Command::Completions(_) if device.is_some() => {
+        Command::Devices(_) | Command::Completions(_) | Command::Model(_) if device.is_some() => {
             Err(Failure::Usage("--device chooses where to run, and this runs nothing".into()))
         }
+        Command::Model(args) => model::model(&args),
         Command::Devices(args) => devices::devices(&args),
         Command::Completions(args) => completions::completions(&args),
     }

@@ -12,6 +12,7 @@ use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{note, say, say_json, say_table, writable, write_file};
 use crate::planning::Planning;
+use crate::source::Sizes;
 use crate::subject::Subject;
 
 /// Measure each dispatch of a plan with its own pair of timestamps
@@ -20,9 +21,11 @@ use crate::subject::Subject;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp profile sppcspc_v7 --by op --trace sppcspc.json")]
 pub(crate) struct Args {
-    /// The name of a published shape, or a case file
-    #[arg(value_name = "NAME|CASE")]
+    /// The name of a published shape, a case file, or an ONNX file
+    #[arg(value_name = "NAME|CASE|ONNX")]
     subject: String,
+    #[command(flatten)]
+    sizes: Sizes,
     /// Runs; times are medians over them
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
@@ -68,7 +71,7 @@ struct Line {
 }
 
 pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
-    let subject = Subject::find(&args.subject)?;
+    let subject = Subject::find(&args.subject, &args.sizes)?;
     if let Some(path) = &args.trace {
         writable(path, args.force)?;
     }
@@ -77,7 +80,7 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
     };
     let peaks = if args.no_peak { None } else { Some(peaks(&gpu, None, false)?) };
     let program = Program::with_options(&gpu, &subject.graph()?, &args.planning.options(&gpu))?;
-    program.run(&[subject.input()?])?;
+    program.run(&subject.inputs()?)?;
     let Some(times) = step_medians(&program, args.runs as usize)? else {
         let (op, what) = (gpu.info().name.clone(), "timing dispatches (timestamps)".into());
         return Err(Error::Unsupported { op, what, hint: "spp bench measures wall time".into() }.into());

@@ -1,27 +1,35 @@
 //! `spp run`: writes a block's outputs to a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::slice;
 
 use spp_wgpu::case::{Case, canonical_row, save_tensors};
+use spp_wgpu::onnx::save_values;
 use spp_wgpu::weights::Weights;
-use spp_wgpu::{Error, Graph, PlanOptions, Program, Shape, Tensor, blocks, reference};
+use spp_wgpu::{Error, Graph, PlanOptions, Program, Shape, Tensor, blocks, detection, reference};
 
 use crate::device::Device;
 use crate::failure::{Failure, Result};
+use crate::network::Network;
 use crate::output::say;
+use crate::picture::{self, Preparation};
 use crate::planning::Storage;
+use crate::source::{self, Sizes};
 
-/// Compute a block and write its outputs: from a case file, or from weights and an input in files of their own
+/// Compute an ONNX file or a block and write its outputs: a block from a case file, or from weights and an input
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: spp run cases/sppf_k5.safetensors --output y.safetensors
+Example: spp run yolo.onnx --input x.safetensors --output y.safetensors
+         spp run cases/sppf_k5.safetensors --output y.safetensors
          spp run --block sppf --args '{\"c1\": 512, \"c2\": 512}' --weights yolov5s.safetensors --prefix model.9 \\
              --input x.safetensors --output y.safetensors")]
 pub(crate) struct Args {
-    /// A case file: safetensors with metadata `block` and `args`, tensors `input`, `output` and `weights.*`
-    #[arg(required_unless_present = "block")]
+    /// An ONNX file, with --input; or a case file: safetensors with metadata `block` and `args`, tensors `input`, `output`
+    /// and `weights.*`
+    #[arg(value_name = "ONNX|CASE", required_unless_present = "block")]
     case: Option<PathBuf>,
+    #[command(flatten)]
+    sizes: Sizes,
     /// A block by name, instead of a case
     #[arg(long, value_parser = blocks::NAMES, conflicts_with = "case", requires = "weights", requires = "input")]
     block: Option<String>,
@@ -37,13 +45,18 @@ pub(crate) struct Args {
     /// Replace parts of its keys, whole names between dots, wherever they stand, in the order given: conv1=cv1, a.b=
     #[arg(long, requires = "block", conflicts_with = "case", value_name = "FROM=TO", value_parser = renaming)]
     rename: Vec<(String, String)>,
-    /// A safetensors file with a tensor [n, c, h, w]
-    #[arg(long, requires = "block", conflicts_with = "case", value_name = "FILE")]
+    /// A safetensors file: for a block a tensor [n, c, h, w], for an ONNX file its inputs by name, or as in.NAME
+    #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Which tensor, if the file has more than one and none is called 'input'
     #[arg(long, requires = "block", conflicts_with = "case", value_name = "NAME")]
     tensor: Option<String>,
-    /// Where to write: safetensors, tensors `output` or `output.*`
+    /// A picture as the only input of an ONNX file: PNG or JPEG
+    #[arg(long, value_name = "PICTURE", conflicts_with_all = ["input", "block"])]
+    image: Option<PathBuf>,
+    #[command(flatten)]
+    preparation: Preparation,
+    /// Where to write: safetensors, tensors `output` or `output.*`, or an ONNX file's outputs by name
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// Overwrite the output
@@ -65,6 +78,12 @@ pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
     if !args.force && args.output.symlink_metadata().is_ok() {
         return Err(Failure::Usage(format!("{}: already exists; --force overwrites it", args.output.display())));
     }
+    if let Some(file) = args.case.as_deref().filter(|file| source::is_onnx(file)) {
+        return run_model(args, file, device);
+    }
+    if args.input.is_some() && args.block.is_none() {
+        return Err(Failure::Usage("--input is for an ONNX file, or for --block".into()));
+    }
     let (block, graph, input) = job(args)?;
     let inputs = slice::from_ref(&input);
     let device = Device::open_with(device, args.matrices)?;
@@ -80,6 +99,36 @@ pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
     save_tensors(&args.output, &tensors, args.force)?;
     for (name, dims, _) in &tensors {
         say(format_args!("{name} {dims:?}"))?;
+    }
+    Ok(())
+}
+
+/// Computes a model of another framework.
+fn run_model(args: &Args, file: &Path, device: Option<&str>) -> Result<()> {
+    let (model, results) = match (&args.input, &args.image) {
+        (Some(input), _) => {
+            let (model, inputs) = source::model_for(file, &source::named(input, "in.")?, &args.sizes)?;
+            let device = Device::open_with(device, args.matrices)?;
+            args.storage.check(&device)?;
+            let options = PlanOptions::default().precision(args.storage.precision).ports(args.storage.ports);
+            let results = match device {
+                Device::Gpu(gpu) => Program::with_options(&gpu, &model.graph, &options)?.run(&inputs)?,
+                Device::Reference => reference::run(&model.graph, &inputs)?,
+            };
+            (model, results)
+        }
+        (None, Some(image)) => {
+            let network = Network::open(file, &args.sizes, args.storage, args.matrices, device)?;
+            let preparation = args.preparation.or(detection::Preparation::default())?;
+            let (input, _) = picture::prepared(&picture::open(image)?, &preparation, network.input)?;
+            let results = network.run(input)?;
+            (network.model, results)
+        }
+        (None, None) => return Err(Failure::Usage(format!("{}: needs --input or --image", file.display()))),
+    };
+    save_values(&args.output, &source::outputs(&model, &results), args.force)?;
+    for port in &model.outputs {
+        say(format_args!("{} {:?}", port.name, port.dims))?;
     }
     Ok(())
 }

@@ -1,0 +1,126 @@
+//! Pictures: read, prepared for a network, written. Options that several commands share.
+
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use spp_wgpu::detection::{self, Fit, Placement};
+use spp_wgpu::{Error, Tensor};
+
+use crate::output::write_file;
+
+/// More pixels along an axis, or more bytes in all, are no picture but an attempt to fill the memory.
+const MAX_SIDE: u32 = 1 << 16;
+const MAX_BYTES: u64 = 1 << 30;
+
+/// How a picture becomes a network's input.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Preparation {
+    /// How the picture is made to fit: as a whole with grey beside it (at the bottom or right: top-left), or stretched
+    #[arg(long, value_enum)]
+    fit: Option<FitName>,
+    /// Which colour is the first channel
+    #[arg(long, value_enum)]
+    order: Option<Order>,
+    /// Multiplies the values, which are 0 to 255: a number or a fraction, 1/255
+    #[arg(long, value_name = "FACTOR", value_parser = number)]
+    scale: Option<f32>,
+    /// Taken away after that: one number, or one for each channel in their order
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = number, allow_hyphen_values = true)]
+    mean: Vec<f32>,
+    /// What is left is divided by it: one number, or one for each channel in their order
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = number)]
+    std: Vec<f32>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum FitName {
+    Letterbox,
+    TopLeft,
+    Stretch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+enum Order {
+    Rgb,
+    Bgr,
+}
+
+fn number(text: &str) -> Result<f32, String> {
+    let one = |text: &str| text.trim().parse::<f32>().map_err(|error| format!("'{text}': {error}"));
+    let value = match text.split_once('/') {
+        Some((over, under)) => one(over)? / one(under)?,
+        None => one(text)?,
+    };
+    if value.is_finite() { Ok(value) } else { Err("must be finite".into()) }
+}
+
+impl Preparation {
+    /// What is given, and the rest as it usually is.
+    pub(crate) fn or(&self, usual: detection::Preparation) -> Result<detection::Preparation, Error> {
+        let three = |param, given: &[f32], usual| match *given {
+            [] => Ok(usual),
+            [all] => Ok([all; 3]),
+            [a, b, c] => Ok([a, b, c]),
+            _ => {
+                let reason = "takes one number, or three".to_string();
+                Err(Error::InvalidParam { op: "picture".into(), param, value: format!("{given:?}"), reason })
+            }
+        };
+        let fit = |name| match name {
+            FitName::Letterbox => Fit::Letterbox,
+            FitName::TopLeft => Fit::LetterboxTopLeft,
+            FitName::Stretch => Fit::Stretch,
+        };
+        Ok(detection::Preparation {
+            fit: self.fit.map_or(usual.fit, fit),
+            bgr: self.order.map_or(usual.bgr, |order| order == Order::Bgr),
+            scale: self.scale.unwrap_or(usual.scale),
+            mean: three("mean", &self.mean, usual.mean)?,
+            std: three("std", &self.std, usual.std)?,
+        })
+    }
+}
+
+/// Rows and columns.
+pub(crate) fn size(picture: &RgbImage) -> [u32; 2] {
+    [picture.height(), picture.width()]
+}
+
+/// As an input `[1, 3, rows, columns]`.
+pub(crate) fn prepared(
+    picture: &RgbImage,
+    preparation: &detection::Preparation,
+    input: [u32; 2],
+) -> Result<(Tensor, Placement), Error> {
+    preparation.apply(picture.as_raw(), size(picture), input)
+}
+
+/// A PNG or JPEG file, turned upright, in eight bits per colour; what is transparent shows the colour it has.
+///
+/// Errors: another format, a damaged file, one that takes more than 1 GiB.
+pub(crate) fn open(path: &Path) -> Result<RgbImage, Error> {
+    let bad = |reason: String| Error::File { path: path.into(), reason };
+    let decoded = || {
+        let mut reader = ImageReader::open(path)?.with_guessed_format()?;
+        let mut limits = Limits::default();
+        (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
+        limits.max_alloc = Some(MAX_BYTES);
+        reader.limits(limits.clone());
+        let mut decoder = reader.into_decoder()?;
+        limits.reserve(decoder.total_bytes())?;
+        let orientation = decoder.orientation()?;
+        let mut picture = DynamicImage::from_decoder(decoder)?;
+        picture.apply_orientation(orientation);
+        Ok(picture.into_rgb8())
+    };
+    let picture: RgbImage = decoded().map_err(|error: image::ImageError| bad(error.to_string()))?;
+    if size(&picture).contains(&0) { Err(bad("has no pixels".into())) } else { Ok(picture) }
+}
+
+/// Writes a PNG file, whole or not at all. Errors: as [`write_file`].
+pub(crate) fn save(path: &Path, picture: &RgbImage, force: bool) -> Result<(), Error> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let encoded = picture.write_to(&mut bytes, ImageFormat::Png);
+    encoded.map_err(|error| Error::File { path: path.into(), reason: error.to_string() })?;
+    write_file(path, bytes.get_ref(), force)
+}

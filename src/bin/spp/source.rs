@@ -1,0 +1,110 @@
+//! Where models and their inputs come from: options that several commands share.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use spp_wgpu::onnx::{ElementType, Elements, Model, Options, Port, Value, values};
+use spp_wgpu::{Error, Tensor};
+
+/// Sizes that an ONNX file leaves open, or others than it has.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Sizes {
+    /// Of an ONNX file: sizes of symbolic dimensions by name, height=480, or all dimensions of an input, images=1x3x480x640
+    #[arg(long, value_name = "NAME=SIZE", value_delimiter = ',', value_parser = size)]
+    pub(crate) size: Vec<(String, Vec<u32>)>,
+    /// Of an ONNX file: images per run [default: the file's, or 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) images_per_run: Option<u32>,
+}
+
+fn size(text: &str) -> Result<(String, Vec<u32>), String> {
+    let (name, sizes) = text.split_once('=').ok_or("needs NAME=SIZE, such as height=480 or images=1x3x480x640")?;
+    let sizes = sizes.split('x').map(str::parse).collect::<Result<Vec<u32>, _>>();
+    let sizes = sizes.map_err(|error| format!("'{text}': {error}"))?;
+    if sizes.contains(&0) { Err("a size must be at least 1".into()) } else { Ok((name.into(), sizes)) }
+}
+
+impl Sizes {
+    /// One number is a dimension's size, several are an input's.
+    pub(crate) fn options(&self) -> Options {
+        let mut options = Options { batch: self.images_per_run, ..Options::default() };
+        for (name, sizes) in &self.size {
+            match sizes.as_slice() {
+                &[size] => {
+                    options.sizes.insert(name.clone(), size);
+                }
+                sizes => {
+                    options.inputs.insert(name.clone(), sizes.to_vec());
+                }
+            }
+        }
+        options
+    }
+}
+
+/// Whether a path is that of an ONNX file.
+pub(crate) fn is_onnx(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+/// The tensors of a file by the names of inputs or outputs: `x`, or `in.x` where a file holds both.
+pub(crate) fn named(path: &Path, prefix: &str) -> Result<BTreeMap<String, Value>, Error> {
+    let all = values(path)?;
+    let strip = |(name, value): (&String, &Value)| Some((name.strip_prefix(prefix)?.to_string(), value.clone()));
+    let prefixed: BTreeMap<String, Value> = all.iter().filter_map(strip).collect();
+    Ok(if prefixed.is_empty() { all } else { prefixed })
+}
+
+/// A model for these inputs, and what to feed it.
+pub(crate) fn model_for(
+    path: &Path,
+    inputs: &BTreeMap<String, Value>,
+    sizes: &Sizes,
+) -> Result<(Model, Vec<Tensor>), Error> {
+    let mut options = sizes.options();
+    options.inputs.extend(inputs.iter().map(|(name, value)| (name.clone(), value.dims.clone())));
+    options.values = inputs.clone();
+    let model = Model::load(path, &options)?;
+    let tensors = tensors(&model, inputs)?;
+    Ok((model, tensors))
+}
+
+/// What to feed a model. Errors: an input that is not there.
+pub(crate) fn tensors(model: &Model, inputs: &BTreeMap<String, Value>) -> Result<Vec<Tensor>, Error> {
+    let tensor = |(port, (_, node)): (&Port, (_, &spp_wgpu::Node))| {
+        let Some(value) = inputs.get(&port.name) else {
+            let names: Vec<&str> = inputs.keys().map(String::as_str).collect();
+            let reason = format!("has no tensor for it; it has {}", names.join(", "));
+            return Err(Error::InvalidData { what: format!("input '{}'", port.name), reason });
+        };
+        Tensor::new(node.shape, value.elements.to_floats())
+    };
+    model.inputs.iter().zip(model.graph.inputs()).map(tensor).collect()
+}
+
+/// Results as the file's types and dimensions have them.
+pub(crate) fn outputs(model: &Model, results: &[Tensor]) -> BTreeMap<String, Value> {
+    let value = |(port, result): (&Port, &Tensor)| {
+        let elements = Elements::of(port.element, result.data());
+        (port.name.clone(), Value { dims: port.dims.clone(), elements })
+    };
+    model.outputs.iter().zip(results).map(value).collect()
+}
+
+/// Random numbers for inputs that nobody gives: 0 to 1, or 0 for whole numbers.
+pub(crate) fn random(model: &Model, seed: u64) -> Result<Vec<Tensor>, Error> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 24) as f32
+    };
+    let mut tensors = Vec::new();
+    for (port, (_, node)) in model.inputs.iter().zip(model.graph.inputs()) {
+        let is_float = port.element == ElementType::Float;
+        let values = (0..node.shape.len()).map(|_| if is_float { next() } else { 0.0 }).collect();
+        tensors.push(Tensor::new(node.shape, values)?);
+    }
+    Ok(tensors)
+}
