@@ -21,16 +21,17 @@ MOST_ERROR = 1e-3
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dir", metavar="DIR", type=Path, help="what export.py wrote")
+    parser.add_argument("dir", metavar="DIR", type=Path, help="what export.py and models.py wrote")
     parser.add_argument("cases", metavar="CASE", nargs="*", help="all of DIR if none is given")
     parser.add_argument("--peers", default=",".join(ON_GPU), help=f"of {','.join(ON_GPU + ON_CPU)} [%(default)s]")
     parser.add_argument("--rounds", type=int, default=5, help="[%(default)s]")
     parser.add_argument("--runs", type=int, default=5, help="in each round [%(default)s]")
+    parser.add_argument("--mesa", metavar="SUITE", help="run all on this Debian suite's llvmpipe, by scripts/with-mesa")
     parser.add_argument("--spp", default=ROOT / "target/release/spp", help="[target/release/spp]")
     parser.add_argument("--python", help="one with requirements.txt installed [DIR/venv/bin/python]")
     parser.add_argument("--webgpu-python", help="one with requirements-webgpu.txt installed [DIR/webgpu/bin/python]")
     parser.add_argument("--json", action="store_true", help="print one object instead of the table")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     args.python = args.python or args.dir / "venv/bin/python"
     args.webgpu_python = args.webgpu_python or args.dir / "webgpu/bin/python"
     args.peers = args.peers.split(",")
@@ -41,11 +42,13 @@ def arguments():
     for program in (args.spp, *(interpreter(peer, args) for peer in args.peers)):
         if not Path(program).is_file():
             parser.error(f"there is no {program}")
-    canonical = [case["name"] for case in json.loads((ROOT / "assets/canonical.json").read_text())]
-    exported = [name for name in canonical if (args.dir / f"{name}.safetensors").exists()]
-    if missing := set(args.cases) - set(exported):
-        parser.error(f"{args.dir} has no {', '.join(sorted(missing))}; run export.py")
-    args.cases = args.cases or exported
+    args.through = [ROOT / "scripts/with-mesa", args.mesa] if args.mesa else []
+    args.blocks = [case["name"] for case in json.loads((ROOT / "assets/canonical.json").read_text())]
+    exported = {file.stem for file in args.dir.glob("*.safetensors")}
+    if missing := set(args.cases) - exported:
+        parser.error(f"{args.dir} has no {', '.join(sorted(missing))}; run export.py or models.py")
+    models = sorted(exported - set(args.blocks))
+    args.cases = args.cases or [name for name in args.blocks if name in exported] + models
     return args
 
 
@@ -61,7 +64,7 @@ class Peer:
     """A worker process that holds one case."""
 
     def __init__(self, name, case, args):
-        command = [interpreter(name, args), HERE / "worker.py", name, args.dir, case]
+        command = [*args.through, interpreter(name, args), HERE / "worker.py", name, args.dir, case]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
         self.rounds = []
@@ -93,14 +96,19 @@ class Peer:
 
 
 def spp(args, *command, fine=(0,)):
-    done = subprocess.run([args.spp, *map(str, command), "--json"], capture_output=True, text=True)
+    done = subprocess.run([*args.through, args.spp, *map(str, command), "--json"], capture_output=True, text=True)
     if done.returncode not in fine:
         sys.exit(f"spp {' '.join(map(str, command))}: {done.stderr.strip()}")
     return json.loads(done.stdout)[0]
 
 
 def measure(case, args):
-    nmse = spp(args, "verify", args.dir / f"{case}.safetensors", fine=(0, 1))["nmse"]
+    tensors, model = args.dir / f"{case}.safetensors", args.dir / f"{case}.onnx"
+    if case in args.blocks:
+        verify, bench = [tensors], case
+    else:
+        verify, bench = [model, "--input", tensors, "--expect", tensors], model
+    nmse = spp(args, "verify", *verify, fine=(0, 1))["nmse"]
     error = None if nmse is None else math.sqrt(nmse)
     ours = {"error": error, "right": error is not None and error <= MOST_ERROR, "rounds": []}
     row = {"case": case, "ours": ours}
@@ -110,9 +118,9 @@ def measure(case, args):
             peers[name] = Peer(name, case, args)
             attempt(row, peers, name, Peer.load)
         for _ in range(args.rounds):
-            bench = spp(args, "bench", case, "--runs", args.runs, "--seconds", 0, "--no-peak")
-            ours["adapter"] = f"{bench['adapter']}, {bench['driver']}"
-            ours["rounds"].append(bench["wall_ms"]["median"])
+            timed = spp(args, "bench", bench, "--runs", args.runs, "--seconds", 0, "--no-peak")
+            ours["adapter"] = f"{timed['adapter']}, {timed['driver']}"
+            ours["rounds"].append(timed["wall_ms"]["median"])
             for name in list(peers):
                 attempt(row, peers, name, lambda peer: peer.round(args.runs))
         for name, peer in peers.items():
@@ -147,7 +155,7 @@ def main():
     args = arguments()
     names = ("ours", *args.peers)
     if not args.json:
-        print("case".ljust(20) + "".join(f"{name:>13} ms{'error':>8}" for name in names) + "   ratio", flush=True)
+        print("case".ljust(28) + "".join(f"{name:>13} ms{'error':>8}" for name in names) + "   ratio", flush=True)
     rows = []
     for case in args.cases:
         row = measure(case, args)
@@ -157,7 +165,7 @@ def main():
                 print(f"{case}: {name} failed: {row[name]['failed']}", file=sys.stderr)
         if not args.json:
             ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
-            print(f"{case:<20}{''.join(cells(row[name]) for name in names)}{ratio:>8}", flush=True)
+            print(f"{case:<28}{''.join(cells(row[name]) for name in names)}{ratio:>8}", flush=True)
     ratios = [row["ratio"] for row in rows if row["ratio"] is not None]
     mean = geometric_mean(ratios) if ratios else None
     if args.json:

@@ -11,18 +11,18 @@ import time
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors import safe_open
 
 
-def torch(path, x):
+def torch(path, inputs, outputs):
     import torch
 
     module = torch.jit.freeze(torch.jit.load(f"{path}.pt").eval())
-    tensor = torch.from_numpy(x)
+    tensors = [torch.from_numpy(x) for x in inputs.values()]
 
     def run():
         with torch.inference_mode():
-            return module(tensor).numpy()
+            return [module(*tensors).numpy()]
 
     for _ in range(2):  # TorchScript compiles in its first runs.
         run()
@@ -30,7 +30,7 @@ def torch(path, x):
 
 
 def ort(provider):
-    def load(path, x):
+    def load(path, inputs, outputs):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -41,7 +41,7 @@ def ort(provider):
             # Without an adapter, or for an operator it lacks, it would compute on the CPU and say nothing.
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         session = onnxruntime.InferenceSession(f"{path}.onnx", options, providers=[provider], enable_fallback=0)
-        return drivers() or "CPU", lambda: session.run(None, {"x": x})[0]
+        return drivers() or "CPU", lambda: session.run(None, inputs)
 
     return load
 
@@ -54,7 +54,7 @@ def drivers():
 
 
 def ncnn(vulkan):
-    def load(path, x):
+    def load(path, inputs, outputs):
         import ncnn
 
         net = ncnn.Net()
@@ -70,12 +70,14 @@ def ncnn(vulkan):
             setattr(net.opt, option, False)
         if net.load_param(f"{path}.ncnn.param") or net.load_model(f"{path}.ncnn.bin"):
             raise RuntimeError("ncnn does not load it")
-        image = ncnn.Mat(np.ascontiguousarray(x[0]))
+        # Its tensors have no dimension for the batch.
+        images = [ncnn.Mat(np.ascontiguousarray(x[0])) for x in inputs.values()]
 
         def run():
             with net.create_extractor() as extractor:
-                extractor.input("in0", image)
-                return np.array(extractor.extract("out0")[1])
+                for i, image in enumerate(images):
+                    extractor.input(f"in{i}", image)
+                return [np.array(extractor.extract(f"out{i}")[1]) for i in range(outputs)]
 
         name = ncnn.get_gpu_info(ncnn.get_default_gpu_index()).device_name() if vulkan else "CPU"
         return name, run
@@ -99,9 +101,24 @@ def timed(run):
 
 
 def relative_error(got, want):
-    want = want.ravel().astype(np.float64)
-    error = float(np.linalg.norm(got.ravel() - want) / np.linalg.norm(want))
+    """The largest of all outputs."""
+
+    def of(y, y0):
+        y0 = y0.ravel().astype(np.float64)
+        return np.linalg.norm(y.ravel() - y0) / np.linalg.norm(y0)
+
+    error = float(np.max([of(y, y0) for y, y0 in zip(got, want, strict=True)]))
     return error if np.isfinite(error) else None
+
+
+def tensors(path):
+    """Inputs and outputs by their names in the ONNX file, in its order."""
+    with safe_open(f"{path}.safetensors", "np") as file:
+        if "input" in file.keys():  # of a block; models.py names them
+            return {"x": file.get_tensor("input")}, {"y": file.get_tensor("output")}
+        order = file.metadata()
+        named = lambda key, prefix: {name: file.get_tensor(f"{prefix}.{name}") for name in json.loads(order[key])}
+        return named("inputs", "in"), named("outputs", "out")
 
 
 def main():
@@ -112,9 +129,9 @@ def main():
     peer, directory, case = sys.argv[1:]
     path = Path(directory) / case
     try:
-        tensors = load_file(f"{path}.safetensors")
-        adapter, run = PEERS[peer](path, tensors["input"])
-        answer({"adapter": adapter, "error": relative_error(run(), tensors["output"])})
+        inputs, outputs = tensors(path)
+        adapter, run = PEERS[peer](path, inputs, len(outputs))
+        answer({"adapter": adapter, "error": relative_error(run(), outputs.values())})
     except Exception as error:
         # ONNX Runtime puts what happened last, after the place in its source.
         answer({"failed": " ".join(str(error).split())[-200:]})
