@@ -114,7 +114,7 @@ pub enum Error {
         nearest: Vec<String>,
     },
     /// A model with operators, or attributes of them, that are not supported: all of them at once.
-    #[error("the model does not load: {} {} not supported:\n  {}", .problems.len(), if .problems.len() == 1 { "node is" } else { "nodes are" }, .problems.join("\n  "))]
+    #[error("the model does not load: {} {} not supported:\n  {}\nTo compute what comes before them, name its tensors: Options::outputs, --stop-at", .problems.len(), if .problems.len() == 1 { "node is" } else { "nodes are" }, .problems.join("\n  "))]
     Model {
         /// A sentence each: the operator, the node's name, and what of it.
         problems: Vec<String>,
@@ -241,8 +241,14 @@ pub(crate) fn unknown(name: &str, known: &[&str]) -> String {
     let nearest = known.iter().map(|other| (far(other), other)).min_by_key(|(distance, _)| *distance);
     let meant = nearest.filter(|(distance, _)| 3 * distance <= name.chars().count());
     let meant = meant.map_or_else(|| ".".into(), |(_, nearest)| format!("; did you mean '{nearest}'?"));
-    format!("is unknown{meant} Known: {}", known.join(", "))
+    let listed = known[..known.len().min(MAX_LISTED)].join(", ");
+    let others = known.len().saturating_sub(MAX_LISTED);
+    let others = if others == 0 { String::new() } else { format!(", and {others} others") };
+    format!("is unknown{meant} Known: {listed}{others}")
 }
+
+/// The most names that an error lists.
+const MAX_LISTED: usize = 64;
 
 /// Levenshtein's: insertions, deletions and replacements that turn `a` into `b`.
 pub(crate) fn distance(a: &str, b: &str) -> usize {

@@ -30,6 +30,9 @@ pub struct Options {
     /// Values of inputs, by name, for operators that must know them when the file is read, such as a shape. Where one
     /// was needed, the model is right for this value only.
     pub values: BTreeMap<String, Value>,
+    /// The tensors to compute, by name, in place of the file's outputs: those before a suppression, say. What leads to
+    /// none of them is left out, supported or not.
+    pub outputs: Vec<String>,
 }
 
 /// A model as a graph, and what the file calls its inputs and outputs.
@@ -41,7 +44,7 @@ pub struct Model {
     pub inputs: Vec<Port>,
     /// The graph's outputs.
     pub outputs: Vec<Port>,
-    /// The nodes of the file.
+    /// The nodes of the file that lead to outputs.
     pub nodes: Vec<ModelNode>,
     /// What the exporter noted, such as `names` of classes.
     pub metadata: BTreeMap<String, String>,
@@ -77,7 +80,8 @@ pub fn load(path: impl AsRef<Path>, options: &Options) -> Result<Graph> {
 }
 
 impl Model {
-    /// Reads a file of at most 2 GiB. Its inputs take the sizes that it says, or those that are given.
+    /// Reads a file of at most 2 GiB. Its inputs take the sizes that it says, or those that are given. Nodes that lead to
+    /// no output are left out.
     ///
     /// Errors: a file that cannot be read or is damaged ([`Error::File`]); every node that is not supported, all at once
     /// ([`Error::Model`]); dimensions that the file leaves open and nobody gives; operands that do not fit each other.

@@ -45,7 +45,7 @@ const DISPATCHES: [(&str, [usize; 3]); 30] = [
     ("distance_head_dynamo", [69, 58, 22]),
     ("end_to_end_head", [122, 65, 29]),
     ("focus", [10, 2, 1]),
-    ("gate", [16, 19, 14]),
+    ("gate", [16, 19, 12]),
     ("lraspp", [58, 57, 34]),
     ("mobilenet", [62, 51, 31]),
     ("resnet", [24, 23, 11]),
@@ -327,6 +327,37 @@ fn every_node_that_is_not_supported_is_listed() {
     assert_eq!(problems.len(), wants.len(), "{problems:#?}");
     for (problem, want) in problems.iter().zip(wants) {
         assert!(want.iter().all(|word| problem.contains(word)), "{problem}");
+    }
+}
+
+/// Such as the maps before a suppression: nodes that lead elsewhere are as if they were not there.
+#[test]
+fn a_model_is_computed_up_to_the_tensors_that_are_asked_for() {
+    let file = || {
+        let suppression =
+            NodeProto { name: Some("nms".into()), ..node("NonMaxSuppression", &["boxes", "limit"], &["y"], vec![]) };
+        let nodes = vec![
+            node("Relu", &["x"], &["boxes"], vec![]),
+            node("Sigmoid", &["boxes"], &["scores"], vec![]),
+            node("LSTM", &["x"], &["dead"], vec![]),
+            suppression,
+        ];
+        graph(vec![value("x", &[1, 2, 4, 4]), named("limit", &["any"])], nodes, &["y"])
+    };
+    let up_to = |names: &[&str]| Options { outputs: names.iter().map(|&name| name.into()).collect(), ..sizes(&[]) };
+    let error = read(file(), &sizes(&[("any", 1)])).unwrap_err();
+    assert!(matches!(&error, Error::Model { problems } if problems.len() == 1), "{error}");
+    let model = read(file(), &up_to(&["scores", "boxes"])).unwrap();
+    let names: Vec<&str> = model.graph.outputs().iter().map(|(name, _)| &name[..]).collect();
+    assert_eq!((names, model.inputs.len(), model.nodes.len()), (vec!["scores", "boxes"], 1, 2));
+    let cases = [
+        (&["score"][..], "outputs = score: is unknown; did you mean 'scores'?"),
+        (&["nms"], "outputs = nms: is a node; its tensors are y"),
+        (&["boxes", "boxes"], "outputs = boxes: is asked for twice"),
+    ];
+    for (names, want) in cases {
+        let error = read(file(), &up_to(names)).unwrap_err();
+        assert!(error.to_string().contains(want), "{error}");
     }
 }
 

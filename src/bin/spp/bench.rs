@@ -17,7 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::output::{note, progress, say, say_json, say_table, writable, write_file};
 use crate::planning::Planning;
 use crate::report::{self, Report};
-use crate::source::Sizes;
+use crate::source::Reading;
 use crate::subject::Subject;
 
 /// Measure blocks at their published shapes, with seeded weights, or case files
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(value_name = "NAME|CASE|ONNX")]
     subjects: Vec<String>,
     #[command(flatten)]
-    sizes: Sizes,
+    reading: Reading,
     /// Images per run, one measurement for each number [default: 1]; a case file has its own
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     batch: Vec<u32>,
@@ -159,7 +159,7 @@ fn subjects(args: &Args) -> Result<Vec<Subject>> {
     let subjects: Vec<Subject> = match args.subjects.as_slice() {
         // Whole networks take minutes on a processor; they run only when named.
         [] => canonical()?.into_iter().map(Subject::Canonical).filter(|subject| !subject.is_net()).collect(),
-        named => named.iter().map(|text| Subject::find(text, &args.sizes)).collect::<Result<_, Error>>()?,
+        named => named.iter().map(|text| Subject::find(text, &args.reading)).collect::<Result<_, Error>>()?,
     };
     let mut batched = Vec::new();
     for subject in subjects {

@@ -15,7 +15,7 @@ use crate::output::{note, progress, say_json, say_table, writable};
 use crate::paint;
 use crate::picture::{self, Preparation};
 use crate::planning::Storage;
-use crate::source::Sizes;
+use crate::source::Reading;
 
 /// Find objects in pictures with an ONNX file: a table of boxes, and pictures with the boxes painted on
 ///
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     preparation: Preparation,
     #[command(flatten)]
-    sizes: Sizes,
+    reading: Reading,
     /// Print a JSON array
     #[arg(long)]
     json: bool,
@@ -84,7 +84,7 @@ struct Seen<'a> {
 
 pub(crate) fn detect(args: &Args, device: Option<&str>) -> Result<()> {
     let painted = painted(args)?;
-    let network = Network::open(&args.file, &args.sizes, args.storage, args.matrices, device)?;
+    let network = Network::open(&args.file, &args.reading, args.storage, args.matrices, device)?;
     let mut head = args.head.clone();
     let mut labels = None;
     let mut seen = Vec::new();

@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{note, say, say_json, say_table};
 use crate::planning::Planning;
-use crate::source::Sizes;
+use crate::source::Reading;
 use crate::subject::Subject;
 
 /// Show a graph, or with --planned the dispatches and buffers it becomes
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     #[arg(value_name = "NAME|CASE|ONNX")]
     subject: String,
     #[command(flatten)]
-    sizes: Sizes,
+    reading: Reading,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Show the plan
@@ -60,7 +60,7 @@ enum Class {
 }
 
 pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
-    let graph = Subject::find(&args.subject, &args.sizes)?.graph()?;
+    let graph = Subject::find(&args.subject, &args.reading)?.graph()?;
     if device.is_some() && (args.class.is_some() || args.profile.is_some()) {
         return Err(Failure::Usage("--device plans for an adapter: leave out --class and --profile".into()));
     }

@@ -9,7 +9,7 @@ use spp_wgpu::{DeviceClass, DeviceProfile, Error, Plan, PlanOptions};
 
 use crate::failure::{Failure, Result};
 use crate::output::{say, say_json};
-use crate::source::Sizes;
+use crate::source::Reading;
 
 /// Show what an ONNX file holds: inputs, outputs, operators, blocks of the family, work, and dispatches
 ///
@@ -22,14 +22,14 @@ pub(crate) struct Args {
     /// An ONNX file
     file: PathBuf,
     #[command(flatten)]
-    sizes: Sizes,
+    reading: Reading,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn model(args: &Args) -> Result<()> {
-    let model = match Model::load(&args.file, &args.sizes.options()) {
+    let model = match Model::load(&args.file, &args.reading.options()) {
         Ok(model) => model,
         Err(Error::Model { problems }) if args.json => {
             say_json(&json!({ "file": args.file, "supported": false, "unsupported": problems }))?;

@@ -8,7 +8,7 @@ use spp_wgpu::{Error, PlanOptions, Program, Shape, Tensor, reference};
 use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::planning::Storage;
-use crate::source::Sizes;
+use crate::source::Reading;
 
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -23,12 +23,12 @@ impl Network {
     /// Errors: what is no model, or does not take one picture of three channels.
     pub(crate) fn open(
         file: &Path,
-        sizes: &Sizes,
+        reading: &Reading,
         storage: Storage,
         matrices: bool,
         device: Option<&str>,
     ) -> Result<Self> {
-        let model = Model::load(file, &sizes.options())?;
+        let model = Model::load(file, &reading.options())?;
         let refuse = |what: String| {
             let needs = "but a picture needs one input [1, 3, rows, columns]";
             Err(Failure::Usage(format!("{}: {what}, {needs}", file.display())))

@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{note, say, say_json, say_table, writable, write_file};
 use crate::planning::Planning;
-use crate::source::Sizes;
+use crate::source::Reading;
 use crate::subject::Subject;
 
 /// Measure each dispatch of a plan with its own pair of timestamps
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(value_name = "NAME|CASE|ONNX")]
     subject: String,
     #[command(flatten)]
-    sizes: Sizes,
+    reading: Reading,
     /// Runs; times are medians over them
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
@@ -71,7 +71,7 @@ struct Line {
 }
 
 pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
-    let subject = Subject::find(&args.subject, &args.sizes)?;
+    let subject = Subject::find(&args.subject, &args.reading)?;
     if let Some(path) = &args.trace {
         writable(path, args.force)?;
     }

@@ -14,7 +14,7 @@ use crate::network::Network;
 use crate::output::say;
 use crate::picture::{self, Preparation};
 use crate::planning::Storage;
-use crate::source::{self, Sizes};
+use crate::source::{self, Reading};
 
 /// Compute an ONNX file or a block and write its outputs: a block from a case file, or from weights and an input
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(value_name = "ONNX|CASE", required_unless_present = "block")]
     case: Option<PathBuf>,
     #[command(flatten)]
-    sizes: Sizes,
+    reading: Reading,
     /// A block by name, instead of a case
     #[arg(long, value_parser = blocks::NAMES, conflicts_with = "case", requires = "weights", requires = "input")]
     block: Option<String>,
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
 fn run_model(args: &Args, file: &Path, device: Option<&str>) -> Result<()> {
     let (model, results) = match (&args.input, &args.image) {
         (Some(input), _) => {
-            let (model, inputs) = source::model_for(file, &source::named(input, "in.")?, &args.sizes)?;
+            let (model, inputs) = source::model_for(file, &source::named(input, "in.")?, &args.reading)?;
             let device = Device::open_with(device, args.matrices)?;
             args.storage.check(&device)?;
             let options = PlanOptions::default().precision(args.storage.precision).ports(args.storage.ports);
@@ -118,7 +118,7 @@ fn run_model(args: &Args, file: &Path, device: Option<&str>) -> Result<()> {
             (model, results)
         }
         (None, Some(image)) => {
-            let network = Network::open(file, &args.sizes, args.storage, args.matrices, device)?;
+            let network = Network::open(file, &args.reading, args.storage, args.matrices, device)?;
             let preparation = args.preparation.or(detection::Preparation::default())?;
             let (input, _) = picture::prepared(&picture::open(image)?, &preparation, network.input)?;
             let results = network.run(input)?;

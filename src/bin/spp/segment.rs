@@ -15,7 +15,7 @@ use crate::output::{say_json, say_table, writable};
 use crate::paint;
 use crate::picture::{self, Preparation};
 use crate::planning::Storage;
-use crate::source::Sizes;
+use crate::source::Reading;
 
 /// Tell with an ONNX file what each pixel of a picture shows, in colours over the picture
 ///
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     preparation: Preparation,
     #[command(flatten)]
-    sizes: Sizes,
+    reading: Reading,
     /// Print a JSON array
     #[arg(long)]
     json: bool,
@@ -68,7 +68,7 @@ struct Classes {
 pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
     writable(&args.output, args.force)?;
     let picture = picture::open(&args.image)?;
-    let network = Network::open(&args.file, &args.sizes, args.storage, args.matrices, device)?;
+    let network = Network::open(&args.file, &args.reading, args.storage, args.matrices, device)?;
     let usual = detection::Preparation {
         fit: Fit::Stretch,
         mean: [0.485, 0.456, 0.406],

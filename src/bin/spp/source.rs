@@ -6,15 +6,18 @@ use std::path::Path;
 use spp_wgpu::onnx::{ElementType, Elements, Model, Options, Port, Value, values};
 use spp_wgpu::{Error, Tensor};
 
-/// Sizes that an ONNX file leaves open, or others than it has.
+/// How an ONNX file is read.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(crate) struct Sizes {
+pub(crate) struct Reading {
     /// Of an ONNX file: sizes of symbolic dimensions by name, height=480, or all dimensions of an input, images=1x3x480x640
     #[arg(long, value_name = "NAME=SIZE", value_delimiter = ',', value_parser = size)]
     pub(crate) size: Vec<(String, Vec<u32>)>,
     /// Of an ONNX file: images per run [default: the file's, or 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) images_per_run: Option<u32>,
+    /// Of an ONNX file: the tensors to compute, in place of its outputs; what leads to none of them is left out
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) stop_at: Vec<String>,
 }
 
 fn size(text: &str) -> Result<(String, Vec<u32>), String> {
@@ -24,10 +27,10 @@ fn size(text: &str) -> Result<(String, Vec<u32>), String> {
     if sizes.contains(&0) { Err("a size must be at least 1".into()) } else { Ok((name.into(), sizes)) }
 }
 
-impl Sizes {
+impl Reading {
     /// One number is a dimension's size, several are an input's.
     pub(crate) fn options(&self) -> Options {
-        let mut options = Options { batch: self.images_per_run, ..Options::default() };
+        let mut options = Options { batch: self.images_per_run, outputs: self.stop_at.clone(), ..Options::default() };
         for (name, sizes) in &self.size {
             match sizes.as_slice() {
                 &[size] => {
@@ -59,9 +62,9 @@ pub(crate) fn named(path: &Path, prefix: &str) -> Result<BTreeMap<String, Value>
 pub(crate) fn model_for(
     path: &Path,
     inputs: &BTreeMap<String, Value>,
-    sizes: &Sizes,
+    reading: &Reading,
 ) -> Result<(Model, Vec<Tensor>), Error> {
-    let mut options = sizes.options();
+    let mut options = reading.options();
     options.inputs.extend(inputs.iter().map(|(name, value)| (name.clone(), value.dims.clone())));
     options.values = inputs.clone();
     let model = Model::load(path, &options)?;

@@ -6,7 +6,7 @@ use spp_wgpu::case::{Canonical, Case, canonical_row};
 use spp_wgpu::onnx::Model;
 use spp_wgpu::{Error, Graph, Tensor};
 
-use crate::source::{self, Sizes};
+use crate::source::{self, Reading};
 
 /// For weights and inputs that no file gives.
 pub(crate) const SEED: u64 = 0;
@@ -32,7 +32,7 @@ impl Subject {
     }
 
     /// Errors: neither a row (the nearest is suggested) nor a sound case file or model.
-    pub(crate) fn find(text: &str, sizes: &Sizes) -> Result<Self, Error> {
+    pub(crate) fn find(text: &str, reading: &Reading) -> Result<Self, Error> {
         let path = Path::new(text);
         let name = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         match canonical_row(text) {
@@ -40,7 +40,9 @@ impl Subject {
             Err(unknown) if path.components().count() == 1 && path.extension().is_none() && !path.exists() => {
                 Err(unknown)
             }
-            Err(_) if source::is_onnx(path) => Ok(Self::Model(name(), Box::new(Model::load(path, &sizes.options())?))),
+            Err(_) if source::is_onnx(path) => {
+                Ok(Self::Model(name(), Box::new(Model::load(path, &reading.options())?)))
+            }
             Err(_) => Ok(Self::File(name(), Case::open(path)?)),
         }
     }

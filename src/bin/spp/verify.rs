@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::failure::{Failure, Result};
 use crate::output::{progress, say, say_json};
 use crate::planning::Planning;
-use crate::source::{self, Sizes};
+use crate::source::{self, Reading};
 use crate::stress::stress;
 use crate::subject::Subject;
 
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(value_name = "NAME|CASE|ONNX", conflicts_with = "all")]
     subjects: Vec<String>,
     #[command(flatten)]
-    sizes: Sizes,
+    reading: Reading,
     /// Of an ONNX file: a safetensors file with its inputs, by name or as in.NAME [default: random]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -159,7 +159,7 @@ fn check_model(
     precision: Precision,
 ) -> Result<Outcome, Error> {
     let inputs = source::named(input, "in.")?;
-    let (model, tensors) = source::model_for(file, &inputs, &args.sizes)?;
+    let (model, tensors) = source::model_for(file, &inputs, &args.reading)?;
     let Some(expect) = &args.expect else {
         return compared(&model.graph, &tensors, device, options, precision, true, |_| Ok(None));
     };
@@ -172,7 +172,7 @@ fn check_model(
 
 fn subjects(args: &Args) -> Result<Vec<Subject>, Error> {
     if !args.subjects.is_empty() {
-        return args.subjects.iter().map(|text| Subject::find(text, &args.sizes)).collect();
+        return args.subjects.iter().map(|text| Subject::find(text, &args.reading)).collect();
     }
     // Whole networks take minutes on a processor.
     let published = canonical()?.into_iter().map(Subject::Canonical);

@@ -68,6 +68,10 @@ struct Converter {
 
 /// Reads `file` as a graph. Errors: all that is not supported, at once; whatever else is wrong, at its node.
 pub(super) fn convert(mut file: File, options: &Options) -> Result<Model> {
+    if !options.outputs.is_empty() {
+        file.outputs = wanted(&file, &options.outputs)?;
+    }
+    keep_needed(&mut file);
     let mut uses: HashMap<String, usize> = HashMap::new();
     for name in file.nodes.iter().flat_map(|node| &node.inputs).chain(&file.outputs) {
         *uses.entry(name.clone()).or_default() += 1;
@@ -108,6 +112,39 @@ pub(super) fn convert(mut file: File, options: &Options) -> Result<Model> {
     Ok(Model { graph, inputs, outputs, nodes, metadata, opset, producer })
 }
 
+/// The tensors that the caller asks for. Errors: a name that no tensor has, or twice the same.
+fn wanted(file: &File, outputs: &[String]) -> Result<Vec<String>> {
+    let made = file.nodes.iter().flat_map(|node| &node.outputs).filter(|name| !name.is_empty());
+    let named = file.inputs.iter().map(|input| &input.name).chain(file.constants.keys());
+    let known: Vec<&str> = made.chain(named).map(String::as_str).collect();
+    let mut asked = HashSet::new();
+    for name in outputs {
+        let wrong = |reason: &str| Error::param("the ONNX model", "outputs", name, reason);
+        if !asked.insert(name) {
+            return Err(wrong("is asked for twice"));
+        }
+        if !known.contains(&name.as_str()) {
+            let node = file.nodes.iter().find(|node| node.name == *name);
+            let of_node = |node: &Node| format!("is a node; its tensors are {}", node.outputs.join(", "));
+            return Err(wrong(&node.map_or_else(|| crate::error::unknown(name, &known), of_node)));
+        }
+    }
+    Ok(outputs.to_vec())
+}
+
+/// Leaves out nodes that lead to no output.
+fn keep_needed(file: &mut File) {
+    let mut needed: HashSet<String> = file.outputs.iter().cloned().collect();
+    // They stand in the order of use.
+    for node in std::mem::take(&mut file.nodes).into_iter().rev() {
+        if node.outputs.iter().any(|name| needed.contains(name)) {
+            needed.extend(node.inputs.iter().filter(|name| !name.is_empty()).cloned());
+            file.nodes.push(node);
+        }
+    }
+    file.nodes.reverse();
+}
+
 impl Converter {
     /// Declares the graph's inputs, with the sizes that the caller gives.
     fn inputs(&mut self, inputs: &[super::file::Input], options: &Options) -> Result<Vec<Port>> {
@@ -119,6 +156,8 @@ impl Converter {
         let mut symbols = BTreeSet::new();
         for input in inputs {
             let given = options.inputs.get(&input.name);
+            // It leaves the graph in the end, whatever its size.
+            let is_idle = !self.uses.contains_key(&input.name);
             let dims = match (given, &input.dims) {
                 // One number has one dimension in files that cannot hold none.
                 (Some(given), Some(dims)) if dims.is_empty() && given == &[1] => Vec::new(),
@@ -140,7 +179,7 @@ impl Converter {
                             FileDim::Unknown => None,
                         };
                         // A batch is what people leave open most of all.
-                        let open = (at == 0 && dims.len() > 1).then_some(1);
+                        let open = (at == 0 && dims.len() > 1 || is_idle).then_some(1);
                         let Some(size) = batch.or(symbol).or(open) else {
                             let label = match dim {
                                 FileDim::Named(name) => format!("'{name}'"),
@@ -156,6 +195,7 @@ impl Converter {
                     }
                     sizes
                 }
+                (None, None) if is_idle => vec![1],
                 (None, None) => {
                     return Err(Error::Unsupported {
                         op: format!("input '{}'", input.name),
