@@ -139,12 +139,15 @@ mod imported {
 
     pub(super) fn they_compute_what_onnx_runtime_does() -> Outcome {
         let gpu = Gpu::new(&GpuOptions::default()).unwrap();
-        // The last is the NMSE with tensors in f16. What is asked for is 1e-5; YOLOX-nano has 7.2e-5 (llvmpipe 22.3.6), where
-        // sums behind depthwise layers cancel.
-        for (model, of, decode, halved_nmse) in [
-            ("ultraface_rfb320", "ultraface_rfb320", false, 1e-5),
-            ("ultraface_rfb320_simplified", "ultraface_rfb320", true, 1e-5),
-            ("yolox_nano", "yolox_nano", false, 1e-4),
+        // The last is the NMSE with tensors in f16. YOLOX-nano's is 7.2e-5 (llvmpipe 22.3.6), where sums behind depthwise
+        // layers cancel: the nodes that stay in f32 are all those before the last few of its backbone.
+        let kept = [41, 44, 47, 50, 53, 56, 59, 62, 67, 70, 73, 76, 79, 82, 85, 88, 92, 95, 98, 102, 105, 108];
+        let kept = kept.map(|number| format!("Conv_{number}"));
+        for (model, of, decode, kept, halved_nmse) in [
+            ("ultraface_rfb320", "ultraface_rfb320", false, &[][..], 1e-5),
+            ("ultraface_rfb320_simplified", "ultraface_rfb320", true, &[], 1e-5),
+            ("yolox_nano", "yolox_nano", false, &kept, 1e-5),
+            ("yolox_nano", "yolox_nano", false, &[], 1e-4),
         ] {
             let (file, truth) = (shared(&format!("models/{model}.onnx")), truth(of));
             let Model { graph, inputs, outputs, .. } = Model::load(file, &Options::default()).unwrap();
@@ -153,7 +156,7 @@ mod imported {
             assert_eq!(port.dims, dims, "{model}");
             let x = [Tensor::new(graph.inputs().next().unwrap().1.shape, values).unwrap()];
             let plans = [(PlanOptions::default(), 1e-4, 1e-8), (PlanOptions::unfused(), 1e-4, 1e-8)];
-            let halved = PlanOptions::default().precision(Precision::F16);
+            let halved = PlanOptions::default().precision(Precision::F16).keep_f32(kept.iter().cloned());
             for (options, max_relative, max_nmse) in plans.into_iter().chain([(halved, f64::INFINITY, halved_nmse)]) {
                 let results = Program::with_options(&gpu, &graph, &options).unwrap().run(&x).unwrap();
                 for (port, got) in outputs.iter().zip(results) {

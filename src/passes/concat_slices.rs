@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::kernels::{Contract, Form, contract, within};
 use crate::plan::{BufferId, Builder, Element, Order, Port, Slice, image_len, padded, physical};
-use crate::tensor::{MAX_ELEMENTS, Shape};
+use crate::tensor::{MAX_ELEMENTS, Precision, Shape};
 
 /// Bytes on the host for a run of channels, which some ten slices repeat.
 const RUN_BYTES: u64 = 40;
@@ -46,18 +46,21 @@ pub(super) fn contracts(graph: &Graph, max_host_bytes: u64) -> Result<Vec<Contra
     Ok(contracts)
 }
 
+/// What is known of each node before anything has its place.
+pub(super) struct Known<'a> {
+    /// Those that read it.
+    pub(super) reading: &'a [Vec<NodeId>],
+    pub(super) contracts: &'a [Contract],
+    /// What it stores.
+    pub(super) precisions: &'a [Precision],
+}
+
 /// The place of each node's result. A graph input's is its NHWC copy.
-pub(super) fn run(
-    builder: &mut Builder,
-    graph: &Graph,
-    reading: &[Vec<NodeId>],
-    contracts: &[Contract],
-    batches: &[Vec<NodeId>],
-    enabled: bool,
-) -> Result<Vec<Slice>> {
+pub(super) fn run(builder: &mut Builder, graph: &Graph, known: &Known, batches: &[Vec<NodeId>]) -> Result<Vec<Slice>> {
+    let &Known { reading: direct, contracts, precisions } = known;
     let forms: Vec<&Form> = contracts.iter().map(|contract| &contract.result).collect();
-    let direct = reading;
-    let reading = &reading_through(graph, reading)[..];
+    let reading = &reading_through(graph, direct)[..];
+    let enabled = builder.options.concat_slices;
     let mut places: Vec<Option<Slice>> = vec![None; graph.nodes().len()];
     for (id, node) in graph.ids().zip(graph.nodes()) {
         if let Op::Constant(constant) = &node.op {
@@ -68,16 +71,20 @@ pub(super) fn run(
         if enabled && matches!(graph.node(id)?.op, Op::Concat(_)) {
             let place = match places[id.index()].clone() {
                 Some(place) => place,
-                None => own_place(builder, graph, id, forms[id.index()])?,
+                None => {
+                    builder.precision = precisions[id.index()];
+                    own_place(builder, graph, id, forms[id.index()])?
+                }
             };
-            place_operands(graph, reading, id, &place, &forms, &mut places)?;
+            place_operands(graph, reading, id, &place, (&forms, precisions), &mut places)?;
             places[id.index()] = Some(place);
         }
     }
     if builder.options.reuse_buffers {
-        share_idle_slices(builder, graph, reading, batches, &forms, &mut places);
+        share_idle_slices(builder, graph, reading, batches, (&forms, precisions), &mut places);
     }
     for batch in batches.iter().filter(|batch| batch.len() > 1) {
+        builder.precision = precisions[batch[0].index()];
         place_together(builder, graph, batch, &forms, &mut places)?;
     }
     for batch in batches {
@@ -85,6 +92,7 @@ pub(super) fn run(
             if places[id.index()].is_some() {
                 continue;
             }
+            builder.precision = precisions[id.index()];
             let form = forms[id.index()];
             if let Some(place) = place_of_operand(builder, graph, reading, id, form, &places) {
                 places[id.index()] = Some(place);
@@ -113,7 +121,7 @@ fn share_idle_slices(
     graph: &Graph,
     reading: &[Arc<[NodeId]>],
     batches: &[Vec<NodeId>],
-    forms: &[&Form],
+    (forms, precisions): (&[&Form], &[Precision]),
     places: &mut [Option<Slice>],
 ) {
     let mut turns = vec![0; places.len()];
@@ -137,7 +145,8 @@ fn share_idle_slices(
             if places[id.index()].is_some() || outputs.contains(&id) || input_as_it_is(builder, graph, id).is_some() {
                 continue;
             }
-            let (shape, Form { order, segments, exact }) = (graph.nodes()[id.index()].shape, forms[id.index()]);
+            let (shape, form) = (graph.nodes()[id.index()].shape, forms[id.index()]);
+            let Form { order, segments, .. } = form;
             let readers = &reading[id.index()];
             let writes = |turn: usize, buffer: BufferId| {
                 let mut places = batches[turn].iter().filter_map(|id| places[id.index()].as_ref());
@@ -146,7 +155,8 @@ fn share_idle_slices(
             let fits = |later: &NodeId| {
                 let Some(place) = &places[later.index()] else { return false };
                 let rows = |shape: Shape| (shape.n, shape.h, shape.w);
-                let alike = place.order == *order && forms[later.index()].exact == *exact;
+                let stored = |id: NodeId| (forms[id.index()].exact, precisions[id.index()]);
+                let alike = place.order == *order && stored(*later) == stored(id);
                 let has_room = match order {
                     Order::Nchw => shape.c <= place.shape.c,
                     Order::Nhwc | Order::NhwcDense => physical(segments) <= place.physical_c(),
@@ -381,7 +391,7 @@ fn place_operands(
     reading: &[Arc<[NodeId]>],
     concat: NodeId,
     place: &Slice,
-    forms: &[&Form],
+    (forms, precisions): (&[&Form], &[Precision]),
     places: &mut [Option<Slice>],
 ) -> Result<()> {
     let inputs = &graph.node(concat)?.inputs;
@@ -389,9 +399,10 @@ fn place_operands(
     inputs.iter().for_each(|input| *times.entry(*input).or_default() += 1);
     let mut offset = place.offset;
     for &input in inputs {
-        let Form { order, segments, exact } = forms[input.index()];
+        let Form { order, segments, .. } = forms[input.index()];
         let shape = graph.node(input)?.shape;
-        let alike = *order == place.order && *exact == forms[concat.index()].exact;
+        let stored = |id: NodeId| (forms[id.index()].exact, precisions[id.index()]);
+        let alike = *order == place.order && stored(input) == stored(concat);
         let free = times[&input] == 1 && places[input.index()].is_none() && alike;
         if free && !would_read_and_write(graph, reading, input, place.buffer, places) {
             let segments = segments.clone();

@@ -2,9 +2,10 @@
 //! computes them all.
 
 use crate::graph::{Graph, NodeId, Op};
+use crate::tensor::Precision;
 
-/// Batches in order: convolutions that do not depend on each other, or a single node.
-pub(super) fn run(graph: &Graph, enabled: bool) -> Vec<Vec<NodeId>> {
+/// Batches in order: convolutions that do not depend on each other and store the same, or a single node.
+pub(super) fn run(graph: &Graph, precisions: &[Precision], enabled: bool) -> Vec<Vec<NodeId>> {
     if !enabled {
         return graph.ids().map(|id| vec![id]).collect();
     }
@@ -16,8 +17,10 @@ pub(super) fn run(graph: &Graph, enabled: bool) -> Vec<Vec<NodeId>> {
     }
     let batches = levels.into_iter().flat_map(|level| {
         let (convs, others): (Vec<NodeId>, Vec<NodeId>) = level.into_iter().partition(is_conv);
+        let (wide, narrow): (Vec<NodeId>, Vec<NodeId>) =
+            convs.into_iter().partition(|id| precisions[id.index()] == Precision::F32);
         // A concatenation is as deep as its operands: it comes after them.
-        std::iter::once(convs).filter(|convs| !convs.is_empty()).chain(others.into_iter().map(|id| vec![id]))
+        [wide, narrow].into_iter().filter(|convs| !convs.is_empty()).chain(others.into_iter().map(|id| vec![id]))
     });
     batches.collect()
 }

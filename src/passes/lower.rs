@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 
 use super::{concat_slices, group_convs, split_sums};
-use crate::error::Result;
+use crate::error::{Error, Result, unknown};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::kernels::conv::Parts;
 use crate::kernels::{self, Call, Contract, Needs, concat, layout};
 use crate::ops::Narrow;
 use crate::plan::{Builder, DeviceProfile, Draft, Element, Order, PlanOptions, Slice};
+use crate::tensor::Precision;
 
 pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions) -> Result<Draft> {
     let mut builder = Builder::new(profile, options);
@@ -20,13 +21,16 @@ pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions)
         let node = graph.node(*id)?;
         builder.output(name, node.shape, node.op.texels());
     }
-    let batches = group_convs::run(graph, options.group_convs);
+    let precisions = precisions(graph, options)?;
+    let batches = group_convs::run(graph, &precisions, options.group_convs);
     let reading = graph.reading();
     let contracts = concat_slices::contracts(graph, options.max_host_bytes)?;
-    let places = concat_slices::run(&mut builder, graph, &reading, &contracts, &batches, options.concat_slices)?;
+    let known = concat_slices::Known { reading: &reading, contracts: &contracts, precisions: &precisions };
+    let places = concat_slices::run(&mut builder, graph, &known, &batches)?;
     let (converted, parts) = Default::default();
     let mut lowering = Lowering { graph, builder, places, reading, converted, parts };
     for batch in &batches {
+        lowering.builder.precision = precisions[batch[0].index()];
         lowering.plan(&contracts, batch)?;
     }
     for (position, (_, id)) in graph.outputs().iter().enumerate() {
@@ -36,6 +40,25 @@ pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions)
     }
     debug_assert!(lowering.parts.is_empty(), "split_sums allowed parts that nobody adds up");
     Ok(lowering.builder.finish())
+}
+
+/// What each node stores. Errors: a name of [`PlanOptions::kept_f32`] that no node has.
+fn precisions(graph: &Graph, options: &PlanOptions) -> Result<Vec<Precision>> {
+    let names: Vec<&str> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
+    if let Some(name) = options.kept_f32.iter().find(|name| !names.contains(&name.as_str())) {
+        let reason = format!("{}; what became part of another node has no name of its own", unknown(name, &names));
+        return Err(Error::param("the plan", "kept_f32", name, &reason));
+    }
+    let mut precisions: Vec<Precision> = Vec::with_capacity(names.len());
+    for node in graph.nodes() {
+        precisions.push(match (&node.op, &node.inputs[..]) {
+            // They may lie where their operands do.
+            (Op::Narrow(_) | Op::Reshape(_), [input]) => precisions[input.index()],
+            _ if options.kept_f32.contains(&node.name) => Precision::F32,
+            _ => options.precision,
+        });
+    }
+    Ok(precisions)
 }
 
 struct Lowering<'a> {
@@ -132,10 +155,11 @@ impl<'a> Lowering<'a> {
         let Node { name, op, shape, .. } = self.node(id);
         let place = self.places[id.index()].clone();
         let is_input = matches!(op, Op::Input);
-        if place.order == Order::Nhwc && !is_input {
+        let element = self.builder.element();
+        if place.order == Order::Nhwc && place.element == element && !is_input {
             return Ok(place);
         }
-        let key = (id, Order::Nhwc, self.builder.element());
+        let key = (id, Order::Nhwc, element);
         if let Some(slice) = self.converted.get(&key) {
             return Ok(slice.clone());
         }
@@ -144,11 +168,12 @@ impl<'a> Lowering<'a> {
             self.converted.insert(key, slice.clone());
             return Ok(slice);
         }
-        let label = || format!("{name} in NHWC");
-        let (x, slice) = if is_input {
-            (self.builder.input_port(name).slice(), place)
-        } else {
-            (place, self.builder.scratch(label(), *shape, vec![shape.c])?)
+        let x = if is_input { self.builder.input_port(name).slice() } else { place.clone() };
+        let slice = match place.order {
+            Order::Nhwc if is_input && place.element == element => place,
+            // Gap by gap, as the kernel goes through both in the same steps.
+            Order::Nhwc if !is_input => self.builder.scratch(format!("{name} in {element}"), *shape, place.segments)?,
+            _ => self.builder.scratch(format!("{name} in NHWC"), *shape, vec![shape.c])?,
         };
         if x.buffer != slice.buffer {
             layout::plan(&mut self.builder, name, &x, None, &slice);

@@ -20,6 +20,8 @@ use crate::tensor::{MAX_ELEMENTS, Shape};
 pub(crate) struct Builder<'a> {
     pub(crate) profile: &'a DeviceProfile,
     pub(crate) options: &'a PlanOptions,
+    /// What the nodes that are being planned store.
+    pub(crate) precision: Precision,
     pub(crate) steps: Vec<Step>,
     buffers: Vec<Buffer>,
     contents: HashMap<BufferId, Content>,
@@ -132,12 +134,13 @@ pub(crate) struct Table {
 impl<'a> Builder<'a> {
     pub(crate) fn new(profile: &'a DeviceProfile, options: &'a PlanOptions) -> Self {
         let (steps, buffers, contents, inputs, outputs) = Default::default();
-        Self { profile, options, steps, buffers, contents, inputs, outputs }
+        let precision = options.precision;
+        Self { profile, options, precision, steps, buffers, contents, inputs, outputs }
     }
 
     /// The plan of everything that was added.
     pub(crate) fn finish(self) -> Draft {
-        let Self { profile, options, steps, buffers, contents, inputs, outputs } = self;
+        let Self { profile, options, steps, buffers, contents, inputs, outputs, .. } = self;
         let &PlanOptions { precision, max_dispatch, max_submission, .. } = options;
         let steps = steps.into_iter().map(|step| step.in_turns(profile, max_dispatch)).collect();
         let profile = profile.clone();
@@ -200,7 +203,7 @@ impl<'a> Builder<'a> {
 
     /// A buffer of `len` weights. Errors: more than 32-bit indices hold.
     pub(crate) fn weights(&mut self, label: String, len: u64, recipe: impl Recipe<f32>) -> Result<Table> {
-        let content = Content::Weights(self.options.precision, Made::by(recipe));
+        let content = Content::Weights(self.precision, Made::by(recipe));
         self.constant(label, self.element(), len, content)
     }
 
@@ -262,7 +265,7 @@ impl<'a> Builder<'a> {
 
     /// Type of a value of tensors in NHWC and of weights.
     pub(crate) fn element(&self) -> Element {
-        self.options.precision.element()
+        self.precision.element()
     }
 
     /// What a shader that computes with four channels reads and writes them by.
@@ -270,7 +273,7 @@ impl<'a> Builder<'a> {
         static F32: [&Piece; 1] = [piece!("stored_f32")];
         static F16: [&Piece; 1] = [piece!("stored_f16", F16)];
         static PACKED: [&Piece; 2] = [piece!("stored_packed"), piece!("rounding")];
-        match self.options.precision {
+        match self.precision {
             Precision::F32 => &F32,
             Precision::F16 if self.profile.f16 => &F16,
             Precision::F16 => &PACKED,
@@ -281,7 +284,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn ordered(&self) -> &'static [&'static Piece] {
         static F32: [&Piece; 2] = [piece!("ordered"), piece!("stored_f32")];
         static F16: [&Piece; 3] = [piece!("ordered_f16"), piece!("stored_packed"), piece!("rounding")];
-        match self.options.precision {
+        match self.precision {
             Precision::F32 => &F32,
             Precision::F16 => &F16,
         }

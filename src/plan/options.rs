@@ -1,6 +1,6 @@
 //! What the planner may do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +97,8 @@ pub struct PlanOptions {
     pub reuse_buffers: bool,
     /// What weights and intermediate tensors are stored in. Biases, and sums in parts, stay `f32`.
     pub precision: Precision,
+    /// By name, nodes that [`PlanOptions::precision`] does not concern: see [`PlanOptions::keep_f32`].
+    pub kept_f32: BTreeSet<String>,
     /// What graph inputs and outputs are in their buffers, which [`Program::bind`](crate::Program::bind) takes as they
     /// are, in NCHW. They are converted on the GPU, unless [`PlanOptions::precision`] is the same.
     pub ports: Precision,
@@ -135,6 +137,7 @@ impl Default for PlanOptions {
             split_sums: true,
             reuse_buffers: true,
             precision: Precision::F32,
+            kept_f32: BTreeSet::new(),
             ports: Precision::F32,
             port_forms: BTreeMap::new(),
             conv_kernel: ConvKernel::Auto,
@@ -168,6 +171,14 @@ impl PlanOptions {
     /// The same, with weights and tensors stored in `precision`.
     pub fn precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// The same, with the weights and results of these nodes in `f32`, whatever [`PlanOptions::precision`] is: where
+    /// `f16` is too coarse, as for sums that cancel. Each border between the two costs a dispatch. Names are those of
+    /// the plan's steps. Planning refuses a name that no node of the plan has.
+    pub fn keep_f32<T: Into<String>>(mut self, nodes: impl IntoIterator<Item = T>) -> Self {
+        self.kept_f32.extend(nodes.into_iter().map(T::into));
+        self
     }
 
     /// The same, with graph inputs and outputs in `ports`.

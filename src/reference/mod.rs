@@ -364,20 +364,20 @@ fn compute(node: &Node, xs: &[&Values], mut input: impl FnMut() -> Values) -> Va
     }
 }
 
-/// Whether all of the results stand in the operands.
+/// Whether all of the results stand in the operands, or are values of an `f16`.
 fn copies(op: &Op) -> bool {
     match op {
         Op::Concat(_)
         | Op::Gather(_)
         | Op::Layout(_)
         | Op::Narrow(_)
-        | Op::Rearrange(_)
         | Op::Reshape(_)
         | Op::TopK(_)
         | Op::MaxPool(_)
         | Op::MaxPoolCascade(_)
         | Op::PyramidPool(_) => true,
         Op::GlobalPool(GlobalPool { kind }) => *kind == GlobalPoolKind::Max,
+        Op::Rearrange(rearrange) => f16::from_f32(rearrange.fill).to_f32() == rearrange.fill,
         Op::Reduce(Reduce { kind, .. }) => {
             matches!(kind, ReduceKind::Max | ReduceKind::Min | ReduceKind::ArgMax { .. } | ReduceKind::ArgMin { .. })
         }

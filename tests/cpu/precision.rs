@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use spp_wgpu::case::canonical;
+use spp_wgpu::plan::{Element, Role};
 use spp_wgpu::{DeviceClass, DeviceProfile, Graph, NodeId, Plan, PlanOptions, Precision};
 
 /// A processor with and without subgroups, and a card. Their buffers hold all weights of a layer: where those of f32 take
@@ -58,4 +59,35 @@ fn plans_in_f16_take_half_the_memory_in_as_many_dispatches() {
             assert_eq!(bytes(&mixed)[1], bytes(&single)[1], "{case}");
         }
     }
+}
+
+/// Buffers of weights and tensors, with what they store.
+fn elements(plan: &Plan) -> Vec<(&str, Element)> {
+    let kept = plan.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Constant(_) | Role::Scratch));
+    kept.map(|buffer| (buffer.label.as_str(), buffer.element)).collect()
+}
+
+#[test]
+fn nodes_may_stay_in_f32_among_others_in_f16() {
+    let row = canonical().unwrap().into_iter().find(|row| row.name == "sppf_v5s").unwrap();
+    let graph = row.graph(0).unwrap();
+    let [(_, profile), ..] = profiles();
+    let plan = |options: PlanOptions| Plan::new(&graph, &profile, &options);
+    let single = plan(PlanOptions::default()).unwrap();
+    let half = PlanOptions::default().precision(Precision::F16);
+    let nodes: HashSet<&str> = single.steps.iter().map(|step| step.node.as_str()).collect();
+    let names = graph.nodes().iter().map(|node| node.name.as_str());
+    let kept: Vec<&str> = names.filter(|name| nodes.contains(name) || *name == "cat").collect();
+    let conv = kept.iter().find(|name| name.contains("cv1")).unwrap();
+
+    let all = plan(half.clone().keep_f32(kept.iter().copied())).unwrap();
+    assert_eq!(elements(&all), elements(&single), "all of {kept:?}");
+
+    let first = plan(half.clone().keep_f32([*conv])).unwrap();
+    let wide = |plan: &Plan| elements(plan).iter().filter(|(_, element)| *element == Element::F32).count();
+    let [of_none, of_first, of_all] = [plan(half.clone()).unwrap(), first, all].map(|plan| wide(&plan));
+    assert!(of_none < of_first && of_first < of_all, "{of_none}, {of_first}, {of_all}");
+
+    let error = plan(half.keep_f32(["cv3"])).unwrap_err().to_string();
+    assert!(error.contains("cv3") && error.contains(conv), "{error}");
 }

@@ -109,7 +109,7 @@ pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
         say(format_args!(
             "{}{}\n{batch} x {c1} x {h} x {w} -> {c2} channels\n",
             device_names(&gpu).join(", "),
-            planning.storage.described()
+            planning.stored.as_a_rule.described()
         ))?;
         say_table(COLUMNS, &rows.iter().map(|row| cells(row, yardstick)).collect::<Vec<_>>())?;
         for (block, error) in &refused {

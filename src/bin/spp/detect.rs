@@ -14,7 +14,7 @@ use crate::network::{Labels, Network};
 use crate::output::{note, progress, say_json, say_table, writable};
 use crate::paint;
 use crate::picture::{self, Preparation};
-use crate::planning::Storage;
+use crate::planning::Stored;
 use crate::source::Reading;
 
 /// Find objects in pictures with an ONNX file: a table of boxes, and pictures with the boxes painted on
@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long)]
     matrices: bool,
     #[command(flatten)]
-    storage: Storage,
+    stored: Stored,
 }
 
 fn head(text: &str) -> Result<Head, String> {
@@ -84,7 +84,7 @@ struct Seen<'a> {
 
 pub(crate) fn detect(args: &Args, device: Option<&str>) -> Result<()> {
     let painted = painted(args)?;
-    let network = Network::open(&args.file, &args.reading, args.storage, args.matrices, device)?;
+    let network = Network::open(&args.file, &args.reading, &args.stored, args.matrices, device)?;
     let mut head = args.head.clone();
     let mut labels = None;
     let mut seen = Vec::new();

@@ -7,7 +7,7 @@ use spp_wgpu::{Error, PlanOptions, Program, Shape, Tensor, reference};
 
 use crate::device::Device;
 use crate::failure::{Failure, Result};
-use crate::planning::Storage;
+use crate::planning::Stored;
 use crate::source::Reading;
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Network {
     pub(crate) fn open(
         file: &Path,
         reading: &Reading,
-        storage: Storage,
+        stored: &Stored,
         matrices: bool,
         device: Option<&str>,
     ) -> Result<Self> {
@@ -41,8 +41,8 @@ impl Network {
             return refuse(format!("its input '{}' is {:?}", port.name, port.dims));
         };
         let device = Device::open_with(device, matrices)?;
-        storage.check(&device)?;
-        let options = PlanOptions::default().precision(storage.precision).ports(storage.ports);
+        stored.as_a_rule.check(&device)?;
+        let options = stored.options(PlanOptions::default());
         let program = match &device {
             Device::Gpu(gpu) => Some(Program::with_options(gpu, &model.graph, &options)?),
             Device::Reference => None,

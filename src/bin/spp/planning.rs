@@ -48,6 +48,21 @@ impl Storage {
 }
 
 #[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Stored {
+    #[command(flatten)]
+    pub(crate) as_a_rule: Storage,
+    /// With --precision f16: nodes whose weights and results stay in f32, by their names in the plan
+    #[arg(long, value_name = "NODES", value_delimiter = ',')]
+    pub(crate) keep_f32: Vec<String>,
+}
+
+impl Stored {
+    pub(crate) fn options(&self, options: PlanOptions) -> PlanOptions {
+        options.precision(self.as_a_rule.precision).ports(self.as_a_rule.ports).keep_f32(self.keep_f32.clone())
+    }
+}
+
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Planning {
     /// Plan without fusing anything
     #[arg(long)]
@@ -62,7 +77,7 @@ pub(crate) struct Planning {
     #[arg(long)]
     pub(crate) matrices: bool,
     #[command(flatten)]
-    pub(crate) storage: Storage,
+    pub(crate) stored: Stored,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -82,13 +97,13 @@ enum Pass {
 impl Planning {
     /// Whether any of the options was given.
     pub(crate) fn is_given(&self) -> bool {
-        let stores_f16 = self.storage.rounds_to() == Precision::F16;
+        let stores_f16 = self.stored.as_a_rule.rounds_to() == Precision::F16;
         self.unfused || self.tuned || self.matrices || !self.without.is_empty() || stores_f16
     }
 
     pub(crate) fn options(&self, gpu: &Gpu) -> PlanOptions {
         let options = self.untuned();
-        if self.tuned { options.tuned(bench::kept_tuning(gpu, self.storage.precision, None)) } else { options }
+        if self.tuned { options.tuned(bench::kept_tuning(gpu, self.stored.as_a_rule.precision, None)) } else { options }
     }
 
     /// As [`Self::options`]; the reference needs no plan.
@@ -115,6 +130,6 @@ impl Planning {
                 Pass::ReuseBuffers => &mut options.reuse_buffers,
             } = false;
         }
-        options.precision(self.storage.precision).ports(self.storage.ports)
+        self.stored.options(options)
     }
 }

@@ -102,7 +102,7 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
     let (case, name, dispatches) = (subject.name(), &gpu.info().name, times.len());
     say(format_args!(
         "{case} on {name}: {total:.1} µs in {dispatches} dispatches{estimated}{}\n",
-        args.planning.storage.described()
+        args.planning.stored.as_a_rule.described()
     ))?;
     match args.by {
         By::Dispatch => {

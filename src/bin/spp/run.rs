@@ -13,7 +13,7 @@ use crate::failure::{Failure, Result};
 use crate::network::Network;
 use crate::output::say;
 use crate::picture::{self, Preparation};
-use crate::planning::Storage;
+use crate::planning::Stored;
 use crate::source::{self, Reading};
 
 /// Compute an ONNX file or a block and write its outputs: a block from a case file, or from weights and an input
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     #[arg(long)]
     matrices: bool,
     #[command(flatten)]
-    storage: Storage,
+    stored: Stored,
 }
 
 fn renaming(text: &str) -> Result<(String, String), String> {
@@ -87,8 +87,8 @@ pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
     let (block, graph, input) = job(args)?;
     let inputs = slice::from_ref(&input);
     let device = Device::open_with(device, args.matrices)?;
-    args.storage.check(&device)?;
-    let options = PlanOptions::default().precision(args.storage.precision).ports(args.storage.ports);
+    args.stored.as_a_rule.check(&device)?;
+    let options = args.stored.options(PlanOptions::default());
     let results = match device {
         Device::Gpu(gpu) => Program::with_options(&gpu, &graph, &options)?.run(inputs)?,
         Device::Reference => reference::run(&graph, inputs)?,
@@ -109,8 +109,8 @@ fn run_model(args: &Args, file: &Path, device: Option<&str>) -> Result<()> {
         (Some(input), _) => {
             let (model, inputs) = source::model_for(file, &source::named(input, "in.")?, &args.reading)?;
             let device = Device::open_with(device, args.matrices)?;
-            args.storage.check(&device)?;
-            let options = PlanOptions::default().precision(args.storage.precision).ports(args.storage.ports);
+            args.stored.as_a_rule.check(&device)?;
+            let options = args.stored.options(PlanOptions::default());
             let results = match device {
                 Device::Gpu(gpu) => Program::with_options(&gpu, &model.graph, &options)?.run(&inputs)?,
                 Device::Reference => reference::run(&model.graph, &inputs)?,
@@ -118,7 +118,7 @@ fn run_model(args: &Args, file: &Path, device: Option<&str>) -> Result<()> {
             (model, results)
         }
         (None, Some(image)) => {
-            let network = Network::open(file, &args.reading, args.storage, args.matrices, device)?;
+            let network = Network::open(file, &args.reading, &args.stored, args.matrices, device)?;
             let preparation = args.preparation.or(detection::Preparation::default())?;
             let (input, _) = picture::prepared(&picture::open(image)?, &preparation, network.input)?;
             let results = network.run(input)?;

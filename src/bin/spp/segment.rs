@@ -14,7 +14,7 @@ use crate::network::{Labels, Network};
 use crate::output::{say_json, say_table, writable};
 use crate::paint;
 use crate::picture::{self, Preparation};
-use crate::planning::Storage;
+use crate::planning::Stored;
 use crate::source::Reading;
 
 /// Tell with an ONNX file what each pixel of a picture shows, in colours over the picture
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(long)]
     matrices: bool,
     #[command(flatten)]
-    storage: Storage,
+    stored: Stored,
 }
 
 /// How much of the colour is seen, and how much of the picture.
@@ -68,7 +68,7 @@ struct Classes {
 pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
     writable(&args.output, args.force)?;
     let picture = picture::open(&args.image)?;
-    let network = Network::open(&args.file, &args.reading, args.storage, args.matrices, device)?;
+    let network = Network::open(&args.file, &args.reading, &args.stored, args.matrices, device)?;
     let usual = detection::Preparation {
         fit: Fit::Stretch,
         mean: [0.485, 0.456, 0.406],
