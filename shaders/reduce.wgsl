@@ -46,30 +46,39 @@ fn reduce(
         + i / params.kept_2 % params.kept_1 * params.kept_stride_1
         + i / params.kept_2 / params.kept_1 * params.kept_stride_0;
 
-    var total = NOTHING;
-    for (var turn = 0u; turn < PASSES; turn++) {
-        let before = total;
-        total = NOTHING;
-        for (var k = share; k < params.count; k += SHARES) {
-            total = joined(total, taken(x[begin + over(k)], k, before, turn), turn);
-        }
-        if SHARES > 1u {
-            partial[lane] = total;
-            for (var half = SHARES / 2u; half > 0u; half /= 2u) {
-                workgroupBarrier();
-                if share < half {
-                    partial[lane] = joined(partial[lane], partial[lane + half * NEXT], turn);
-                }
-            }
-            workgroupBarrier();
-            total = partial[lane - share * NEXT];
-            workgroupBarrier();
-        }
-        if turn + 1u == PASSES && share == 0u && index < params.len {
-            let image = params.y_offset + i / params.y_image_len * params.y_stride;
-            y[image + i % params.y_image_len] = made(total, before);
-        }
+    var before = NOTHING;
+    var total = gathered(begin, lane, before, 0u);
+    if PASSES == 2u {
+        before = total;
+        total = gathered(begin, lane, before, 1u);
     }
+    if share == 0u && index < params.len {
+        let image = params.y_offset + i / params.y_image_len * params.y_stride;
+        y[image + i % params.y_image_len] = made(total, before);
+    }
+}
+
+// What an invocation and those that share its values make of them in one pass. Passes are calls: Direct3D's FXC refuses
+// barriers in a loop that carries their result from one pass to the next.
+fn gathered(begin: u32, lane: u32, before: Total, turn: u32) -> Total {
+    let share = lane / NEXT % SHARES;
+    var total = NOTHING;
+    for (var k = share; k < params.count; k += SHARES) {
+        total = joined(total, taken(x[begin + over(k)], k, before, turn), turn);
+    }
+    if SHARES > 1u {
+        partial[lane] = total;
+        for (var half = SHARES / 2u; half > 0u; half /= 2u) {
+            workgroupBarrier();
+            if share < half {
+                partial[lane] = joined(partial[lane], partial[lane + half * NEXT], turn);
+            }
+        }
+        workgroupBarrier();
+        total = partial[lane - share * NEXT];
+        workgroupBarrier();
+    }
+    return total;
 }
 
 fn over(k: u32) -> u32 {

@@ -340,7 +340,7 @@ def row(out: Path, source: Path) -> dict[str, str]:
         elif "TILE_K" in constants:
             # An invocation has sums of eight or sixteen vec4s.
             each = 4 * (16 if "-sums_16" in source.stem else 8)
-            loop = assembly.step("multiply-add", constants["TILE_K"] * each // constants["SPLIT_K"])
+            loop = assembly.step("multiply-add", constants["TILE_K"] * each // constants.get("SPLIT_K", 1))
         else:
             loop = assembly.hot_loop()
         total, adds, matrices = loop.total(), loop["multiply-add"], loop["matrices"]

@@ -137,11 +137,31 @@ fn trunc_of(v: vec4f) -> vec4f {
 }
 
 fn sin_of(v: vec4f) -> vec4f {
-    return nan_where(is_infinite(v) | is_nan(v), sin(v));
+    let turned = bitcast<vec4u>(turned_by(size_of(v), 0u)) ^ (bitcast<vec4u>(v) & vec4u(0x80000000u));
+    return nan_where(is_infinite(v) | is_nan(v), bitcast<vec4f>(turned));
 }
 
 fn cos_of(v: vec4f) -> vec4f {
-    return nan_where(is_infinite(v) | is_nan(v), cos(v));
+    return nan_where(is_infinite(v) | is_nan(v), turned_by(size_of(v), 1u));
+}
+
+// The sine of an angle, and of so many right angles more. WGSL's own may be off by 2^-11, and beyond pi by anything.
+// Whole right angles are taken off in three steps, with ever lower bits of pi / 2; the first two products are exact as
+// long as there are few of them. Polynomials of Cephes (sinf, cosf), off by less than 1e-7.
+fn turned_by(angle: vec4u, right_angles: u32) -> vec4f {
+    let size = bitcast<vec4f>(min(angle, vec4u(0x7f7fffffu)));
+    let whole = round_of(size * 0.63661977);
+    var r = size - whole * 1.5703125;
+    r -= whole * 4.837513e-4;
+    r -= whole * 7.54979e-8;
+    // Of a large angle, what is left may be anything: no more than 0.8, results stay between -1 and 1.
+    r = bitcast<vec4f>(min(size_of(r), vec4u(0x3f4ccccdu)) | (bitcast<vec4u>(r) & vec4u(0x80000000u)));
+    let s = r * r;
+    let sine = r + r * s * (-1.6666655e-1 + s * (8.332161e-3 - s * 1.9515296e-4));
+    let cosine = 1.0 + s * (-0.5 + s * (4.1666646e-2 + s * (-1.3887316e-3 + s * 2.4433157e-5)));
+    let turns = vec4u(whole) + right_angles;
+    let value = select(sine, cosine, (turns & vec4u(1u)) == vec4u(1u));
+    return bitcast<vec4f>(bitcast<vec4u>(value) ^ ((turns & vec4u(2u)) << vec4u(30u)));
 }
 
 fn not_of(v: vec4f) -> vec4f {

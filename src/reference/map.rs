@@ -111,9 +111,9 @@ fn unary(function: Function, (x, bound): Bounded) -> Bounded {
         Function::Ceil => whole(f64::ceil),
         Function::Round => whole(f64::round_ties_even),
         Function::Trunc => whole(f64::trunc),
-        // What WGSL promises from -π to π; beyond, rounding the angle adds to it.
-        Function::Sin => (x.sin(), bound + f64::powi(2.0, -11) * (x.abs() / 3.0).max(1.0)),
-        Function::Cos => (x.cos(), bound + f64::powi(2.0, -11) * (x.abs() / 3.0).max(1.0)),
+        // Right angles are taken off in f32: of a large one, what is left is off by some bits of all of it.
+        Function::Sin => (x.sin(), bound + f64::powi(2.0, -22) * x.abs() + LEAST),
+        Function::Cos => (x.cos(), bound + f64::powi(2.0, -22) * x.abs().max(1.0)),
         Function::Not => (truth(x == 0.0), if bound > 0.0 && x.abs() <= bound { 1.0 } else { 0.0 }),
         _ => (f64::NAN, 0.0),
     }

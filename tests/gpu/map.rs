@@ -171,6 +171,8 @@ fn functions_are_accurate_all_along() {
         (Function::Erf, [-5.0, 5.0]),
         (Function::Sin, [-3.0, 3.0]),
         (Function::Cos, [-3.0, 3.0]),
+        (Function::Sin, [-6000.0, 6000.0]),
+        (Function::Cos, [-6000.0, 6000.0]),
         (Function::Reciprocal, [0.01, 9.0]),
     ] {
         let graph = graph(shape, |graph, x| graph.map("y", &[x], map_of(shape, 1, Formula::of(function))).unwrap());
