@@ -103,7 +103,7 @@ impl<'a> Lowering<'a> {
             Needs::Images => return self.nchw(id, Element::F32),
             Needs::Anywhere => return self.anywhere(id),
             Needs::Nhwc => return self.nhwc(id),
-            Needs::Whole => vec![self.node(id).shape.c],
+            Needs::Whole => [self.node(id).shape.c].into(),
             Needs::ResultRuns => y.segments.clone(),
             Needs::Texture => return Ok(self.places[id.index()].clone()),
         };
@@ -148,7 +148,7 @@ impl<'a> Lowering<'a> {
         let (x, slice) = if is_input {
             (self.builder.input_port(name).slice(), place)
         } else {
-            (place, self.builder.scratch(label(), *shape, vec![shape.c])?)
+            (place, self.builder.scratch(label(), *shape, [shape.c].into())?)
         };
         if x.buffer != slice.buffer {
             layout::plan(&mut self.builder, name, &x, None, &slice);
