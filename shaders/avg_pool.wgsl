@@ -74,6 +74,7 @@ fn avg_pool(
         rows = end_tap(y0, DILATION_H, params.kernel_h, params.in_h + params.pad_bottom);
         columns = end_tap(x0, DILATION_W, params.kernel_w, params.in_w + params.pad_right);
     }
-    let mean = sum / (f32(rows) * f32(columns)); // as integers they might wrap around
+    // As integers they might wrap around. Of dilated taps none may count: then the sum is 0, and so is the mean.
+    let mean = sum / max(f32(rows) * f32(columns), 1.0);
     y[params.y_offset + pixel * params.y_stride + c4] = stored(keep_lanes(mean, c4 * 4u, params.channels));
 }

@@ -18,6 +18,9 @@ pub use cost::GraphCost;
 /// The most nodes a graph may hold.
 pub const MAX_NODES: usize = 65_536;
 
+/// The most outputs of a graph: whatever asks for one looks through them all.
+pub const MAX_OUTPUTS: usize = 4096;
+
 /// A node of one graph; other graphs refuse it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId {
@@ -147,7 +150,7 @@ impl Graph {
     }
 
     /// Declares a result under a name of its own. Errors: a foreign handle, a name already given to an output, a
-    /// picture that is an input, a painted one that is an output already.
+    /// picture that is an input, a painted one that is an output already, too many outputs.
     pub fn output(&mut self, name: impl Into<String>, id: NodeId) -> Result<()> {
         let node = self.node(id)?;
         let again = self.outputs.iter().any(|(_, other)| *other == id);
@@ -158,6 +161,9 @@ impl Graph {
             )));
         }
         let name = name.into();
+        if self.outputs.len() >= MAX_OUTPUTS {
+            return Err(Error::Graph(format!("more than {MAX_OUTPUTS} outputs; concatenate some of them")));
+        }
         if self.outputs.iter().any(|(other, _)| *other == name) {
             return Err(Error::Graph(format!("output '{name}' is declared twice")));
         }

@@ -1,6 +1,9 @@
 //! Concatenation along channels: copies of what could not be written in place. Attributes:
 //! [`crate::ops::Concat`]; shader: `concat`.
 
+use std::iter::Peekable;
+use std::sync::Arc;
+
 use super::{WG_SIZE, layout, workgroups};
 use crate::error::Result;
 use crate::plan::{Builder, Constant, Element, Order, Piece, Shader, Slice, Step, image_len, params, piece, shader};
@@ -50,7 +53,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, xs: &[Slice], y: &Slice) -
 }
 
 /// A copy of `x` with its channels in different runs, in its own buffer.
-pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments: Vec<u32>) -> Result<Slice> {
+pub(crate) fn plan_copied(builder: &mut Builder, node: &str, x: &Slice, segments: Arc<[u32]>) -> Result<Slice> {
     let label = format!("{node} copy");
     let y = match x.order {
         Order::Nhwc | Order::NhwcDense => builder.scratch(label, x.shape, segments)?,
@@ -70,7 +73,7 @@ pub(crate) fn plan_copy(builder: &mut Builder, node: &str, x: &Slice, y: &Slice)
 pub(crate) fn plan_narrowed(builder: &mut Builder, node: &str, x: &Slice, start: u32, y: &Slice) {
     if y.order == Order::Nchw {
         let offset = x.offset + start * x.shape.h * x.shape.w;
-        let segments = vec![y.shape.c];
+        let segments = [y.shape.c].into();
         return layout::plan_copy(builder, node, &Slice { offset, shape: y.shape, segments, ..x.clone() }, y);
     }
     if start == 0 && x.segments == y.segments {
@@ -78,8 +81,10 @@ pub(crate) fn plan_narrowed(builder: &mut Builder, node: &str, x: &Slice, start:
         return copy(builder, node, [x, y], [x.offset, y.offset], [channels, channels]);
     }
     let mut done = 0;
+    let (mut runs_of_x, mut runs_of_y) = (x.runs().peekable(), y.runs().peekable());
     while done < y.shape.c {
-        let (from, to) = (stretch(x, start + done), stretch(y, done));
+        let from = stretch(x, &mut runs_of_x, start + done);
+        let to = stretch(y, &mut runs_of_y, done);
         let channels = from.1.min(to.1);
         // The stretch that ends a run of `y` also zeroes the padding after it.
         let written = if channels == to.1 { (to.0 + channels).next_multiple_of(4) - to.0 } else { channels };
@@ -88,10 +93,11 @@ pub(crate) fn plan_narrowed(builder: &mut Builder, node: &str, x: &Slice, start:
     }
 }
 
-/// Where logical channel `c` lies in a pixel, and how many channels follow without a gap.
-fn stretch(slice: &Slice, c: u32) -> (u32, u32) {
-    let mut runs = slice.runs().filter(|&(logical, _, channels)| logical <= c && c < logical + channels);
-    let (logical, physical, channels) = runs.next().expect("runs hold every channel of the shape");
+/// Where logical channel `c` lies in a pixel, and how many channels follow without a gap. Leaves the runs that end before
+/// it behind.
+fn stretch(slice: &Slice, runs: &mut Peekable<impl Iterator<Item = (u32, u32, u32)>>, c: u32) -> (u32, u32) {
+    while runs.next_if(|&(logical, _, channels)| logical + channels <= c).is_some() {}
+    let &(logical, physical, channels) = runs.peek().expect("runs hold every channel of the shape");
     (slice.offset + physical + (c - logical), channels - (c - logical))
 }
 

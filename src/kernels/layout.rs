@@ -62,7 +62,7 @@ pub(crate) fn plan_reshaped(builder: &mut Builder, node: &str, x: &Slice, y: &Sl
             return false;
         }
         let of = |slice: &Slice| if slice.is_dense() { slice.reshaped(y.shape) } else { slice.clone() };
-        plan_copy(builder, node, &Slice { shape: y.shape, segments: vec![y.shape.c], ..of(x) }, y);
+        plan_copy(builder, node, &Slice { shape: y.shape, segments: [y.shape.c].into(), ..of(x) }, y);
     } else {
         reorder(builder, node, x, None, y, (Order::Nchw, strides));
     }

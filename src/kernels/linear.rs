@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::activation;
 use crate::error::{Error, Result};
@@ -88,7 +89,7 @@ pub(crate) fn plan(builder: &mut Builder, node: &str, linear: &Linear, x: &Slice
 struct Packed {
     weight: Weight,
     /// Of the input's channels.
-    segments: Vec<u32>,
+    segments: Arc<[u32]>,
     in_pixels: u32,
     outputs: Range<u32>,
 }

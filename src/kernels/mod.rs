@@ -2,6 +2,7 @@
 //! is bound and counted. `contract` says what each operation needs of its operands' memory, and the form of its result.
 
 use std::slice::from_ref;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -69,23 +70,23 @@ pub static SHADERS: &[&Shader] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Form {
     pub(crate) order: Order,
-    pub(crate) segments: Vec<u32>,
+    pub(crate) segments: Arc<[u32]>,
     /// In `f32`, whatever else tensors are stored in: results that are counted or compared, and few.
     pub(crate) exact: bool,
 }
 
 impl Form {
-    const fn nhwc(segments: Vec<u32>) -> Self {
+    const fn nhwc(segments: Arc<[u32]>) -> Self {
         Self { order: Order::Nhwc, segments, exact: false }
     }
 
     /// NHWC without gaps between channels.
     fn whole(shape: Shape) -> Self {
-        Self::nhwc(vec![shape.c])
+        Self::nhwc([shape.c].into())
     }
 
     fn nchw(shape: Shape) -> Self {
-        Self { order: Order::Nchw, segments: vec![shape.c], exact: false }
+        Self { order: Order::Nchw, segments: [shape.c].into(), exact: false }
     }
 
     /// NCHW, in `f32`.
@@ -127,8 +128,8 @@ pub(crate) struct Contract {
 pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contract {
     // An operand's runs once it is in NHWC.
     let runs = |(form, shape): &(&Form, Shape)| match form.order {
-        Order::Nhwc | Order::NhwcDense => form.segments.clone(),
-        Order::Nchw => vec![shape.c],
+        Order::Nhwc | Order::NhwcDense => Arc::clone(&form.segments),
+        Order::Nchw => [shape.c].into(),
     };
     let all = |needs: Needs| vec![needs; operands.len()];
     let same_runs = || Form::nhwc(runs(&operands[0]));
@@ -156,7 +157,11 @@ pub(crate) fn contract(op: &Op, operands: &[(&Form, Shape)], y: Shape) -> Contra
             Contract { operands: all(Needs::Nchw), result: Form::nchw(y) }
         }
         Op::Concat(_) => {
-            Contract { operands: all(Needs::Nhwc), result: Form::nhwc(joined(operands.iter().flat_map(runs))) }
+            let runs: Vec<Arc<[u32]>> = operands.iter().map(runs).collect();
+            Contract {
+                operands: all(Needs::Nhwc),
+                result: Form::nhwc(joined(runs.iter().flat_map(|of| of.iter().copied()))),
+            }
         }
         Op::Constant(_) => Contract { operands: Vec::new(), result: Form::values(y) },
         Op::Gather(_) | Op::Matmul(_) | Op::Reduce(_) | Op::TopK(_) => {
@@ -283,7 +288,7 @@ pub(crate) fn plan(builder: &mut Builder, calls: Vec<Call>) -> Result<Option<Par
 
 /// Where the channels of a narrowed map with these runs lie by themselves: the first in memory, and their runs. `None` if
 /// others share their vec4s.
-pub(crate) fn within(segments: &[u32], narrow: &Narrow) -> Option<(u32, Vec<u32>)> {
+pub(crate) fn within(segments: &[u32], narrow: &Narrow) -> Option<(u32, Arc<[u32]>)> {
     let Narrow { start, channels } = *narrow;
     let end = start + channels;
     let (mut logical, mut physical) = (0, 0);
@@ -291,7 +296,7 @@ pub(crate) fn within(segments: &[u32], narrow: &Narrow) -> Option<(u32, Vec<u32>
         if (logical..logical + run).contains(&start) && end <= logical + run {
             let from = start - logical;
             let alone = from.is_multiple_of(4) && (channels.is_multiple_of(4) || end == logical + run);
-            return alone.then(|| (physical + from, vec![channels]));
+            return alone.then(|| (physical + from, [channels].into()));
         }
         (logical, physical) = (logical + run, physical + padded(run));
     }

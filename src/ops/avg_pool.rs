@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
 /// The mean of each window, as `torch.nn.AvgPool2d` and ONNX's AveragePool: `[n, c, out_h, out_w]`. If every tap of a
-/// dilated window misses the image, its mean is `NaN`, unless padding counts.
+/// dilated window misses the image, its mean is 0, as in ONNX Runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AvgPool {
     /// Rows, columns.

@@ -13,6 +13,9 @@ use crate::tensor::{MAX_ELEMENTS, Precision, Shape};
 /// Bytes on the host for a run of channels, which some ten slices repeat.
 const RUN_BYTES: u64 = 40;
 
+/// The most readers of a result that are looked at one by one: as many results may share their readers.
+const MOST_READERS: usize = 4096;
+
 /// The most runs of channels of one tensor.
 const MAX_RUNS: u64 = 65_536;
 
@@ -73,7 +76,7 @@ pub(super) fn run(builder: &mut Builder, graph: &Graph, known: &Known, batches: 
                 Some(place) => place,
                 None => {
                     builder.precision = precisions[id.index()];
-                    own_place(builder, graph, id, forms[id.index()])?
+                    own_place(builder, graph, direct, id, forms[id.index()])?
                 }
             };
             place_operands(graph, reading, id, &place, (&forms, precisions), &mut places)?;
@@ -106,7 +109,7 @@ pub(super) fn run(builder: &mut Builder, graph: &Graph, known: &Known, batches: 
                         None => builder.sums(label(graph, id)?, graph.shape(id)?, form.segments.clone())?,
                     }
                 }
-                _ => own_place(builder, graph, id, form)?,
+                _ => own_place(builder, graph, direct, id, form)?,
             };
             places[id.index()] = Some(place);
         }
@@ -301,7 +304,7 @@ fn place_of_operand(
         }
         (Op::Narrow(narrow), Order::Nchw) if exact => {
             let offset = place.offset + narrow.start * shape.h * shape.w;
-            Some(Slice { offset, shape: *shape, segments: vec![shape.c], ..place })
+            Some(Slice { offset, shape: *shape, segments: [shape.c].into(), ..place })
         }
         (Op::Narrow(narrow), Order::Nhwc) if place.order == Order::Nhwc => {
             let (first, segments) = within(&place.segments, narrow)?;
@@ -321,7 +324,7 @@ fn label(graph: &Graph, id: NodeId) -> Result<String> {
     Ok(format!("{} '{}'", node.op.stem(), node.name))
 }
 
-fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> Result<Slice> {
+fn own_place(builder: &mut Builder, graph: &Graph, reading: &[Vec<NodeId>], id: NodeId, form: &Form) -> Result<Slice> {
     let (label, shape) = (label(graph, id)?, graph.shape(id)?);
     if let Some(port) = texture(builder, graph, id) {
         return Ok(port.slice());
@@ -332,7 +335,7 @@ fn own_place(builder: &mut Builder, graph: &Graph, id: NodeId, form: &Form) -> R
     let port = output_port(builder, graph, id);
     if form.exact {
         let as_it_is = |port: &&Port| port.order == Order::Nchw && port.element == Element::F32;
-        return match port.or_else(|| output_port(builder, graph, reshaped(graph, id))).filter(as_it_is) {
+        return match port.or_else(|| output_port(builder, graph, reshaped(graph, reading, id))).filter(as_it_is) {
             Some(port) => Ok(port.slice().reshaped(shape)),
             None => builder.scratch_nchw(label, shape, Element::F32),
         };
@@ -376,12 +379,11 @@ fn output_port<'a>(builder: &'a Builder, graph: &Graph, id: NodeId) -> Option<&'
 }
 
 /// The last of the reshapes that lead from `id` to an output.
-fn reshaped(graph: &Graph, id: NodeId) -> NodeId {
+fn reshaped(graph: &Graph, reading: &[Vec<NodeId>], id: NodeId) -> NodeId {
+    let is_reshape = |id: &&NodeId| matches!(graph.nodes()[id.index()].op, Op::Reshape(_));
     let mut last = id;
-    for (reader, node) in graph.ids().zip(graph.nodes()).skip(id.index()) {
-        if matches!(node.op, Op::Reshape(_)) && node.inputs == [last] {
-            last = reader;
-        }
+    while let Some(&reader) = reading[last.index()].iter().find(is_reshape) {
+        last = reader;
     }
     last
 }
@@ -438,7 +440,7 @@ fn place_reshaped(
     let is_made = !op.is_input() && !matches!(op, Op::Concat(_));
     let slice = match place {
         place if place.is_dense() => place.reshaped(*shape),
-        place if place.shape.n == shape.n => Slice { shape: *shape, segments: vec![shape.c], ..place.clone() },
+        place if place.shape.n == shape.n => Slice { shape: *shape, segments: [shape.c].into(), ..place.clone() },
         _ => return,
     };
     if alone
@@ -468,7 +470,8 @@ fn would_read_and_write(
     reads_there || read_there(graph, reading, id, buffer, places)
 }
 
-/// Whether a dispatch that reads `id`, and could not if it wrote the same buffer, writes `buffer`.
+/// Whether a dispatch that reads `id`, and could not if it wrote the same buffer, writes `buffer`; or may, if there are
+/// very many.
 fn read_there(
     graph: &Graph,
     reading: &[Arc<[NodeId]>],
@@ -477,14 +480,16 @@ fn read_there(
     places: &[Option<Slice>],
 ) -> bool {
     let lies_there = |id: NodeId| places[id.index()].as_ref().is_some_and(|place| place.buffer == buffer);
-    reading[id.index()].iter().any(|&reader| {
-        let Node { op, inputs, .. } = &graph.nodes()[reader.index()];
-        let writes = match op {
-            Op::Concat(_) | Op::MaxPoolCascade(_) => false,
-            // Nothing, if it lies where its operand does.
-            op if is_alias(op) => !lies_there(inputs[0]),
-            _ => true,
-        };
-        writes && lies_there(reader)
-    })
+    let readers = &reading[id.index()];
+    readers.len() > MOST_READERS
+        || readers.iter().any(|&reader| {
+            let Node { op, inputs, .. } = &graph.nodes()[reader.index()];
+            let writes = match op {
+                Op::Concat(_) | Op::MaxPoolCascade(_) => false,
+                // Nothing, if it lies where its operand does.
+                op if is_alias(op) => !lies_there(inputs[0]),
+                _ => true,
+            };
+            writes && lies_there(reader)
+        })
 }

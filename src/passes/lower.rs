@@ -1,7 +1,7 @@
 //! From nodes to dispatches: every operation gets its operands in the form its contract asks for, and is planned by its
 //! kernel.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{concat_slices, group_convs, split_sums};
 use crate::error::{Error, Result, unknown};
@@ -44,12 +44,14 @@ pub(super) fn run(graph: &Graph, profile: &DeviceProfile, options: &PlanOptions)
 
 /// What each node stores. Errors: a name of [`PlanOptions::kept_f32`] that no node has.
 fn precisions(graph: &Graph, options: &PlanOptions) -> Result<Vec<Precision>> {
-    let names: Vec<&str> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
-    if let Some(name) = options.kept_f32.iter().find(|name| !names.contains(&name.as_str())) {
+    let names = || graph.nodes().iter().map(|node| node.name.as_str());
+    let known: HashSet<&str> = names().collect();
+    if let Some(name) = options.kept_f32.iter().find(|name| !known.contains(name.as_str())) {
+        let names: Vec<&str> = names().collect();
         let reason = format!("{}; what became part of another node has no name of its own", unknown(name, &names));
         return Err(Error::param("the plan", "kept_f32", name, &reason));
     }
-    let mut precisions: Vec<Precision> = Vec::with_capacity(names.len());
+    let mut precisions: Vec<Precision> = Vec::with_capacity(known.len());
     for node in graph.nodes() {
         precisions.push(match (&node.op, &node.inputs[..]) {
             // They may lie where their operands do.
@@ -126,7 +128,7 @@ impl<'a> Lowering<'a> {
             Needs::Images => return self.nchw(id, Element::F32),
             Needs::Anywhere => return self.anywhere(id),
             Needs::Nhwc => return self.nhwc(id),
-            Needs::Whole => vec![self.node(id).shape.c],
+            Needs::Whole => [self.node(id).shape.c].into(),
             Needs::ResultRuns => y.segments.clone(),
             Needs::Texture => return Ok(self.places[id.index()].clone()),
         };
@@ -173,7 +175,7 @@ impl<'a> Lowering<'a> {
             Order::Nhwc if is_input && place.element == element => place,
             // Gap by gap, as the kernel goes through both in the same steps.
             Order::Nhwc if !is_input => self.builder.scratch(format!("{name} in {element}"), *shape, place.segments)?,
-            _ => self.builder.scratch(format!("{name} in NHWC"), *shape, vec![shape.c])?,
+            _ => self.builder.scratch(format!("{name} in NHWC"), *shape, [shape.c].into())?,
         };
         if x.buffer != slice.buffer {
             layout::plan(&mut self.builder, name, &x, None, &slice);

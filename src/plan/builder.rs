@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use half::slice::HalfFloatSliceExt;
 use half::vec::HalfFloatVecExt;
@@ -26,6 +27,8 @@ pub(crate) struct Builder<'a> {
     buffers: Vec<Buffer>,
     contents: HashMap<BufferId, Content>,
     inputs: Vec<Port>,
+    /// Where each is among them.
+    input_names: HashMap<String, usize>,
     outputs: Vec<Port>,
 }
 
@@ -133,9 +136,9 @@ pub(crate) struct Table {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(profile: &'a DeviceProfile, options: &'a PlanOptions) -> Self {
-        let (steps, buffers, contents, inputs, outputs) = Default::default();
+        let (steps, buffers, contents, inputs, input_names, outputs) = Default::default();
         let precision = options.precision;
-        Self { profile, options, precision, steps, buffers, contents, inputs, outputs }
+        Self { profile, options, precision, steps, buffers, contents, inputs, input_names, outputs }
     }
 
     /// The plan of everything that was added.
@@ -151,6 +154,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn input(&mut self, name: &str, shape: Shape, texels: Option<Texels>) {
         let role = Role::Input(self.inputs.len());
         let port = self.port("input", name, shape, texels, role);
+        self.input_names.insert(name.into(), self.inputs.len());
         self.inputs.push(port);
     }
 
@@ -169,7 +173,7 @@ impl<'a> Builder<'a> {
 
     /// The graph input of this name.
     pub(crate) fn input_port(&self, name: &str) -> &Port {
-        self.inputs.iter().find(|port| port.name == name).expect("all inputs are added before any node")
+        &self.inputs[self.input_names[name]] // All inputs are added before any node.
     }
 
     /// A graph output, by position.
@@ -179,7 +183,7 @@ impl<'a> Builder<'a> {
 
     /// Whether the buffer is that of a graph output.
     pub(crate) fn is_output(&self, buffer: BufferId) -> bool {
-        self.outputs.iter().any(|port| port.buffer == buffer)
+        matches!(self.buffers[buffer.index()].role, Role::Output(_))
     }
 
     fn add(&mut self, label: String, element: Element, len: u64, role: Role) -> BufferId {
@@ -227,7 +231,7 @@ impl<'a> Builder<'a> {
         let shape = value.shape();
         let len = u64::from(padded(shape.c)) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
         let table = self.weights(label, len, Turned(value.clone()))?;
-        Ok(Slice::nhwc(table.buffer, self.element(), shape, vec![shape.c]))
+        Ok(Slice::nhwc(table.buffer, self.element(), shape, [shape.c].into()))
     }
 
     fn constant(&mut self, label: String, element: Element, len: u64, content: Content) -> Result<Table> {
@@ -242,16 +246,16 @@ impl<'a> Builder<'a> {
     }
 
     /// Scratch space for `shape` in NHWC, its channels in these runs. Errors: more than 32-bit indices hold.
-    pub(crate) fn scratch(&mut self, label: String, shape: Shape, segments: Vec<u32>) -> Result<Slice> {
+    pub(crate) fn scratch(&mut self, label: String, shape: Shape, segments: Arc<[u32]>) -> Result<Slice> {
         self.scratch_in(self.element(), label, shape, segments)
     }
 
     /// As [`Builder::scratch`], for values that are still to be added up: in `f32`.
-    pub(crate) fn sums(&mut self, label: String, shape: Shape, segments: Vec<u32>) -> Result<Slice> {
+    pub(crate) fn sums(&mut self, label: String, shape: Shape, segments: Arc<[u32]>) -> Result<Slice> {
         self.scratch_in(Element::F32, label, shape, segments)
     }
 
-    fn scratch_in(&mut self, element: Element, label: String, shape: Shape, segments: Vec<u32>) -> Result<Slice> {
+    fn scratch_in(&mut self, element: Element, label: String, shape: Shape, segments: Arc<[u32]>) -> Result<Slice> {
         let len = u64::from(physical(&segments)) * u64::from(shape.n) * u64::from(shape.h) * u64::from(shape.w);
         let buffer = self.buffer(label, element, len, Role::Scratch)?;
         Ok(Slice::nhwc(buffer, element, shape, segments))

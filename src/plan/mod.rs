@@ -232,7 +232,7 @@ impl Port {
             && self.order == Order::NhwcDense
             && self.shape.c.is_multiple_of(4)
             && self.element == element;
-        as_it_is.then(|| Slice::nhwc(self.buffer, element, self.shape, vec![self.shape.c]))
+        as_it_is.then(|| Slice::nhwc(self.buffer, element, self.shape, [self.shape.c].into()))
     }
 
     /// Bytes of a row of a texture; saturates.

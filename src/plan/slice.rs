@@ -1,6 +1,7 @@
 //! Where a tensor lies: in which buffer and order, at which offset and stride.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::Buffer;
 use crate::tensor::Shape;
@@ -82,8 +83,9 @@ pub struct Slice {
     pub offset: u32,
     /// NHWC, dense or not: channels from pixel to pixel. NCHW: values from image to image.
     pub stride: u32,
-    /// Runs of channels, each padded to a multiple of four before the next begins; only NHWC has gaps.
-    pub segments: Vec<u32>,
+    /// Runs of channels, each padded to a multiple of four before the next begins; only NHWC has gaps. Shared, as a wide
+    /// concatenation has tens of thousands of them, and as many dispatches that copy one.
+    pub segments: Arc<[u32]>,
 }
 
 /// `channels` rounded up to a multiple of four; saturates, as anyone may have made up a slice.
@@ -92,7 +94,7 @@ pub(crate) const fn padded(channels: u32) -> u32 {
 }
 
 /// Joins runs that meet without a gap.
-pub(crate) fn joined(segments: impl IntoIterator<Item = u32>) -> Vec<u32> {
+pub(crate) fn joined(segments: impl IntoIterator<Item = u32>) -> Arc<[u32]> {
     let mut joined: Vec<u32> = Vec::new();
     for channels in segments {
         match joined.last_mut() {
@@ -100,7 +102,7 @@ pub(crate) fn joined(segments: impl IntoIterator<Item = u32>) -> Vec<u32> {
             _ => joined.push(channels),
         }
     }
-    joined
+    joined.into()
 }
 
 /// Channels in memory, padding included; saturates.
@@ -136,14 +138,14 @@ pub(crate) const fn image_len(shape: Shape) -> u32 {
 
 impl Slice {
     /// All of a buffer, pixel by pixel, its channels in these runs.
-    pub(crate) fn nhwc(buffer: BufferId, element: Element, shape: Shape, segments: Vec<u32>) -> Self {
+    pub(crate) fn nhwc(buffer: BufferId, element: Element, shape: Shape, segments: Arc<[u32]>) -> Self {
         let stride = physical(&segments);
         Self { buffer, element, shape, order: Order::Nhwc, offset: 0, stride, segments }
     }
 
     /// All of a buffer, in the host's order.
     pub(crate) fn nchw(buffer: BufferId, element: Element, shape: Shape) -> Self {
-        let (stride, segments) = (image_len(shape), vec![shape.c]);
+        let (stride, segments) = (image_len(shape), [shape.c].into());
         Self { buffer, element, shape, order: Order::Nchw, offset: 0, stride, segments }
     }
 
@@ -234,11 +236,11 @@ mod tests {
 
     #[test]
     fn runs_without_a_gap_between_them_are_joined() {
-        assert_eq!(joined([8, 4, 3, 5, 8]), [15, 5, 8]);
-        assert_eq!(joined([9, 9, 9, 9]), [9, 9, 9, 9]);
+        assert_eq!(*joined([8, 4, 3, 5, 8]), [15, 5, 8]);
+        assert_eq!(*joined([9, 9, 9, 9]), [9, 9, 9, 9]);
         assert_eq!(physical(&[9, 9]), 24);
         let shape = Shape::new(1, 5, 1, 1);
-        let slice = Slice::nhwc(BufferId(0), Element::F32, shape, vec![3, 2]);
+        let slice = Slice::nhwc(BufferId(0), Element::F32, shape, [3, 2].into());
         let map = [Some(0), Some(1), Some(2), None, Some(3), Some(4), None, None];
         assert_eq!(slice.channel_map(), map);
     }

@@ -1,6 +1,6 @@
 //! Meaningless input ends in a typed error that names the node and the remedy, never in a panic.
 
-use spp_wgpu::graph::MAX_NODES;
+use spp_wgpu::graph::{MAX_NODES, MAX_OUTPUTS};
 use spp_wgpu::ops::*;
 use spp_wgpu::{Error, Graph, NodeId, Result, Shape, Tensor};
 
@@ -296,4 +296,16 @@ fn the_longest_graph_needs_no_stack() {
         assert_eq!(graph.clone().to_dot().matches(" -> ").count(), 2 * (MAX_NODES - 1) + 1);
     };
     std::thread::Builder::new().stack_size(64 << 10).spawn(run).unwrap().join().unwrap();
+}
+
+#[test]
+fn outputs_are_limited() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::new(1, 1, 1, 1)).unwrap();
+    let y = graph.add("y", x, x, SUM).unwrap();
+    for i in 0..MAX_OUTPUTS {
+        graph.output(format!("{i}"), y).unwrap();
+    }
+    let error = graph.output("one more", y).unwrap_err();
+    assert!(matches!(&error, Error::Graph(_)) && error.to_string().contains("4096 outputs"), "{error}");
 }

@@ -1,5 +1,7 @@
 //! Graphs larger than one dispatch, one table or one stack: planned in several, or refused before anything is allocated.
 
+use std::collections::BTreeMap;
+
 use spp_wgpu::ops::*;
 use spp_wgpu::{
     DeviceClass, DeviceProfile, Error, Graph, NodeId, Plan, PlanOptions, Shape, Weights, blocks, reference,
@@ -87,6 +89,24 @@ fn long_chains_need_no_stack() {
         for plan in plans(&graph) {
             assert!(!plan.steps.is_empty() && plan.steps.len() <= LEN + 3, "{what}: {} steps", plan.steps.len());
         }
+    }
+}
+
+/// A list of the runs for each of the copies would take gigabytes.
+#[test]
+fn the_copies_of_a_wide_concatenation_share_its_runs() {
+    const PARTS: usize = 20_000;
+    let graph = graph(Shape::new(1, 1, 1, 1), |graph, x| {
+        let parts: Vec<NodeId> =
+            (0..PARTS).map(|i| graph.max_pool(i.to_string(), x, MaxPool::same(3)).unwrap()).collect();
+        graph.concat("y", &parts).unwrap()
+    });
+    for plan in plans(&graph) {
+        let slices = plan.steps.iter().flat_map(|step| step.operands.iter().chain(&step.results));
+        let lists: BTreeMap<_, usize> =
+            slices.map(|slice| (slice.segments.as_ptr(), slice.segments.len())).filter(|(_, len)| *len > 1).collect();
+        assert!((1..=2).contains(&lists.len()), "{lists:?}");
+        assert!(plan.steps.len() > PARTS);
     }
 }
 

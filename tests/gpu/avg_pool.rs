@@ -62,9 +62,9 @@ fn integers_are_exact() {
     }
 }
 
-/// The mean of nothing is NaN; it must not stay in padding channels, where a later convolution would spread it.
+/// The mean of nothing is 0, not 0 / 0, which a later convolution would spread.
 #[test]
-fn windows_without_taps_leave_padding_lanes_zero() {
+fn the_mean_of_a_window_without_taps_is_zero() {
     let pool = AvgPool { dilation: [3, 3], padding: Padding::symmetric(1, 1), ..AvgPool::new([2, 2]) };
     for (count_include_pad, shape) in [(true, Shape::new(1, 1, 2, 2)), (false, Shape::new(1, 2, 2, 5))] {
         let pool = AvgPool { count_include_pad, stride: [1, 1], ..pool };

@@ -176,7 +176,11 @@ fn change_slice(dice: &mut Dice, slice: &mut Slice, stranger: &Step) {
         3 => *order = dice.of(&[Order::Nhwc, Order::Nchw, Order::NhwcDense]),
         4 => *offset = dice.number(*offset),
         5 => *stride = dice.number(*stride),
-        _ => dice.list(segments, |dice, segment| *segment = dice.number(*segment)),
+        _ => {
+            let mut runs = segments.to_vec();
+            dice.list(&mut runs, |dice, run| *run = dice.number(*run));
+            *segments = runs.into();
+        }
     }
 }
 

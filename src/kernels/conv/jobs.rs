@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::slice;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -359,7 +360,7 @@ fn plan_in_turns(builder: &mut Builder, kernel: &Kernel, job: Job) -> Result<()>
             job.y.clone()
         } else {
             turn.activation = Activation::None;
-            builder.sums(format!("part of '{}'", job.node), job.y.shape, vec![job.y.shape.c])?
+            builder.sums(format!("part of '{}'", job.node), job.y.shape, [job.y.shape.c].into())?
         };
         turn.residual = residual.replace(y.clone());
         turn.y = y;
@@ -611,7 +612,7 @@ pub(super) struct Factors {
     /// The bits of the convolution's.
     scale: u32,
     /// Of the input's channels.
-    segments: Vec<u32>,
+    segments: Arc<[u32]>,
     /// Channels of one group in memory.
     group_c: u32,
 }

@@ -26,7 +26,7 @@ impl Parts {
     /// The job that computes `job` in `count` parts, and those parts.
     pub(super) fn split(builder: &mut Builder, job: Job, count: u32) -> Result<(Job, Self)> {
         let shape = Shape { n: job.y.shape.n * count, ..job.y.shape };
-        let maps = builder.sums(format!("parts of '{}'", job.node), shape, vec![shape.c])?;
+        let maps = builder.sums(format!("parts of '{}'", job.node), shape, [shape.c].into())?;
         let parts = Self { of: job.id, maps: maps.clone(), count, activation: job.activation };
         Ok((Job { y: maps, activation: Activation::None, ..job }, parts))
     }

@@ -94,7 +94,7 @@ pub(super) fn split<'a>(builder: &mut Builder, job: &'a Job) -> Result<(Job, Shi
     let taps = Taps { terms, in_c: x.shape.c, out_c: y.physical_c() };
     let weight = Weight::made(Shape::new(channels, x.shape.c, 1, 1), taps)?;
     let shape = Shape { c: channels, ..x.shape }.check("conv_shift_add")?;
-    let products = builder.scratch(format!("products of '{node}'"), shape, vec![shape.c])?;
+    let products = builder.scratch(format!("products of '{node}'"), shape, [shape.c].into())?;
     let product = Job {
         id: job.id,
         node: node.clone(),

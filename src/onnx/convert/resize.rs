@@ -11,6 +11,9 @@ use crate::tensor::Shape;
 
 pub(super) const OPERATORS: &[&str] = &["Resize", "Upsample"];
 
+/// The nearest pixel before there were modes of it: up where the result is smaller, else down.
+const BEFORE_MODES: &str = "";
+
 /// How one axis is resized.
 #[derive(Clone, Copy, Debug)]
 struct Axis {
@@ -32,7 +35,7 @@ struct Mode<'a> {
 }
 
 impl Mode<'_> {
-    /// Where on the input the middle of an output pixel is; `None` if outside of what is cropped.
+    /// Where on the input the middle of an output pixel is, which is to be weighted; `None` if outside of what is cropped.
     fn place(&self, at: usize, axis: Axis) -> Option<f64> {
         let (x, input, output) = (at as f64, axis.input as f64, axis.scale * axis.input as f64);
         let half = (x + 0.5) / axis.scale - 0.5;
@@ -56,6 +59,47 @@ impl Mode<'_> {
         })
     }
 
+    /// The pixel nearest to the middle of an output pixel; `None` if outside of what is cropped. In `f32`, with the whole
+    /// extents of the output, and itself where nothing is scaled, as in ONNX Runtime: of a place about half way between
+    /// two pixels the rounding decides.
+    fn nearest(&self, at: usize, axis: Axis) -> Option<u32> {
+        let [x, input, output] = [at, axis.input, axis.output].map(|extent| extent as f32);
+        let scale = axis.scale as f32;
+        let last = input - 1.0;
+        let place = match self.coordinates {
+            "align_corners" | "pytorch_half_pixel" if axis.output == 1 => 0.0,
+            coordinates if scale == 1.0 && coordinates != "tf_crop_and_resize" => x,
+            "align_corners" => x * last / (output - 1.0),
+            "asymmetric" => x / scale,
+            "half_pixel_symmetric" => {
+                let offset = input / 2.0 * (1.0 - output / (scale * input));
+                (f64::from(offset) + (f64::from(x) + 0.5) / f64::from(scale) - 0.5) as f32
+            }
+            "tf_half_pixel_for_nn" => (x + 0.5) / scale,
+            "tf_crop_and_resize" => {
+                let [from, to] = axis.region.map(|part| part as f32);
+                let place = match axis.output {
+                    1 => (0.5 * f64::from(from + to) * f64::from(last)) as f32,
+                    _ => from * last + x * (to - from) * last / (output - 1.0),
+                };
+                if !(0.0..=last).contains(&place) {
+                    return None;
+                }
+                place
+            }
+            _ => (x + 0.5) / scale - 0.5,
+        };
+        let nearest = match self.nearest {
+            "floor" => place.floor(),
+            "ceil" => place.ceil(),
+            BEFORE_MODES if scale < 1.0 => place.ceil(),
+            BEFORE_MODES => place.trunc(),
+            "round_prefer_floor" if place == place.trunc() + 0.5 => place.floor(),
+            _ => place.round(),
+        };
+        Some(nearest.clamp(0.0, last) as u32)
+    }
+
     /// The weights of the input's pixels from `first` on, for a place `ratio` after pixel 0.
     fn weights(&self, ratio: f64, scale: f64) -> (i64, Vec<f64>) {
         let a = self.cubic;
@@ -68,17 +112,7 @@ impl Mode<'_> {
         let shrink = if self.antialias { scale.min(1.0) } else { 1.0 };
         let (kernel, radius): (&dyn Fn(f64) -> f64, f64) = match self.mode {
             "cubic" => (&cubic, 2.0),
-            "linear" => (&linear, 1.0),
-            _ => {
-                let after = match self.nearest {
-                    _ if ratio == 0.0 => false,
-                    "floor" => false,
-                    "ceil" => true,
-                    "round_prefer_ceil" => ratio >= 0.5,
-                    _ => ratio > 0.5,
-                };
-                return (i64::from(after), vec![1.0]);
-            }
+            _ => (&linear, 1.0),
         };
         let first = (-radius / shrink).floor() as i64 + 1;
         let weights: Vec<f64> = (first..2 - first).map(|i| kernel(shrink * (i as f64 - ratio))).collect();
@@ -89,6 +123,9 @@ impl Mode<'_> {
     fn taps(&self, axis: Axis) -> Vec<Taps> {
         (0..axis.output)
             .map(|at| {
+                if self.mode == "nearest" {
+                    return self.nearest(at, axis).into_iter().map(|at| (at, 1.0)).collect();
+                }
                 let Some(place) = self.place(at, axis) else { return Taps::new() };
                 let base = place.floor();
                 let (first, mut weights) = self.weights(place - base, axis.scale);
@@ -138,7 +175,7 @@ impl Converter {
             } else {
                 node.text("coordinate_transformation_mode")?.unwrap_or("half_pixel")
             },
-            nearest: if old { "floor" } else { node.text("nearest_mode")?.unwrap_or("round_prefer_floor") },
+            nearest: if old { BEFORE_MODES } else { node.text("nearest_mode")?.unwrap_or("round_prefer_floor") },
             cubic: node.float("cubic_coeff_a")?.unwrap_or(-0.75).into(),
             excludes_outside: node.flag("exclude_outside")?,
             antialias: node.flag("antialias")?,
@@ -152,8 +189,12 @@ impl Converter {
             "tf_crop_and_resize",
             "tf_half_pixel_for_nn",
         ];
+        const NEAREST: &[&str] = &["ceil", "floor", "round_prefer_ceil", "round_prefer_floor"];
         if !COORDINATES.contains(&mode.coordinates) {
             return Err(unsupported_attribute(node, "coordinate_transformation_mode", mode.coordinates));
+        }
+        if !old && !NEAREST.contains(&mode.nearest) {
+            return Err(unsupported_attribute(node, "nearest_mode", mode.nearest));
         }
         let axes = self.resized_axes(node, &extents, old)?;
         let fill = node.float("extrapolation_value")?.unwrap_or(0.0);
@@ -245,8 +286,9 @@ impl Converter {
         for (i, &dim) in listed.iter().enumerate() {
             let input = extents[dim];
             let (scale, output) = match (common, &scales, &sizes) {
-                (Some(scale), _, _) => (scale, (scale * input as f64 + 0.5).floor()),
-                (None, Some(scales), _) => (f64::from(scales[i]), (f64::from(scales[i]) * input as f64).floor()),
+                // In f32, as in ONNX itself.
+                (Some(scale), _, _) => (scale, f64::from((scale as f32 * input as f32).round())),
+                (None, Some(scales), _) => (f64::from(scales[i]), f64::from((scales[i] * input as f32).floor())),
                 (None, None, Some(sizes)) => (sizes[i] as f64 / input as f64, sizes[i] as f64),
                 (None, None, None) => (1.0, input as f64),
             };
@@ -296,5 +338,30 @@ impl Converter {
             Resample { rows: rows.into(), columns: columns.into(), fill }.into()
         };
         self.apply(name, op, &[id])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers are those of ONNX Runtime 1.32; in `f64` the places lie on the other side.
+    #[test]
+    fn the_nearest_pixel_is_found_in_f32() {
+        let row = |input: usize, scale: f32, coordinates, nearest| {
+            let mode =
+                Mode { mode: "nearest", coordinates, nearest, cubic: 0.0, excludes_outside: false, antialias: false };
+            let output = (scale * input as f32).floor() as usize;
+            let taps = mode.taps(Axis { input, output, scale: scale.into(), region: [0.0, 1.0] });
+            taps.iter().map(|taps| taps[0].0).collect::<Vec<u32>>()
+        };
+        assert_eq!(row(9, 0.333_333_34, "asymmetric", "floor"), [0, 3, 6]);
+        assert_eq!(row(20, 0.9, "asymmetric", "ceil"), [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17, 18, 19]);
+        assert_eq!(
+            row(20, 0.9, "half_pixel", "round_prefer_floor"),
+            [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19]
+        );
+        assert_eq!(row(3, 1.0, "tf_half_pixel_for_nn", "ceil"), [0, 1, 2]);
+        assert_eq!(row(3, 0.333_333_34, "pytorch_half_pixel", "round_prefer_ceil"), [0]);
     }
 }
