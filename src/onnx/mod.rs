@@ -25,10 +25,10 @@ pub struct Options {
     pub sizes: BTreeMap<String, u32>,
     /// The dimensions of inputs, by name, in place of the file's.
     pub inputs: BTreeMap<String, Vec<u32>>,
-    /// The first dimension of every input, in place of the file's.
+    /// The first dimension of every input, in place of the file's. Refused where the outputs do not follow.
     pub batch: Option<u32>,
-    /// Values of inputs, by name, for operators that must know them when the file is read, such as a shape. Where one
-    /// was needed, the model is right for this value only.
+    /// Values of inputs, by name. Dimensions that the file leaves open take their sizes. Operators that must know a value
+    /// when the file is read, such as a shape, take it from here; the model is then right for this value only.
     pub values: BTreeMap<String, Value>,
     /// The tensors to compute, by name, in place of the file's outputs: those before a suppression, say. What leads to
     /// none of them is left out, supported or not.

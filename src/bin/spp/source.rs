@@ -65,7 +65,6 @@ pub(crate) fn model_for(
     reading: &Reading,
 ) -> Result<(Model, Vec<Tensor>), Error> {
     let mut options = reading.options();
-    options.inputs.extend(inputs.iter().map(|(name, value)| (name.clone(), value.dims.clone())));
     options.values = inputs.clone();
     let model = Model::load(path, &options)?;
     let tensors = tensors(&model, inputs)?;

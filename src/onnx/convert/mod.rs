@@ -3,11 +3,11 @@
 //! What is known at load, such as shapes and what is computed from them, is folded. What moves values without computing
 //! is a [`View`], and costs nothing until something needs the values in order. Everything else becomes an operation.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::array::Array;
-use super::file::{Dim as FileDim, File, Node};
+use super::file::{File, Node};
 use super::fold::{Room, fold};
 use super::{ElementType, Model, ModelNode, Options, Port};
 use crate::error::{Error, Result};
@@ -18,6 +18,7 @@ use crate::tensor::{Shape, Tensor};
 mod conv;
 mod elementwise;
 mod index;
+mod inputs;
 mod linear;
 mod norm;
 mod pool;
@@ -27,6 +28,7 @@ mod shape;
 mod spelling;
 mod view;
 
+use inputs::of_own_batch;
 use view::{Dim, Type, View};
 
 /// What a name of the file stands for.
@@ -66,8 +68,32 @@ struct Converter {
     problems: Vec<String>,
 }
 
-/// Reads `file` as a graph. Errors: all that is not supported, at once; whatever else is wrong, at its node.
-pub(super) fn convert(mut file: File, options: &Options) -> Result<Model> {
+/// Reads `file` as a graph. Errors: all that is not supported, at once; whatever else is wrong, at its node; a batch that
+/// the model does not keep apart.
+pub(super) fn convert(file: File, options: &Options) -> Result<Model> {
+    let inputs = file.inputs.clone();
+    let again = file.clone();
+    let model = converted(file, options)?;
+    let Some((own, batch)) = of_own_batch(&inputs, &model, options) else { return Ok(model) };
+    // Where it cannot be read with its own batch, there is nothing to compare with.
+    let Ok(alone) = converted(again, &own) else { return Ok(model) };
+    for (of_own, port) in alone.outputs.iter().zip(&model.outputs) {
+        let (own, dims) = (&of_own.dims, &port.dims);
+        let [from, to] = batch.map(u64::from);
+        let grows =
+            own.first().zip(dims.first()).is_some_and(|(&own, &dim)| u64::from(dim) * from == u64::from(own) * to);
+        if own != dims && !(grows && own[1..] == dims[1..]) {
+            return Err(Error::Unsupported {
+                op: format!("output '{}'", port.name),
+                what: format!("a batch of {to} in place of {from}, which makes {dims:?} of its {own:?}"),
+                hint: "a Reshape or the like fixes the file's batch; export it with a dynamic batch".into(),
+            });
+        }
+    }
+    Ok(model)
+}
+
+fn converted(mut file: File, options: &Options) -> Result<Model> {
     if !options.outputs.is_empty() {
         file.outputs = wanted(&file, &options.outputs)?;
     }
@@ -146,99 +172,12 @@ fn keep_needed(file: &mut File) {
 }
 
 impl Converter {
-    /// Declares the graph's inputs, with the sizes that the caller gives.
-    fn inputs(&mut self, inputs: &[super::file::Input], options: &Options) -> Result<Vec<Port>> {
-        let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-        if let Some(name) = options.inputs.keys().find(|name| !names.contains(&name.as_str())) {
-            return Err(Error::param("the ONNX model", "inputs", name, &crate::error::unknown(name, &names)));
-        }
-        let mut ports = Vec::with_capacity(inputs.len());
-        let mut symbols = BTreeSet::new();
-        for input in inputs {
-            let given = options.inputs.get(&input.name);
-            // It leaves the graph in the end, whatever its size.
-            let is_idle = !self.uses.contains_key(&input.name);
-            let dims = match (given, &input.dims) {
-                // One number has one dimension in files that cannot hold none.
-                (Some(given), Some(dims)) if dims.is_empty() && given == &[1] => Vec::new(),
-                (Some(given), Some(dims)) if given.len() != dims.len() => {
-                    let detail = format!("{given:?} is given, and the file has {} dimensions", dims.len());
-                    return Err(Error::mismatch(format!("input '{}'", input.name), detail));
-                }
-                (Some(given), _) => given.clone(),
-                (None, Some(dims)) => {
-                    let mut sizes = Vec::with_capacity(dims.len());
-                    for (at, dim) in dims.iter().enumerate() {
-                        let batch = options.batch.filter(|_| at == 0);
-                        let symbol = match dim {
-                            FileDim::Named(name) => {
-                                symbols.insert(name.clone());
-                                options.sizes.get(name).copied()
-                            }
-                            FileDim::Size(size) => u32::try_from(*size).ok(),
-                            FileDim::Unknown => None,
-                        };
-                        // A batch is what people leave open most of all.
-                        let open = (at == 0 && dims.len() > 1 || is_idle).then_some(1);
-                        let Some(size) = batch.or(symbol).or(open) else {
-                            let label = match dim {
-                                FileDim::Named(name) => format!("'{name}'"),
-                                _ => format!("{at}"),
-                            };
-                            return Err(Error::Unsupported {
-                                op: format!("input '{}'", input.name),
-                                what: format!("a dimension without a size ({label})"),
-                                hint: "give its size, or all dimensions of the input".into(),
-                            });
-                        };
-                        sizes.push(size);
-                    }
-                    sizes
-                }
-                (None, None) if is_idle => vec![1],
-                (None, None) => {
-                    return Err(Error::Unsupported {
-                        op: format!("input '{}'", input.name),
-                        what: "a tensor whose dimensions the file does not say".into(),
-                        hint: "give all dimensions of the input".into(),
-                    });
-                }
-            };
-            let of = match input.kind {
-                Some(kind) if !kind.is_float() => Type::Int,
-                _ => Type::Float,
-            };
-            let extents: Vec<usize> = dims.iter().map(|&dim| dim as usize).collect();
-            let shape = shape_of(&format!("input '{}'", input.name), &extents)?;
-            let id = self.graph.input(&input.name, shape)?;
-            self.names.insert(input.name.clone(), 2);
-            self.values.insert(input.name.clone(), Value::View(View::whole(id, &extents, of)));
-            if let Some(value) = options.values.get(&input.name) {
-                let mut array = value.to_array();
-                if extents.is_empty() && array.dims == [1] {
-                    array.dims.clear();
-                }
-                if array.dims != extents {
-                    let detail = format!("a value {:?} is given for {extents:?}", array.dims);
-                    return Err(Error::mismatch(format!("input '{}'", input.name), detail));
-                }
-                self.given.insert(id, array.into());
-            }
-            ports.push(Port { name: input.name.clone(), dims, element: of.into() });
-        }
-        if let Some(name) = options.sizes.keys().find(|name| !symbols.contains(*name)) {
-            let known: Vec<&str> = symbols.iter().map(String::as_str).collect();
-            return Err(Error::param("the ONNX model", "sizes", name, &crate::error::unknown(name, &known)));
-        }
-        Ok(ports)
-    }
-
     fn node(&mut self, node: &Node) -> Result<()> {
         let is_missing = |name: &String| matches!(self.values.get(name), Some(Value::Missing));
         if node.inputs.iter().any(is_missing) {
             // Named already; but the operator itself may be unknown, too.
             if !self.is_known(node) {
-                self.problems.push(format!("{}: the operator is not known", node.label()));
+                self.problems.push(format!("{}: the operator: not supported", node.label()));
             }
             self.outputs_missing(node);
             return Ok(());

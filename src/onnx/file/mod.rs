@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ mod tests;
 use order::{lift_constants, sort};
 use tensor::{External, read_tensor};
 
+/// The versions of ONNX's operators. Those from 23 on add element types, nothing else, to what is supported.
+const OPSETS: RangeInclusive<i64> = 6..=25;
+
 /// The most nodes of a graph.
 const MAX_NODES: usize = 65_536;
 
@@ -27,7 +31,7 @@ const MAX_NODES: usize = 65_536;
 const MAX_NAMES: usize = 1 << 20;
 
 /// What a file says.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct File {
     /// The version of ONNX's own operators.
     pub(crate) opset: i64,
@@ -206,6 +210,15 @@ pub(crate) fn parse(bytes: &[u8], folder: Option<&Path>, max_bytes: u64) -> Resu
         return Err(broken("is not an ONNX file, or has no graph"));
     };
     file.opset = opset.ok_or_else(|| broken("does not say which version of ONNX's operators (opset) it uses"))?;
+    if !OPSETS.contains(&file.opset) {
+        let (first, last) = OPSETS.into_inner();
+        let versions =
+            format!("opset {first} to {last} is; let the exporter, or onnx.version_converter, write one of them");
+        return Err(broken(format!(
+            "uses opset {} of ONNX's operators, which is not supported: {versions}",
+            file.opset
+        )));
+    }
     read_graph(&mut file, graph, &mut external)?;
     Ok(file)
 }
@@ -218,6 +231,8 @@ fn set<T>(slot: &mut Option<T>, value: T, what: &str) -> Result<()> {
 fn read_graph(file: &mut File, graph: &[u8], external: &mut External) -> Result<()> {
     let mut names = 0;
     let mut used = HashSet::new();
+    // What could not be read is no harm where nothing needs it: texts, most of all.
+    let mut unread = Vec::new();
     fields(graph, |number, value| {
         match number {
             1 => {
@@ -239,9 +254,13 @@ fn read_graph(file: &mut File, graph: &[u8], external: &mut External) -> Result<
             }
             5 => {
                 let (name, array) = read_tensor(value.bytes()?, external)?;
-                let array = array.map_err(|reason| Error::data(format!("the tensor '{name}'"), reason))?;
-                if file.constants.insert(name.into(), Arc::new(array)).is_some() {
-                    return Err(broken(format!("has two tensors named '{name}'")));
+                match array {
+                    Ok(array) => {
+                        if file.constants.insert(name.into(), Arc::new(array)).is_some() {
+                            return Err(broken(format!("has two tensors named '{name}'")));
+                        }
+                    }
+                    Err(reason) => unread.push((name.to_string(), reason)),
                 }
             }
             11 => file.inputs.push(read_input(value.bytes()?)?),
@@ -251,6 +270,10 @@ fn read_graph(file: &mut File, graph: &[u8], external: &mut External) -> Result<
         }
         Ok(())
     })?;
+    let used: HashSet<&String> = file.nodes.iter().flat_map(|node| &node.inputs).chain(&file.outputs).collect();
+    if let Some((name, reason)) = unread.into_iter().find(|(name, _)| used.contains(name)) {
+        return Err(Error::data(format!("the tensor '{name}'"), reason));
+    }
     lift_constants(file)?;
     // Old files list what has a value among the inputs.
     let constants = &file.constants;
