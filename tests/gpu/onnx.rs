@@ -32,7 +32,7 @@ const fn row(name: &'static str, nmse: f64, any_batch: bool) -> Row {
     Row { name, nmse, any_batch }
 }
 
-const MODELS: [Row; 30] = [
+const MODELS: [Row; 31] = [
     row("activations", LAYERS, true),
     row("anchor_head", DECODED, false),
     row("anchor_head_in_place", DECODED, false),
@@ -47,6 +47,7 @@ const MODELS: [Row; 30] = [
     row("gate", LAYERS, true),
     row("lraspp", GATED, false),
     row("mobilenet", GATED, true),
+    row("pooled_boxes", LAYERS, true),
     row("resnet", LAYERS, false),
     row("rfb", LAYERS, true),
     row("shufflenet", LAYERS, false),
