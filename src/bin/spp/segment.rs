@@ -78,7 +78,8 @@ pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
         ..detection::Preparation::default()
     };
     let (input, placement) = picture::prepared(&picture, &args.preparation.or(usual)?, network.input)?;
-    let chosen = chosen(args, &network)?;
+    let chosen = chosen(&network.model.outputs, network.len, args.tensor.as_deref());
+    let chosen = chosen.map_err(|what| Failure::Usage(format!("{}: {what}", args.file.display())))?;
     let results = network.run(&[input])?;
     if args.tensor.is_none()
         && let Ok(head) = Head::find(&network.outputs(&results), network.input)
@@ -114,13 +115,12 @@ pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
     Ok(say_table(["class", "label", "share"], &rows.iter().map(row).collect::<Vec<_>>())?)
 }
 
-/// Which of the outputs it is. Errors: none is of such a shape, or there is none of that name.
-fn chosen(args: &Args, network: &Batches) -> Result<usize> {
-    let outputs = &network.model.outputs;
-    let of_all = |n: u32| n as usize == network.len;
+/// Which of the outputs of `n` pictures it is. Errors: none is of such a shape, or there is none of that name; without a
+/// name, maps of different sizes, such as a detector's or a backbone's.
+fn chosen(outputs: &[Port], n: usize, name: Option<&str>) -> Result<usize, String> {
     let is_map = |port: &Port| match port.dims[..] {
-        [n, _, _, _] => of_all(n),
-        [n, _, _] => of_all(n) && is_whole(port),
+        [of, _, _, _] => of as usize == n,
+        [of, _, _] => of as usize == n && is_whole(port),
         _ => false,
     };
     let listed = || {
@@ -129,16 +129,23 @@ fn chosen(args: &Args, network: &Batches) -> Result<usize> {
         outputs.iter().map(port).collect::<Vec<_>>().join(", ")
     };
     let named = |name: &str| outputs.iter().position(|port| port.name == name && is_map(port));
-    let found = match &args.tensor {
+    let found = match name {
         Some(name) => named(name),
         None => named("out").or_else(|| outputs.iter().position(is_map)),
     };
-    found.ok_or_else(|| {
-        let n = network.len;
+    let Some(found) = found else {
         let needs = format!("no output [{n}, classes, rows, columns], or [{n}, rows, columns] of whole numbers");
-        let called = args.tensor.as_ref().map(|name| format!(" called '{name}'")).unwrap_or_default();
-        Failure::Usage(format!("{}: {needs}{called}; there is {}", args.file.display(), listed()))
-    })
+        let called = name.map(|name| format!(" called '{name}'")).unwrap_or_default();
+        return Err(format!("{needs}{called}; there is {}", listed()));
+    };
+    let mut others = outputs.iter().filter(|port| is_map(port));
+    if name.is_none() && outputs[found].name != "out" && others.any(|port| port.dims != outputs[found].dims) {
+        return Err(format!(
+            "outputs of several sizes, as of a detector or a backbone: {}; --tensor names one",
+            listed()
+        ));
+    }
+    Ok(found)
 }
 
 fn is_whole(port: &Port) -> bool {
@@ -239,6 +246,21 @@ mod tests {
         for (dims, data) in [([1, 1, 1, 1], vec![-1.0]), ([1, 2, 1, 1], vec![0.0, 1.0])] {
             assert!(of(&dims, ElementType::Int, data).is_err());
         }
+    }
+
+    #[test]
+    fn the_output_is_a_map_of_classes_and_the_only_one_of_its_kind() {
+        let port = |name: &str, element, dims: &[u32]| Port { name: name.into(), dims: dims.to_vec(), element };
+        let floats = |name, dims: &[u32]| port(name, ElementType::Float, dims);
+        let found = |ports: &[Port], name| chosen(ports, 2, name).ok();
+        let (large, small) = (floats("a", &[2, 21, 8, 8]), floats("b", &[2, 21, 4, 4]));
+        assert_eq!(found(&[floats("aux", &[2, 21, 4, 4]), floats("out", &[2, 21, 8, 8])], None), Some(1));
+        assert_eq!(found(&[large.clone(), floats("c", &[2, 21, 8, 8])], None), Some(0));
+        assert_eq!(found(&[large.clone(), small.clone()], None), None, "features of a backbone");
+        assert_eq!(found(&[large, small], Some("b")), Some(1));
+        assert_eq!(found(&[floats("rows", &[2, 84, 252])], None), None, "a detector's");
+        assert_eq!(found(&[port("classes", ElementType::Int, &[2, 8, 8])], None), Some(0));
+        assert_eq!(found(&[floats("one", &[1, 21, 8, 8])], None), None, "of one picture, not of two");
     }
 
     #[test]
