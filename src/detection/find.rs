@@ -100,7 +100,7 @@ pub(super) fn by_rows(outputs: &[Output], input: [u32; 2], known: &Known) -> Res
     }
     if let Some(strides) = grids(input, rows.rows) {
         // With an objectness there is one number more; if nobody knows, COCO's 80 classes decide.
-        let plain = known.classes.map_or(width == 84, |classes| width == classes + 4);
+        let plain = known.classes.map_or(width == 84, |classes| width.checked_sub(4) == Some(classes));
         return Ok(match width {
             0..=4 => None,
             _ if plain => Some(Head::YoloV8),
@@ -170,24 +170,28 @@ fn is_unusual(classes: usize, known: &Known) -> bool {
     known.classes.is_none() && known.anchors.is_none() && !USUAL_CLASSES.contains(&classes)
 }
 
-/// What else the outputs could be that these heads were found in.
+/// What else the outputs could be that this head was found in.
 pub(super) fn doubt(head: &Head, outputs: &[Output], input: [u32; 2], known: &Known) -> Option<String> {
+    if let Head::YoloV3(anchors) | Head::YoloV5(anchors) = head {
+        return of_raw_maps(anchors, outputs, known);
+    }
+    if !matches!(head, Head::YoloX { .. } | Head::YoloV8) || known.classes.is_some() {
+        return None;
+    }
+    let (rows, coefficients) = main_rows(outputs).ok()?;
+    if grids(input, rows.width).is_some() {
+        return None;
+    }
+    let width = rows.width.checked_sub(coefficients)?;
+    let (with, without) = (width.checked_sub(5)?, width - 4);
+    let of_yolox = format!("an objectness and {with} classes, as YOLOX's");
+    let of_yolov8 = format!("{without} classes, as YOLOv8's");
     match head {
-        Head::YoloX { .. } if known.classes.is_none() => {
-            let (rows, coefficients) = main_rows(outputs).ok()?;
-            let width = rows.width - coefficients;
-            let [with, without] = [width.checked_sub(5)?, width - 4];
-            let usual = USUAL_CLASSES.contains(&with);
-            (!usual).then(|| format!("rows of {width} are taken for an objectness and {with} classes; if they are {without} classes, as YOLOv8's, say --head yolov8"))
+        Head::YoloV8 => {
+            Some(format!("rows of {width} are taken for {of_yolov8}; --head yolox takes them for {of_yolox}"))
         }
-        Head::YoloV8 if known.classes.is_none() => {
-            let (rows, coefficients) = main_rows(outputs).ok()?;
-            let width = rows.width - coefficients;
-            let with = width.checked_sub(5)?;
-            grids(input, rows.width).is_none().then(|| format!("rows of {width} are taken for {} classes; if they are an objectness and {with} classes, as YOLOX's, say --head yolox", with + 1))
-        }
-        Head::YoloV3(anchors) | Head::YoloV5(anchors) => of_raw_maps(anchors, outputs, known),
-        _ => None,
+        _ if USUAL_CLASSES.contains(&with) => None,
+        _ => Some(format!("rows of {width} are taken for {of_yolox}; --head yolov8 takes them for {of_yolov8}")),
     }
 }
 

@@ -399,11 +399,11 @@ fn outputs_of_no_known_form_are_listed_with_the_names() {
 fn no_head_fails_on_absurd_outputs() {
     let heads: Vec<Head> = Head::NAMES.iter().map(|name| name.parse().unwrap()).collect();
     #[rustfmt::skip]
-    let shapes: [&[&[usize]]; 16] = [
+    let shapes: [&[&[usize]]; 17] = [
         &[], &[&[]], &[&[0]], &[&[0, 5]], &[&[0, 252, 8]], &[&[1, 0, 8]], &[&[1, 252, 0]], &[&[1, 252, 4]], &[&[2, 252, 8]],
         &[&[1, 6, 252]], &[&[1, 1, 1, 1]], &[&[1, 3, 1, 1, 6], &[1, 3, 2, 2, 6], &[2, 3, 1, 1, 6]],
         &[&[1, 8732, 4], &[1, 8732, 1]], &[&[1, 8732, 4], &[1, 8731, 21]], &[&[2, 4420, 4], &[2, 4420, 2]],
-        &[&[1, 252, 39], &[1, 64, 24, 32]],
+        &[&[1, 252, 39], &[1, 64, 24, 32]], &[&[1, 400, 252], &[1, 300, 24, 32]],
     ];
     for value in [0.0, 1.0, -1.0, 1e30, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for shapes in shapes {
@@ -413,6 +413,11 @@ fn no_head_fails_on_absurd_outputs() {
                 let _ = Head::find(&outputs, input);
                 for head in &heads {
                     let _ = head.classes(&outputs, input);
+                    for classes in [None, Some(0), Some(usize::MAX)] {
+                        let known = Known { classes, ..Known::default() };
+                        let _ = head.doubt(&outputs, input, &known);
+                        let _ = Head::find_with(&outputs, input, &known);
+                    }
                     let found = head.detections(&outputs, input, &options()).into_iter().flatten().flatten();
                     for Detection { score, corners, .. } in found {
                         assert!(score.is_finite() && corners.iter().all(|x| x.is_finite()), "{head}: {corners:?}");
