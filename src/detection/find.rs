@@ -74,8 +74,8 @@ pub(super) fn main_rows<'a>(outputs: &[Output<'a>]) -> Result<(Rows<'a>, usize),
     if let Some(other) = outputs.iter().find(is_part) {
         let (name, other) = (other.name, other.dims);
         return Err(format!(
-            "has '{name}' {other:?} beside rows {dims:?}: boxes, scores, classes and key points in tensors of their own are \
-             not read, but for SSD's and UltraFace's"
+            "has '{name}' {other:?} beside rows {dims:?}: boxes, scores, classes and key points in tensors of \
+             their own are not read, but for SSD's and UltraFace's"
         ));
     }
     let mut maps = outputs.iter().filter_map(|output| match *output.dims {
