@@ -493,3 +493,124 @@ fn detect_and_segment_refuse_what_they_cannot_do() {
     fails(&["segment", &model, &text], 2, &["--output"]);
     assert!(!Path::new(&mask).exists());
 }
+
+/// A small model of the repository.
+fn model(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models").join(name).with_extension("onnx")
+}
+
+/// It with what an exporter notes: fields of a message may be added at its end.
+fn noted(name: &str, notes: &[(&str, &str)], path: &Path) {
+    let mut bytes = fs::read(model(name)).unwrap();
+    for (key, value) in notes {
+        let lengths = [key.len(), value.len()].map(|len| u8::try_from(len).unwrap());
+        let entry = [&[0x0a, lengths[0]], key.as_bytes(), &[0x12, lengths[1]], value.as_bytes()].concat();
+        bytes.extend([0x72, u8::try_from(entry.len()).unwrap()]);
+        bytes.extend(entry);
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+/// A picture of 40 by 30 pixels in which no two are alike.
+fn picture(path: &Path, darkness: u8) {
+    let mut encoder = png::Encoder::new(fs::File::create(path).unwrap(), 40, 30);
+    encoder.set_color(png::ColorType::Rgb);
+    let bytes: Vec<u8> = (0..40 * 30 * 3_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 / darkness).collect();
+    encoder.write_header().unwrap().write_image_data(&bytes).unwrap();
+}
+
+/// Head, code, what is said, and the JSON on standard output if there is any.
+fn detects(args: &[&str]) -> (Option<i32>, String, Value) {
+    let ran = spp(&[&["detect", "--device", "cpu", "--json", "--score", "0.01"], args].concat());
+    (ran.code, ran.stderr, serde_json::from_str(&ran.stdout).unwrap_or_default())
+}
+
+#[test]
+fn detect_reads_the_other_pictures_where_one_is_bad() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (a, b, cut, out) = (path("a.png"), path("b.png"), path("cut.png"), path("out"));
+    picture(Path::new(&a), 1);
+    picture(Path::new(&b), 7);
+    let bytes = fs::read(&a).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let network = model("pooled_boxes");
+    let network = network.to_str().unwrap();
+
+    // What can be known before anything runs is said of all files.
+    let (code, said, _) = detects(&[network, &a, network, &path("missing.png")]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("no PNG or JPEG") && said.contains("missing.png") && !said.contains("Onnx"), "{said}");
+    let (code, said, _) = detects(&[network, &a, "-o", &b]);
+    assert!(code == Some(2) && said.contains("b.png: is a file; -o needs a folder"), "{said}");
+
+    // The file takes two pictures at a time.
+    let (code, said, alone) = detects(&[network, &a]);
+    assert!(code == Some(0) && alone[0]["objects"][0]["label"].is_string(), "{said}");
+    let shares: Vec<f64> = serde_json::from_value(alone[0]["objects"][0]["box"].clone()).unwrap();
+    let pixels: Vec<f64> = serde_json::from_value(alone[0]["objects"][0]["pixels"].clone()).unwrap();
+    assert!(shares.iter().zip([40.0, 30.0, 40.0, 30.0]).zip(pixels).all(|((a, by), b)| (a * by - b).abs() < 1e-3));
+    let (_, _, other) = detects(&[network, &b, "--images-per-run", "1"]);
+    assert_ne!(alone[0]["objects"], other[0]["objects"]);
+    // Where there are fewer pictures than a run takes, it is filled up.
+    for per_run in ["1", "2", "3"] {
+        let (code, said, found) = detects(&[network, &a, &cut, &b, "--images-per-run", per_run, "--force", "-o", &out]);
+        assert!(code == Some(1) && said.contains("cut.png"), "{said}");
+        let objects: Vec<&Value> = found.as_array().unwrap().iter().map(|seen| &seen["objects"]).collect();
+        assert_eq!(objects, [&alone[0]["objects"], &other[0]["objects"]], "{per_run}");
+        assert!(Path::new(&out).join("b.png").exists() && !Path::new(&out).join("cut.png").exists());
+    }
+    let several = model("end_to_end_head");
+    let (_, said, few) = detects(&[several.to_str().unwrap(), &a, "--max-boxes", "1"]);
+    assert_eq!(few[0]["objects"].as_array().unwrap().len(), 1);
+    assert!(said.contains("a.png: only the best 1 boxes"), "{said}");
+}
+
+#[test]
+fn detect_heeds_what_the_exporter_notes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (a, network, labels) = (path("a.png"), path("noted.onnx"), path("labels.txt"));
+    picture(Path::new(&a), 1);
+    let note = |notes: &[(&str, &str)]| noted("end_to_end_head", notes, Path::new(&network));
+    for task in ["obb", "pose"] {
+        note(&[("task", task)]);
+        let (code, said, _) = detects(&[&network, &a]);
+        assert!(code == Some(2) && said.contains(&format!("its task is '{task}'")), "{said}");
+    }
+    note(&[("task", "detect"), ("names", "{0: 'p', 1: 'q', 2: 'r', 3: 's', 4: 't'}")]);
+    let (code, said, found) = detects(&[&network, &a]);
+    let label = found[0]["objects"][0]["label"].as_str().unwrap();
+    assert!(code == Some(0) && "pqrst".contains(label) && !said.contains("COCO"), "{said}");
+    note(&[]);
+    let (_, said, _) = detects(&[&network, &a]);
+    assert!(said.contains("COCO's names"), "{said}");
+    // Names for fewer classes than there are: of deeplab's five, and of those that a head of rows says it has.
+    fs::write(&labels, "a\nb\nc\n").unwrap();
+    let (deeplab, mask) = (model("deeplab"), path("mask.png"));
+    let args = ["segment", deeplab.to_str().unwrap(), &a, "-o", &mask, "--device", "cpu", "--labels", &labels];
+    fails(&args, 2, &["only 3 of 5 classes"]);
+    for (anchors, says) in [("10,13", "2 numbers"), ("1,2,3,4,5,0", "above 0"), ("1,2,3,4,5,6", "raw maps")] {
+        fails(&["detect", &network, &a, "--device", "cpu", "--head", "yolov8", "--anchors", anchors], 2, &[says]);
+    }
+}
+
+#[test]
+fn segment_writes_by_the_ending_of_a_name_and_reads_no_detector() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (a, deeplab) = (path("a.png"), model("deeplab"));
+    picture(Path::new(&a), 1);
+    let deeplab = deeplab.to_str().unwrap();
+    for (name, magic) in [("mask.png", &b"\x89PNG"[..]), ("mask.JPG", &[0xff, 0xd8])] {
+        prints(&["segment", deeplab, &a, "-o", &path(name), "--device", "cpu"]);
+        assert!(fs::read(path(name)).unwrap().starts_with(magic), "{name}");
+    }
+    for name in ["mask.webp", "mask"] {
+        fails(&["segment", deeplab, &a, "-o", &path(name)], 2, &["PNG or JPEG"]);
+    }
+    let boxes = model("end_to_end_head");
+    fails(&["segment", boxes.to_str().unwrap(), &a, "-o", &path("x.png"), "--device", "cpu"], 2, &["whole numbers"]);
+    noted("deeplab", &[("task", "segment")], Path::new(&path("noted.onnx")));
+    fails(&["segment", &path("noted.onnx"), &a, "-o", &path("x.png"), "--device", "cpu"], 2, &["task is 'segment'"]);
+}

@@ -1,14 +1,17 @@
 //! From a network's outputs to boxes on the picture, on the CPU: pictures as inputs, the heads of detectors, default
 //! boxes, decoding, non-maximum suppression.
 
+mod find;
 mod head;
 pub mod labels;
+mod maps;
 mod nms;
 mod prepare;
 mod priors;
 mod rows;
 
-pub use head::{Anchors, Head, Output};
+pub use head::{Head, Known, Output};
+pub use maps::Anchors;
 pub use nms::{MAX_CANDIDATES, non_maximum_suppression};
 pub use prepare::{Fit, Placement, Preparation};
 pub use priors::{PriorConfig, PriorLevel, decode, priors, ultraface_priors};

@@ -1,6 +1,14 @@
 //! Outputs as rows of numbers, whichever way round they lie.
 
+use std::mem;
+
 use super::head::Output;
+use super::nms::best;
+use super::{Detection, MAX_CANDIDATES};
+use crate::error::{Error, Result};
+
+/// What there is that cannot be read, and what to do.
+pub(super) type Bad = (String, &'static str);
 
 /// `n` images with `rows` rows of `width` numbers.
 #[derive(Clone, Copy, Debug)]
@@ -14,10 +22,11 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Of `[n, rows, width]`, also with a dimension of 1 before or after the rows, and of one image's `[rows, width]`.
+    /// Of `[n, rows, width]`, also with a dimension of 1 before or after the rows, and of one image's `[rows, width]`. One
+    /// row alone is no list, but a classifier's scores.
     pub(super) fn of(output: &Output<'a>) -> Option<Self> {
         let (n, rows, width) = match *output.dims {
-            [rows, width] => (1, rows, width),
+            [rows, width] if rows > 1 => (1, rows, width),
             [n, rows, width] | [n, 1, rows, width] | [n, rows, 1, width] => (n, rows, width),
             _ => return None,
         };
@@ -81,4 +90,126 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 /// From centre and size.
 pub(super) fn corners([cx, cy, w, h]: [f32; 4]) -> [f32; 4] {
     [cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0]
+}
+
+/// What was found in one image, the best of it if it is very much.
+#[derive(Debug, Default)]
+pub(super) struct Candidates(pub(super) Vec<Detection>);
+
+impl Candidates {
+    pub(super) fn push(&mut self, class: usize, score: f32, corners: [f32; 4]) {
+        let [x0, y0, x1, y1] = corners;
+        let sound = score.is_finite() && corners.iter().all(|x| x.is_finite()) && x0 < x1 && y0 < y1;
+        if !sound {
+            return;
+        }
+        if self.0.len() == 4 * MAX_CANDIDATES {
+            self.0 = best(mem::take(&mut self.0), MAX_CANDIDATES, |found: &Detection| found.score);
+        }
+        self.0.push(Detection { class, score, corners });
+    }
+}
+
+/// Box, perhaps an objectness before the classes, and the classes. `place` turns a row's box into pixels.
+pub(super) fn of_rows(
+    rows: Rows,
+    classes: std::ops::Range<usize>,
+    threshold: f32,
+    place: impl Fn(usize, [f32; 4]) -> [f32; 4],
+) -> Result<Vec<Vec<Detection>>, Bad> {
+    check_scores(rows, 4..classes.end)?;
+    let image = |image| {
+        let mut found = Candidates::default();
+        for row in 0..rows.rows {
+            let objectness = if classes.start == 5 { rows.at(image, row, 4) } else { 1.0 };
+            // No class is above 1, so that most rows are done with here.
+            if objectness <= threshold {
+                continue;
+            }
+            if let Some((class, score)) = rows.best(image, row, classes.clone()) {
+                let score = objectness * score;
+                if score > threshold {
+                    found.push(class, score, corners(place(row, rows.four(image, row))));
+                }
+            }
+        }
+        found.0
+    };
+    Ok((0..rows.n).map(image).collect())
+}
+
+/// Angles and key points stand where scores would, and so do numbers that no sigmoid has seen.
+fn check_scores(rows: Rows, columns: std::ops::Range<usize>) -> Result<(), Bad> {
+    let is_score = |score: f32| score.is_nan() || (-0.01..=1.01).contains(&score);
+    let places = (0..rows.n).flat_map(|n| (0..rows.rows).map(move |row| (n, row)));
+    let mut scores = places.flat_map(|(n, row)| columns.clone().map(move |column| rows.at(n, row, column)));
+    match scores.find(|&score| !is_score(score)) {
+        Some(score) => {
+            let hint = "scores are 0 to 1; oriented boxes and key points cannot be read";
+            Err((format!("a score of {score}"), hint))
+        }
+        None => Ok(()),
+    }
+}
+
+pub(super) fn end_to_end(rows: Rows, threshold: f32) -> Result<Vec<Vec<Detection>>, Bad> {
+    check_scores(rows, 4..5)?;
+    let filled = |&(n, row): &(usize, usize)| rows.at(n, row, 4) > 0.0;
+    let places = (0..rows.n).flat_map(|n| (0..rows.rows).map(move |row| (n, row))).filter(filled);
+    let is_class = |&class: &f32| class >= 0.0 && class.fract() == 0.0;
+    if let Some(class) = places.map(|(n, row)| rows.at(n, row, 5)).find(|class| !is_class(class)) {
+        let hint =
+            "the sixth number of a row is a whole one from 0; rows of 4 + 2 scores, as RT-DETR's, cannot be read";
+        return Err((format!("a class of {class}"), hint));
+    }
+    let image = |image| {
+        let mut found = Candidates::default();
+        for row in 0..rows.rows {
+            let [score, class] = [4, 5].map(|column| rows.at(image, row, column));
+            if score > threshold && class >= 0.0 && class < MAX_CANDIDATES as f32 {
+                found.push(class as usize, score, rows.four(image, row));
+            }
+        }
+        found.0
+    };
+    Ok((0..rows.n).map(image).collect())
+}
+
+/// Scores with the background first, and boxes in pixels.
+pub(super) fn of_pair(
+    n: usize,
+    boxes: impl Fn(usize) -> Result<Vec<[f32; 4]>>,
+    scores: Rows,
+    threshold: f32,
+    bad: impl Fn(Bad) -> Error,
+) -> Result<Vec<Vec<Detection>>> {
+    let image = |image| {
+        let boxes = boxes(image)?;
+        let classes = scores.width;
+        let values = scores.image(image);
+        if !are_probabilities(values, classes) && values.iter().all(|score| (0.0..=1.0).contains(score)) {
+            let hint = "scores are softmax's or before it, the background first; those of a sigmoid cannot be read";
+            return Err(bad(("rows of scores that do not sum to 1".into(), hint)));
+        }
+        let computed = if are_probabilities(values, classes) { Vec::new() } else { softmax(values, classes) };
+        let values = if computed.is_empty() { values } else { &computed };
+        let mut found = Candidates::default();
+        for class in 1..classes {
+            let scores = values.iter().skip(class).step_by(classes);
+            for (&corners, &score) in boxes.iter().zip(scores).filter(|&(_, &score)| score > threshold) {
+                found.push(class - 1, score, corners);
+            }
+        }
+        Ok(found.0)
+    };
+    (0..n).map(image).collect()
+}
+
+pub(super) fn scaled(mut boxes: Vec<[f32; 4]>, [rows, columns]: [u32; 2]) -> Vec<[f32; 4]> {
+    let [rows, columns] = [rows, columns].map(|pixels| pixels as f32);
+    boxes.iter_mut().for_each(|[x0, y0, x1, y1]| {
+        [x0, x1].into_iter().for_each(|x| *x *= columns);
+        [y0, y1].into_iter().for_each(|y| *y *= rows);
+    });
+    boxes
 }

@@ -2,7 +2,7 @@
 
 use spp_wgpu::Error;
 use spp_wgpu::detection::{
-    Detection, DetectionOptions, Head, MAX_CANDIDATES, Output, PriorConfig, priors, ultraface_priors,
+    Detection, DetectionOptions, Head, Known, MAX_CANDIDATES, Output, PriorConfig, priors, ultraface_priors,
 };
 
 /// 12x16 + 6x8 + 3x4 cells at strides 8, 16 and 32.
@@ -106,14 +106,153 @@ fn a_segmenters_coefficients_are_no_classes() {
     assert_eq!(reads(&[boxes, prototypes()], INPUT, "yolov5-decoded", 1, CORNERS), 3);
 }
 
+/// That these are read as no head at all, whether they are to be told or are named, and what every refusal says.
+#[track_caller]
+fn refuses(arrays: &[Array], input: [u32; 2], says: &str) {
+    let outputs = outputs(arrays);
+    let told = Head::find(&outputs, input).and_then(|head| head.detections(&outputs, input, &options()));
+    let text = told.expect_err("read").to_string();
+    assert!(text.contains(says), "{text}");
+    for name in Head::NAMES {
+        let named = name.parse::<Head>().unwrap().detections(&outputs, input, &options());
+        assert!(named.is_err(), "{name} reads {:?}: {named:?}", outputs[0].dims);
+    }
+}
+
 #[test]
-fn angles_and_key_points_are_not_taken_for_scores() {
+fn numbers_in_the_place_of_scores_are_refused_by_every_head_of_rows() {
     for odd in [2.0, -0.5, f32::INFINITY] {
-        let rows = [Array::rows(CELLS, 7, ROW, &[&BOX[..], &[0.5, 0.25, odd]].concat()).transposed()];
-        let outputs = outputs(&rows);
-        let head = Head::find(&outputs, INPUT).unwrap();
-        let text = head.detections(&outputs, INPUT, &options()).unwrap_err().to_string();
-        assert!(text.contains("oriented boxes and key points"), "{text}");
+        // YOLOv8's oriented boxes and poses, YOLOv5's faces, and NanoDet's scores, which distances follow.
+        let plain = [&BOX[..], &[0.5, 0.25, odd]].concat();
+        let anchored = [&BOX[..], &[0.8, 0.5, odd]].concat();
+        for array in [
+            Array::rows(CELLS, 7, ROW, &plain).transposed(),
+            Array::rows(CELLS, 7, ROW, &anchored),
+            Array::rows(3 * CELLS, 7, ROW, &anchored),
+            Array::rows(300, 6, 7, &[&CORNERS[..], &[odd, 3.0]].concat()),
+        ] {
+            refuses(&[array], INPUT, "a score of");
+        }
+    }
+}
+
+#[test]
+fn the_last_number_of_an_end_to_end_row_is_a_class() {
+    for class in [0.25, -1.0, f32::NAN] {
+        refuses(&[Array::rows(300, 6, 7, &[&CORNERS[..], &[0.5, class]].concat())], INPUT, "a class of");
+    }
+    // Rows that are not filled say nothing.
+    reads(
+        &[Array::rows(300, 6, 7, &[&CORNERS[..], &[0.5, 17.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0]].concat())],
+        INPUT,
+        "yolov10",
+        17,
+        CORNERS,
+    );
+    // Of a classifier.
+    refuses(&[Array { dims: vec![1, 6], data: vec![0.1, 0.2, 0.3, 0.4, 0.9, 3.0] }], INPUT, "[1, 6]");
+    let many = [Array::rows(300, 6, 7, &[&CORNERS[..], &[0.5, 90.0]].concat())];
+    let found = Head::EndToEnd.classes(&outputs(&many), INPUT).unwrap();
+    assert_eq!((found, Head::EndToEnd.labels(found)), (Some(91), None), "COCO has 80");
+}
+
+#[test]
+fn boxes_and_scores_apart_are_not_taken_for_rows_of_both() {
+    let of = |dims: &[usize]| Array::filled(dims, 0.25);
+    for arrays in [
+        // YOLO-NAS both ways round, PP-YOLOE, YOLOv4, RetinaFace, DETR, a suppression's results.
+        vec![of(&[1, CELLS, 4]), of(&[1, CELLS, 80])],
+        vec![of(&[1, CELLS, 80]), of(&[1, CELLS, 4])],
+        vec![of(&[1, CELLS, 4]), of(&[1, 80, CELLS])],
+        vec![of(&[1, 3 * CELLS, 1, 4]), of(&[1, 3 * CELLS, 80])],
+        vec![of(&[1, 2 * CELLS, 4]), of(&[1, 2 * CELLS, 2]), of(&[1, 2 * CELLS, 10])],
+        vec![of(&[1, 100, 92]), of(&[1, 100, 4])],
+        vec![of(&[1, 100, 6]), of(&[1, 100])],
+        vec![of(&[1, CELLS, 84]), of(&[1, CELLS, 51])],
+    ] {
+        let told = Head::find(&outputs(&arrays), INPUT).map(|head| head.to_string());
+        let text = told.expect_err("found").to_string();
+        assert!(text.contains("in tensors of their own"), "{text}");
+        for name in ["yolox", "yolov5-decoded", "yolov8", "yolov10"] {
+            let named = name.parse::<Head>().unwrap().detections(&outputs(&arrays), INPUT, &options());
+            assert!(named.is_err(), "{name} reads {:?}", arrays[1].dims);
+        }
+    }
+}
+
+#[test]
+fn scores_of_a_sigmoid_beside_boxes_are_no_softmax() {
+    let arrays = [Array::filled(&[1, 8732, 4], 0.0), Array::filled(&[1, 8732, 21], 0.25)];
+    let outputs = outputs(&arrays);
+    let head = Head::find(&outputs, [300, 300]).unwrap();
+    let text = head.detections(&outputs, [300, 300], &options()).unwrap_err().to_string();
+    assert!(text.contains("do not sum to 1"), "{text}");
+}
+
+#[test]
+fn maps_of_other_networks_are_not_taken_for_boxes() {
+    let square = [320, 320];
+    let of = |channels: usize, strides: &[usize]| -> Vec<Array> {
+        strides.iter().map(|stride| Array::filled(&[1, channels, 320 / stride, 320 / stride], 0.5)).collect()
+    };
+    // DeepLab with its auxiliary output, at full and at part size; U-Nets; backbones.
+    for (arrays, says) in [
+        (of(21, &[1, 1]), "needs maps of 20x20, 10x10"),
+        (of(21, &[4, 8]), "needs maps of 20x20, 10x10"),
+        (of(21, &[1, 1, 1]), "needs maps of 40x40, 20x20, 10x10"),
+        (of(96, &[4, 8, 16, 32]), "needs maps of 40x40, 20x20, 10x10, 5x5"),
+    ] {
+        refuses(&arrays, square, says);
+    }
+    // A pyramid's features, and YOLOv8 before its decoding: of the shape, unless somebody says that they are.
+    for channels in [96, 144] {
+        let arrays = of(channels, &[8, 16, 32]);
+        let text = Head::find(&outputs(&arrays), square).unwrap_err().to_string();
+        assert!(text.contains("YOLOv8") && text.contains("--head yolov5"), "{text}");
+        let known = Known { classes: Some(channels / 3 - 5), ..Known::default() };
+        assert_eq!(Head::find_with(&outputs(&arrays), square, &known).unwrap().to_string(), "yolov5");
+        let known = Known { classes: Some(channels - 64), ..Known::default() };
+        Head::find_with(&outputs(&arrays), square, &known).unwrap_err();
+    }
+}
+
+#[test]
+fn the_number_of_classes_decides_between_rows_of_one_shape() {
+    let row = [&BOX[..], &[0.8, 0.25, 0.625, 0.125]].concat();
+    let arrays = [Array::rows(CELLS, 8, ROW, &row)];
+    let outputs = outputs(&arrays);
+    let known = |classes| Known { classes, ..Known::default() };
+    let find = |classes| Head::find_with(&outputs, INPUT, &known(Some(classes))).map(|head| head.to_string());
+    assert_eq!((find(3).unwrap(), find(4).unwrap()), ("yolox".into(), "yolov8".into()));
+    let text = find(80).unwrap_err().to_string();
+    assert!(text.contains("3 classes") && text.contains("80"), "{text}");
+    let doubt = |head: Head, classes| head.doubt(&outputs, INPUT, &known(classes));
+    let yolox: Head = "yolox".parse().unwrap();
+    assert!(doubt(yolox.clone(), None).unwrap().unwrap().contains("--head yolov8"));
+    assert!(doubt(Head::YoloV8, None).unwrap().unwrap().contains("--head yolox"));
+    assert_eq!(doubt(yolox.clone(), Some(3)).unwrap(), None);
+    doubt(yolox, Some(4)).unwrap_err();
+    let coco = [Array::filled(&[1, CELLS, 85], 0.0)];
+    let usual = Head::YoloX { decoded: true }.doubt(&self::outputs(&coco), INPUT, &Known::default());
+    assert_eq!(usual.unwrap(), None, "80 classes are COCO's");
+}
+
+#[test]
+fn a_named_head_is_checked_as_a_found_one() {
+    let named = |name: &str, array: Array| {
+        let head: Head = name.parse().unwrap();
+        head.detections(&outputs(&[array]), INPUT, &options()).unwrap_err().to_string()
+    };
+    let of = |dims: &[usize]| Array::filled(dims, 0.5);
+    for (name, array, says) in [
+        ("yolov10", of(&[1, 300, 85]), "[n, rows, 6]"),
+        ("yolov8", of(&[1, 300, 84]), "cells"),
+        ("yolov5-decoded", of(&[1, 300, 85]), "cells"),
+        ("yolox-decoded", of(&[1, 300, 85]), "cells"),
+        ("yolov5", of(&[1, 3, 12, 16, 8]), "needs"),
+    ] {
+        let text = named(name, array);
+        assert!(text.contains(says) && text.starts_with(name), "{text}");
     }
 }
 
@@ -154,6 +293,18 @@ fn raw_maps_are_read_with_the_formula_of_their_version() {
     let found = &v7.detections(&outputs(&arrays), INPUT, &options()).unwrap()[0];
     let width = found[0].corners[2] - found[0].corners[0];
     assert!((width - 20.0 / 16.0 * 19.0).abs() < 1e-3, "{found:?}");
+    // Boxes of one's own, for a finer set of maps as well.
+    let doubled = |map: &[[f32; 2]]| map.iter().map(|side| side.map(|x| 2.0 * x)).collect();
+    let Head::YoloV5(published) = "yolov5".parse().unwrap() else { panic!() };
+    let twice: Vec<_> = published.iter().map(|map| doubled(map)).collect();
+    let known = Known { anchors: Some(twice), ..Known::default() };
+    let head = Head::find_with(&outputs(&arrays), INPUT, &known).unwrap();
+    let found = &head.detections(&outputs(&arrays), INPUT, &options()).unwrap()[0];
+    assert!((found[0].corners[2] - found[0].corners[0] - 40.0).abs() < 1e-3, "{found:?}");
+    let half = [INPUT[0] / 2, INPUT[1] / 2];
+    assert!(Head::find(&outputs(&arrays), half).is_err(), "published boxes are for strides 8, 16, 32");
+    Head::find_with(&outputs(&arrays), half, &known).unwrap();
+    assert!(Head::YoloV8.with_anchors(published).is_err());
     // The grids of an older export stand beside the boxes made of them.
     let with_objectness = [&BOX[..], &[0.8, 0.25, 0.625, 0.125]].concat();
     let mut both = vec![Array::rows(3 * CELLS, 8, 200, &with_objectness)];
@@ -248,11 +399,11 @@ fn outputs_of_no_known_form_are_listed_with_the_names() {
 fn no_head_fails_on_absurd_outputs() {
     let heads: Vec<Head> = Head::NAMES.iter().map(|name| name.parse().unwrap()).collect();
     #[rustfmt::skip]
-    let shapes: [&[&[usize]]; 16] = [
+    let shapes: [&[&[usize]]; 17] = [
         &[], &[&[]], &[&[0]], &[&[0, 5]], &[&[0, 252, 8]], &[&[1, 0, 8]], &[&[1, 252, 0]], &[&[1, 252, 4]], &[&[2, 252, 8]],
         &[&[1, 6, 252]], &[&[1, 1, 1, 1]], &[&[1, 3, 1, 1, 6], &[1, 3, 2, 2, 6], &[2, 3, 1, 1, 6]],
         &[&[1, 8732, 4], &[1, 8732, 1]], &[&[1, 8732, 4], &[1, 8731, 21]], &[&[2, 4420, 4], &[2, 4420, 2]],
-        &[&[1, 252, 39], &[1, 64, 24, 32]],
+        &[&[1, 252, 39], &[1, 64, 24, 32]], &[&[1, 400, 252], &[1, 300, 24, 32]],
     ];
     for value in [0.0, 1.0, -1.0, 1e30, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for shapes in shapes {
@@ -262,6 +413,11 @@ fn no_head_fails_on_absurd_outputs() {
                 let _ = Head::find(&outputs, input);
                 for head in &heads {
                     let _ = head.classes(&outputs, input);
+                    for classes in [None, Some(0), Some(usize::MAX)] {
+                        let known = Known { classes, ..Known::default() };
+                        let _ = head.doubt(&outputs, input, &known);
+                        let _ = Head::find_with(&outputs, input, &known);
+                    }
                     let found = head.detections(&outputs, input, &options()).into_iter().flatten().flatten();
                     for Detection { score, corners, .. } in found {
                         assert!(score.is_finite() && corners.iter().all(|x| x.is_finite()), "{head}: {corners:?}");

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use serde_json::{Value, json};
-use spp_wgpu::detection::{Detection, DetectionOptions, Head, Output, Placement};
-use spp_wgpu::{Error, Tensor};
+use spp_wgpu::Error;
+use spp_wgpu::detection::{self, Anchors, Detection, DetectionOptions, Head, Known, Placement};
 
+use crate::batches::Batches;
 use crate::failure::{Failure, Result};
-use crate::network::{Labels, Network};
+use crate::network::Labels;
 use crate::output::{note, progress, say_json, say_table, writable};
 use crate::paint;
 use crate::picture::{self, Preparation};
@@ -20,10 +21,16 @@ use crate::source::Reading;
 /// Find objects in pictures with an ONNX file: a table of boxes, and pictures with the boxes painted on
 ///
 /// The form of the outputs is told by their shapes, and how pictures are prepared by that form; options say otherwise.
+/// A file that takes several pictures at a time gets them, the last one repeated where there are no more.
+/// With --json, "box" is left, top, right, bottom in shares of the picture, and "pixels" the same in its pixels.
+///
+/// All files are looked at first. If a picture turns out to be damaged later, the others are still read, and the exit code
+/// is 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: spp detect yolox_nano.onnx street.jpg -o out/
          spp detect yolov7.onnx *.jpg --head yolov7 --score 0.4 --json
+         spp detect mine.onnx a.jpg --head yolov5 --anchors 8,9,14,22,25,16,31,60,60,44,61,118,110,95,150,200,360,330
          spp detect faces.onnx group.png --order bgr --mean 127 --std 128 --fit stretch")]
 pub(crate) struct Args {
     /// An ONNX file
@@ -37,10 +44,16 @@ pub(crate) struct Args {
     /// Overwrite pictures there
     #[arg(long)]
     force: bool,
-    /// How the outputs are read: yolox, yolov3, yolov5, yolov7, yolov8, yolov10, ssd-voc-300, ultraface and others
+    /// How the outputs are read: yolox, yolov3, yolov5, yolov7, yolov8, yolov10, ssd-voc-300, ultraface and others. Of raw
+    /// maps, yolov7 is the family of yolov7.pt; yolov7-tiny has the default boxes of yolov5
     #[arg(long, value_name = "NAME", value_parser = head)]
     head: Option<Head>,
-    /// What the classes are called, one per line [default: what the file notes, else COCO's, VOC's]
+    /// Of raw maps of YOLOv3, v5 or v7: the default boxes' widths and heights as in the network's yaml, three per map, the
+    /// finest map first: 10,13,16,30,33,23,30,61,...
+    #[arg(long, value_name = "W,H,W,H,...", value_parser = anchors)]
+    anchors: Option<Anchors>,
+    /// What the classes are called, one per line, the background not among them [default: what the file notes, else COCO's,
+    /// VOC's]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// The least score
@@ -49,6 +62,9 @@ pub(crate) struct Args {
     /// How much of their union two boxes of a class may share
     #[arg(long, value_name = "SHARE", default_value = "0.45", value_parser = share)]
     iou: f32,
+    /// The most boxes in a picture, those with the best scores
+    #[arg(long, value_name = "N", default_value = "300", value_parser = clap::value_parser!(u32).range(1..))]
+    max_boxes: u32,
     /// Let boxes of different classes rule each other out, too
     #[arg(long)]
     agnostic: bool,
@@ -75,55 +91,120 @@ fn share(text: &str) -> Result<f32, String> {
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("must be in 0..=1".into()) }
 }
 
+fn anchors(text: &str) -> Result<Anchors, String> {
+    let number = |text: &str| text.trim().parse::<f32>().map_err(|error| format!("'{text}': {error}"));
+    let numbers = text.split(',').map(number).collect::<Result<Vec<f32>, String>>()?;
+    if numbers.iter().any(|&number| !(number > 0.0 && number.is_finite())) {
+        return Err("widths and heights are above 0".into());
+    }
+    let (boxes, rest) = numbers.as_chunks::<2>();
+    let (maps, left) = boxes.as_chunks::<3>();
+    if !rest.is_empty() || !left.is_empty() {
+        return Err(format!("{} numbers; needs 6 for each map, three widths and heights", numbers.len()));
+    }
+    Ok(maps.iter().map(|map| map.to_vec()).collect())
+}
+
 /// A picture and what is in it, in its pixels.
 struct Seen<'a> {
     path: &'a Path,
-    picture: RgbImage,
+    /// Rows and columns.
+    size: [u32; 2],
     objects: Vec<Detection>,
+}
+
+/// What is known after the first pictures.
+struct Reader<'a> {
+    args: &'a Args,
+    network: Batches,
+    known: Known,
+    head: Option<Head>,
+    labels: Option<Labels>,
 }
 
 pub(crate) fn detect(args: &Args, device: Option<&str>) -> Result<()> {
     let painted = painted(args)?;
-    let network = Network::open(&args.file, &args.reading, &args.stored, args.matrices, device)?;
-    let mut head = args.head.clone();
-    let mut labels = None;
-    let mut seen = Vec::new();
+    let network = |error: std::io::Error| Error::File { path: args.file.clone(), reason: error.to_string() };
+    fs::File::open(&args.file).map_err(network)?;
+    let bad: Vec<String> =
+        args.pictures.iter().filter_map(|path| picture::check(path).err()).map(|error| error.to_string()).collect();
+    if !bad.is_empty() {
+        return Err(Failure::Usage(bad.join("\n")));
+    }
+    let head = match (&args.head, &args.anchors) {
+        (Some(head), Some(anchors)) => Some(head.clone().with_anchors(anchors.clone())?),
+        (head, _) => head.clone(),
+    };
+    let network =
+        Batches::open(&args.file, &args.reading, &["detect", "segment"], &args.stored, args.matrices, device)?;
+    let known = Known { classes: network.named(args.labels.as_deref())?, anchors: args.anchors.clone() };
+    let mut reader = Reader { args, network, known, head, labels: None };
+    let (mut seen, mut failed) = (Vec::new(), false);
+    let mut fail = |error: String| {
+        note(format!("error: {error}"));
+        failed = true;
+    };
     let bar = progress(args.pictures.len());
-    for (i, path) in args.pictures.iter().enumerate() {
-        bar.set_message(path.display().to_string());
-        let picture = picture::open(path)?;
-        let (found, names) = find(args, &network, &picture, &mut head)?;
-        let labels = labels.get_or_insert(names);
-        if let Some(painted) = &painted {
-            let mut canvas = picture.clone();
-            // The best on top.
-            for object in found.iter().rev() {
-                let text = format!("{} {:.2}", labels.of(object.class), object.score);
-                paint::frame(&mut canvas, object.corners, &text, paint::colour(object.class));
+    let files: Vec<(usize, &PathBuf)> = args.pictures.iter().enumerate().collect();
+    for files in files.chunks(reader.network.len) {
+        let mut pictures = Vec::new();
+        for &(i, path) in files {
+            bar.set_message(path.display().to_string());
+            match picture::open(path) {
+                Ok(picture) => pictures.push((i, path, picture)),
+                Err(error) => fail(error.to_string()),
             }
-            picture::save(&painted[i], &canvas, args.force)?;
         }
-        seen.push(Seen { path, picture, objects: found });
-        bar.inc(1);
+        let Some((_, first, _)) = pictures.first() else { continue };
+        let found = match reader.find(pictures.iter().map(|(_, _, picture)| picture)) {
+            // What is wrong with the first pictures' outputs is wrong with the network.
+            Err(error) if seen.is_empty() => return Err(error),
+            Err(error) => {
+                fail(format!("{}: {error}", first.display()));
+                continue;
+            }
+            Ok(found) => found,
+        };
+        for ((i, path, picture), mut objects) in pictures.into_iter().zip(found) {
+            let most = args.max_boxes as usize;
+            if objects.len() > most {
+                objects.truncate(most);
+                note(format!("{}: only the best {most} boxes are kept; --max-boxes says otherwise", path.display()));
+            }
+            let size = picture::size(&picture);
+            if let Some(painted) = &painted {
+                let canvas = reader.painted(picture, &objects);
+                if let Err(error) = picture::save(&painted[i], &canvas, args.force) {
+                    fail(error.to_string());
+                }
+            }
+            seen.push(Seen { path, size, objects });
+            bar.inc(1);
+        }
     }
     bar.finish_and_clear();
-    let head = head.map(|head| head.to_string()).unwrap_or_default();
-    if args.head.is_none() {
+    let head = reader.head.map(|head| head.to_string()).unwrap_or_default();
+    if args.head.is_none() && !seen.is_empty() {
         note(format!("the outputs are read as those of {head}; --head says otherwise"));
     }
-    let labels = labels.unwrap_or_default();
+    let labels = reader.labels.unwrap_or_default();
     if args.json {
-        return Ok(say_json(&seen.iter().map(|seen| json(seen, &head, &labels)).collect())?);
+        say_json(&seen.iter().map(|seen| json(seen, &head, &labels)).collect())?;
+    } else {
+        let rows: Vec<_> = seen.iter().flat_map(|seen| rows(seen, &labels)).collect();
+        say_table(["picture", "class", "label", "score", "x0", "y0", "x1", "y1"], &rows)?;
     }
-    let rows: Vec<_> = seen.iter().flat_map(|seen| rows(seen, &labels)).collect();
-    Ok(say_table(["picture", "class", "label", "score", "x0", "y0", "x1", "y1"], &rows)?)
+    if failed { Err(Failure::Check) } else { Ok(()) }
 }
 
 /// The files to write, one per picture. Errors: two of one name, or one that is there already.
 fn painted(args: &Args) -> Result<Option<Vec<PathBuf>>> {
     let Some(folder) = &args.output else { return Ok(None) };
-    let create = fs::create_dir_all(folder);
-    create.map_err(|error| Error::File { path: folder.clone(), reason: error.to_string() })?;
+    let bad = |reason: String| Error::File { path: folder.clone(), reason };
+    if folder.exists() && !folder.is_dir() {
+        return Err(bad("is a file; -o needs a folder, in which each picture gets a file of its own".into()).into());
+    }
+    fs::create_dir_all(folder).map_err(|error| bad(error.to_string()))?;
     let mut by_name = BTreeMap::new();
     let mut files = Vec::new();
     for image in &args.pictures {
@@ -144,53 +225,96 @@ fn painted(args: &Args) -> Result<Option<Vec<PathBuf>>> {
     Ok(Some(files))
 }
 
-/// The objects, in pixels of the picture, and what classes are called. Fills in the head at the first picture, of which a
-/// first look is enough even if it should have been prepared otherwise.
-fn find(
-    args: &Args,
-    network: &Network,
-    picture: &RgbImage,
-    head: &mut Option<Head>,
-) -> Result<(Vec<Detection>, Labels)> {
-    let first = match head {
-        Some(head) => head.preparation(),
-        None => spp_wgpu::detection::Preparation::default(),
-    };
-    let mut preparation = args.preparation.or(first)?;
-    let (tensor, mut placement) = picture::prepared(picture, &preparation, network.input)?;
-    let mut results = network.run(tensor)?;
-    let known = match head {
-        Some(head) => head,
-        None => head.insert(Head::find(&outputs(network, &results), network.input)?),
-    };
-    let wanted = args.preparation.or(known.preparation())?;
-    if wanted != preparation {
-        preparation = wanted;
-        let (tensor, at) = picture::prepared(picture, &preparation, network.input)?;
-        (results, placement) = (network.run(tensor)?, at);
+impl Reader<'_> {
+    /// The objects of each picture, in its pixels. Fills in the head at the first pictures, of which a first look is enough
+    /// even if they should have been prepared otherwise.
+    fn find<'a>(&mut self, pictures: impl Iterator<Item = &'a RgbImage> + Clone) -> Result<Vec<Vec<Detection>>> {
+        let (args, network) = (self.args, &self.network);
+        let look = |preparation: &detection::Preparation| -> Result<_> {
+            let prepared = pictures.clone().map(|picture| picture::prepared(picture, preparation, network.input));
+            let (tensors, placements): (Vec<_>, Vec<Placement>) =
+                prepared.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+            Ok((network.run(&tensors)?, placements))
+        };
+        let usual = self.head.as_ref().map_or_else(detection::Preparation::default, Head::preparation);
+        let first = args.preparation.or(usual)?;
+        let (mut results, mut placements) = look(&first)?;
+        let is_first = self.labels.is_none();
+        let head = match &self.head {
+            Some(head) => head.clone(),
+            None => Head::find_with(&network.outputs(&results), network.input, &self.known)?,
+        };
+        let head = match &args.anchors {
+            Some(anchors) => head.with_anchors(anchors.clone())?,
+            None => head,
+        };
+        let wanted = args.preparation.or(head.preparation())?;
+        if wanted != first {
+            (results, placements) = look(&wanted)?;
+        }
+        let outputs = network.outputs(&results);
+        let doubt = head.doubt(&outputs, network.input, &self.known)?;
+        if let Some(doubt) = doubt.filter(|_| is_first && args.head.is_none()) {
+            note(doubt);
+        }
+        let most = args.max_boxes as usize;
+        let options = DetectionOptions {
+            score_threshold: args.score,
+            iou_threshold: args.iou,
+            agnostic: args.agnostic,
+            keep_per_class: usize::MAX,
+            // One more tells that there are more.
+            keep_total: most.saturating_add(1),
+            ..DetectionOptions::default()
+        };
+        let images = head.detections(&outputs, network.input, &options)?;
+        if images.len() != network.len {
+            let (of, needs) = (images.len(), network.len);
+            return Err(Failure::Usage(format!("{head}: the outputs are of {of} pictures, not of {needs}")));
+        }
+        let classes = head.classes(&outputs, network.input)?;
+        self.name_classes(&head, classes)?;
+        self.head = Some(head);
+        let placed = |(found, placement): (Vec<Detection>, &Placement)| {
+            found.into_iter().filter_map(|found| placed(found, placement)).collect()
+        };
+        Ok(images.into_iter().zip(&placements).map(placed).collect())
     }
-    let outputs = outputs(network, &results);
-    let options = DetectionOptions {
-        score_threshold: args.score,
-        iou_threshold: args.iou,
-        agnostic: args.agnostic,
-        ..DetectionOptions::default()
-    };
-    let images = known.detections(&outputs, network.input, &options)?;
-    let usual = known.labels(known.classes(&outputs, network.input)?).unwrap_or_default();
-    let labels = Labels::open(args.labels.as_deref(), &network.model, usual)?;
-    Ok((images.into_iter().flatten().filter_map(|found| placed(found, &placement)).collect(), labels))
+
+    /// An end-to-end head does not say how many classes there are, so that the usual names may be wrong.
+    fn name_classes(&mut self, head: &Head, classes: Option<usize>) -> Result<()> {
+        let unsure = *head == Head::EndToEnd && self.known.classes.is_none();
+        if self.labels.is_none() {
+            let usual = head.labels(classes).unwrap_or_default();
+            self.labels = Some(Labels::open(self.args.labels.as_deref(), &self.network.model, usual)?);
+            if unsure && classes.is_none() {
+                note("the file does not name its classes: these are COCO's names; --labels says otherwise");
+            }
+        }
+        if let Some(classes) = classes.filter(|_| unsure) {
+            note(format!(
+                "the file does not name its classes, at least {classes}: they have numbers; --labels names them"
+            ));
+            self.labels = Some(Labels::default());
+        }
+        Ok(())
+    }
+
+    /// The best on top.
+    fn painted(&self, mut canvas: RgbImage, objects: &[Detection]) -> RgbImage {
+        for object in objects.iter().rev() {
+            let name = self.labels.as_ref().map(|labels| labels.of(object.class)).unwrap_or_default();
+            let text = format!("{name} {:.2}", object.score);
+            paint::frame(&mut canvas, object.corners, &text, paint::colour(object.class));
+        }
+        canvas
+    }
 }
 
 /// In the picture, unless it lies in the grey beside it.
 fn placed(found: Detection, placement: &Placement) -> Option<Detection> {
     let corners @ [x0, y0, x1, y1] = placement.to_picture(found.corners);
     (x0 < x1 && y0 < y1).then_some(Detection { corners, ..found })
-}
-
-fn outputs<'a>(network: &'a Network, results: &'a [Tensor]) -> Vec<Output<'a>> {
-    let ports = network.model.outputs.iter().zip(results);
-    ports.map(|(port, result)| Output { name: &port.name, dims: &port.dims, data: result.data() }).collect()
 }
 
 fn rows(seen: &Seen, labels: &Labels) -> Vec<[String; 8]> {
@@ -203,11 +327,14 @@ fn rows(seen: &Seen, labels: &Labels) -> Vec<[String; 8]> {
 }
 
 fn json(seen: &Seen, head: &str, labels: &Labels) -> Value {
-    let (width, height) = (seen.picture.width(), seen.picture.height());
+    let [height, width] = seen.size;
     let object = |found: &Detection| {
         let [x0, y0, x1, y1] = found.corners;
         let shares = [x0 / width as f32, y0 / height as f32, x1 / width as f32, y1 / height as f32];
-        json!({ "class": found.class, "label": labels.of(found.class), "score": found.score, "box": shares })
+        json!({
+            "class": found.class, "label": labels.of(found.class), "score": found.score,
+            "box": shares, "pixels": found.corners,
+        })
     };
     json!({
         "image": seen.path, "width": width, "height": height, "head": head,

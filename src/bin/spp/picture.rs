@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::error::UnsupportedErrorKind;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, Limits, RgbImage};
 use spp_wgpu::detection::{self, Fit, Placement};
 use spp_wgpu::{Error, Tensor};
 
-use crate::output::write_file;
+use crate::output::{writable, write_file};
 
 /// More pixels along an axis, or more bytes in all, are no picture but an attempt to fill the memory.
 const MAX_SIDE: u32 = 1 << 16;
@@ -95,32 +96,73 @@ pub(crate) fn prepared(
     preparation.apply(picture.as_raw(), size(picture), input)
 }
 
+/// Whether [`open`] stands a chance, as far as the first bytes tell. Errors: as there.
+pub(crate) fn check(path: &Path) -> Result<(), Error> {
+    decoder(path).map(|_| ()).map_err(|error| unread(path, &error))
+}
+
 /// A PNG or JPEG file, turned upright, in eight bits per colour; what is transparent shows the colour it has.
 ///
 /// Errors: another format, a damaged file, one that takes more than 1 GiB.
 pub(crate) fn open(path: &Path) -> Result<RgbImage, Error> {
-    let bad = |reason: String| Error::File { path: path.into(), reason };
     let decoded = || {
-        let mut reader = ImageReader::open(path)?.with_guessed_format()?;
-        let mut limits = Limits::default();
-        (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
-        limits.max_alloc = Some(MAX_BYTES);
-        reader.limits(limits.clone());
-        let mut decoder = reader.into_decoder()?;
-        limits.reserve(decoder.total_bytes())?;
+        let mut decoder = decoder(path)?;
         let orientation = decoder.orientation()?;
         let mut picture = DynamicImage::from_decoder(decoder)?;
         picture.apply_orientation(orientation);
         Ok(picture.into_rgb8())
     };
-    let picture: RgbImage = decoded().map_err(|error: image::ImageError| bad(error.to_string()))?;
-    if size(&picture).contains(&0) { Err(bad("has no pixels".into())) } else { Ok(picture) }
+    let picture: RgbImage = decoded().map_err(|error: ImageError| unread(path, &error))?;
+    if size(&picture).contains(&0) {
+        return Err(Error::File { path: path.into(), reason: "has no pixels".into() });
+    }
+    Ok(picture)
 }
 
-/// Writes a PNG file, whole or not at all. Errors: as [`write_file`].
+fn decoder(path: &Path) -> ImageResult<impl ImageDecoder> {
+    let mut reader = ImageReader::open(path)?.with_guessed_format()?;
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
+    limits.max_alloc = Some(MAX_BYTES);
+    reader.limits(limits.clone());
+    let decoder = reader.into_decoder()?;
+    limits.reserve(decoder.total_bytes())?;
+    Ok(decoder)
+}
+
+fn unread(path: &Path, error: &ImageError) -> Error {
+    let reason = match error {
+        ImageError::Unsupported(error) if matches!(error.kind(), UnsupportedErrorKind::Format(_)) => {
+            "is no PNG or JPEG picture, which are the formats that are read".into()
+        }
+        error => error.to_string(),
+    };
+    Error::File { path: path.into(), reason }
+}
+
+/// What to write by the ending of a name. Errors: another than `.png`, `.jpg` or `.jpeg`.
+fn format(path: &Path) -> Result<ImageFormat, Error> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some("png") => Ok(ImageFormat::Png),
+        Some("jpg" | "jpeg") => Ok(ImageFormat::Jpeg),
+        _ => {
+            let reason = "a picture is written as PNG or JPEG: end the name in .png, .jpg or .jpeg";
+            Err(Error::File { path: path.into(), reason: reason.into() })
+        }
+    }
+}
+
+/// Whether [`save`] stands a chance. Errors: as there.
+pub(crate) fn savable(path: &Path, force: bool) -> Result<(), Error> {
+    writable(path, force)?;
+    format(path).map(|_| ())
+}
+
+/// Writes a PNG or JPEG file, whole or not at all. Errors: as [`write_file`]; another ending of the name.
 pub(crate) fn save(path: &Path, picture: &RgbImage, force: bool) -> Result<(), Error> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let encoded = picture.write_to(&mut bytes, ImageFormat::Png);
+    let encoded = picture.write_to(&mut bytes, format(path)?);
     encoded.map_err(|error| Error::File { path: path.into(), reason: error.to_string() })?;
     write_file(path, bytes.get_ref(), force)
 }

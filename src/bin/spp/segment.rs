@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
-use spp_wgpu::detection::{Fit, Placement, labels};
-use spp_wgpu::onnx::Port;
-use spp_wgpu::{Tensor, detection};
+use spp_wgpu::detection::{self, Fit, Head, Placement, labels};
+use spp_wgpu::onnx::{ElementType, Port};
+use spp_wgpu::{Error, Tensor};
 
+use crate::batches::Batches;
 use crate::failure::{Failure, Result};
-use crate::network::{Labels, Network};
-use crate::output::{say_json, say_table, writable};
+use crate::network::Labels;
+use crate::output::{note, say_json, say_table};
 use crate::paint;
 use crate::picture::{self, Preparation};
 use crate::planning::Stored;
@@ -19,15 +20,16 @@ use crate::source::Reading;
 
 /// Tell with an ONNX file what each pixel of a picture shows, in colours over the picture
 ///
-/// Pictures are prepared as torchvision's networks expect them; options say otherwise.
+/// Pictures are prepared as torchvision's networks expect them; options say otherwise. Of one channel of floats, what is
+/// above a threshold is class 1: above 0.5 if all numbers are 0 to 1, else above 0, where a sigmoid is 0.5.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: spp segment deeplabv3.onnx street.jpg -o mask.png")]
 pub(crate) struct Args {
-    /// An ONNX file with an output [1, classes, rows, columns], or [1, rows, columns] of class numbers
+    /// An ONNX file with an output [n, classes, rows, columns], or [n, rows, columns] of whole class numbers
     file: PathBuf,
     /// A PNG or JPEG file
     image: PathBuf,
-    /// Where to write the picture: a PNG file
+    /// Where to write the picture: a PNG or JPEG file, by the ending of its name
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Overwrite it
@@ -66,9 +68,9 @@ struct Classes {
 }
 
 pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
-    writable(&args.output, args.force)?;
+    picture::savable(&args.output, args.force)?;
     let picture = picture::open(&args.image)?;
-    let network = Network::open(&args.file, &args.reading, &args.stored, args.matrices, device)?;
+    let network = Batches::open(&args.file, &args.reading, &["semantic"], &args.stored, args.matrices, device)?;
     let usual = detection::Preparation {
         fit: Fit::Stretch,
         mean: [0.485, 0.456, 0.406],
@@ -76,9 +78,24 @@ pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
         ..detection::Preparation::default()
     };
     let (input, placement) = picture::prepared(&picture, &args.preparation.or(usual)?, network.input)?;
-    let chosen = chosen(args, &network)?;
-    let results = network.run(input)?;
-    let classes = classes(&network.model.outputs[chosen], &results[chosen]);
+    let chosen = chosen(&network.model.outputs, network.len, args.tensor.as_deref());
+    let chosen = chosen.map_err(|what| Failure::Usage(format!("{}: {what}", args.file.display())))?;
+    let results = network.run(&[input])?;
+    if args.tensor.is_none()
+        && let Ok(head) = Head::find(&network.outputs(&results), network.input)
+    {
+        let what = format!("the outputs look like those of a detector, {head}");
+        let hint = "spp detect reads them; if it is no detector, --tensor names the output".into();
+        return Err(Error::Unsupported { op: args.file.display().to_string(), what, hint }.into());
+    }
+    let classes = classes(&network.model.outputs[chosen], &results[chosen])?;
+    let named = network.named(args.labels.as_deref())?;
+    if let (Some(count), Some(named)) = (classes.count, named)
+        && named < count
+    {
+        let (file, what) = (args.file.display(), format!("only {named} of {count} classes have a name"));
+        return Err(Failure::Usage(format!("{file}: {what}; --labels needs a line for each, the background's first")));
+    }
 
     let voc: Vec<&str> = if classes.count == Some(21) { [&["background"], &labels::VOC[..]].concat() } else { vec![] };
     let labels = Labels::open(args.labels.as_deref(), &network.model, &voc)?;
@@ -98,39 +115,79 @@ pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
     Ok(say_table(["class", "label", "share"], &rows.iter().map(row).collect::<Vec<_>>())?)
 }
 
-/// Which of the outputs it is. Errors: none is of such a shape, or there is none of that name.
-fn chosen(args: &Args, network: &Network) -> Result<usize> {
-    let outputs = &network.model.outputs;
-    let is_map = |port: &Port| matches!(port.dims[..], [1, _, _, _] | [1, _, _]);
-    let listed =
-        || outputs.iter().map(|port| format!("'{}' {:?}", port.name, port.dims)).collect::<Vec<_>>().join(", ");
+/// Which of the outputs of `n` pictures it is. Errors: none is of such a shape, or there is none of that name; without a
+/// name, maps of different sizes, such as a detector's or a backbone's.
+fn chosen(outputs: &[Port], n: usize, name: Option<&str>) -> Result<usize, String> {
+    let is_map = |port: &Port| match port.dims[..] {
+        [of, _, _, _] => of as usize == n,
+        [of, _, _] => of as usize == n && is_whole(port),
+        _ => false,
+    };
+    let listed = || {
+        let port =
+            |port: &Port| format!("'{}' {:?} {}", port.name, port.dims, format!("{:?}", port.element).to_lowercase());
+        outputs.iter().map(port).collect::<Vec<_>>().join(", ")
+    };
     let named = |name: &str| outputs.iter().position(|port| port.name == name && is_map(port));
-    let found = match &args.tensor {
+    let found = match name {
         Some(name) => named(name),
         None => named("out").or_else(|| outputs.iter().position(is_map)),
     };
-    found.ok_or_else(|| {
-        let needs = "no output [1, classes, rows, columns] or [1, rows, columns]";
-        let called = args.tensor.as_ref().map(|name| format!(" called '{name}'")).unwrap_or_default();
-        Failure::Usage(format!("{}: {needs}{called}; there is {}", args.file.display(), listed()))
-    })
+    let Some(found) = found else {
+        let needs = format!("no output [{n}, classes, rows, columns], or [{n}, rows, columns] of whole numbers");
+        let called = name.map(|name| format!(" called '{name}'")).unwrap_or_default();
+        return Err(format!("{needs}{called}; there is {}", listed()));
+    };
+    let mut others = outputs.iter().filter(|port| is_map(port));
+    if name.is_none() && outputs[found].name != "out" && others.any(|port| port.dims != outputs[found].dims) {
+        return Err(format!(
+            "outputs of several sizes, as of a detector or a backbone: {}; --tensor names one",
+            listed()
+        ));
+    }
+    Ok(found)
 }
 
-/// The largest of each pixel's scores; of one score, the number it is nearest to.
-fn classes(port: &Port, result: &Tensor) -> Classes {
+fn is_whole(port: &Port) -> bool {
+    port.element != ElementType::Float
+}
+
+/// The largest of each pixel's scores; of whole numbers, the class itself; of one score, whether it is above a threshold.
+/// Of several pictures, the first.
+///
+/// Errors: whole numbers for each class, a class below 0.
+fn classes(port: &Port, result: &Tensor) -> Result<Classes, Error> {
     let extent = |from_end: usize| port.dims[port.dims.len() - from_end] as usize;
     let (rows, columns) = (extent(2), extent(1));
     let count = if port.dims.len() == 4 { extent(3) } else { 1 };
     let planes: Vec<&[f32]> = result.data().chunks(rows * columns).take(count).collect();
-    let of = |pixel: usize| match planes[..] {
-        [only] => only[pixel].round().max(0.0) as usize,
+    let refuse = |what: String| {
+        let hint = "needs scores of classes in floats, or one channel of whole class numbers from 0".into();
+        Err(Error::Unsupported { op: format!("output '{}'", port.name), what, hint })
+    };
+    let (of, count) = match planes[..] {
+        [only] if is_whole(port) => {
+            if let Some(class) = only.iter().find(|&&class| class < 0.0) {
+                return refuse(format!("a class of {class}"));
+            }
+            (only.iter().map(|&class| class as usize).collect(), None)
+        }
+        _ if is_whole(port) => return refuse(format!("{:?} of whole numbers", port.dims)),
+        [only] => {
+            let threshold = if only.iter().all(|score| (0.0..=1.0).contains(score)) { 0.5 } else { 0.0 };
+            note(format!("'{}' is one channel: class 1 is what is above {threshold}", port.name));
+            (only.iter().map(|&score| usize::from(score > threshold)).collect(), Some(2))
+        }
         _ => {
-            let better =
-                |best: usize, class: usize| if planes[class][pixel] > planes[best][pixel] { class } else { best };
-            (0..planes.len()).fold(0, better)
+            let of = |pixel: usize| {
+                let better =
+                    |best: usize, class: usize| if planes[class][pixel] > planes[best][pixel] { class } else { best };
+                (0..planes.len()).fold(0, better)
+            };
+            ((0..rows * columns).map(of).collect(), Some(count))
         }
     };
-    Classes { of: (0..rows * columns).map(of).collect(), rows, columns, count: (count > 1).then_some(count) }
+    Ok(Classes { of, rows, columns, count })
 }
 
 /// The picture under the colours, and how many pixels are of each class.
@@ -162,23 +219,48 @@ fn paint(
 #[cfg(test)]
 mod tests {
     use spp_wgpu::Shape;
-    use spp_wgpu::onnx::ElementType;
 
     use super::*;
 
-    fn of(dims: &[u32], data: Vec<f32>) -> Classes {
-        let port = Port { name: "out".into(), dims: dims.to_vec(), element: ElementType::Float };
+    fn of(dims: &[u32], element: ElementType, data: Vec<f32>) -> Result<Classes, Error> {
+        let port = Port { name: "out".into(), dims: dims.to_vec(), element };
         let shape = Shape::new(1, 1, 1, data.len() as u32);
         classes(&port, &Tensor::new(shape, data).expect("the shape is the data's"))
     }
 
     #[test]
     fn each_pixel_is_of_the_class_with_the_largest_score() {
-        let three = of(&[1, 3, 1, 2], vec![0.0, 5.0, 1.0, f32::NAN, 0.5, 6.0]);
+        let three = of(&[1, 3, 1, 2], ElementType::Float, vec![0.0, 5.0, 1.0, f32::NAN, 0.5, 6.0]).expect("scores");
         assert_eq!((three.of, three.count), (vec![1, 2], Some(3)));
-        let numbers = of(&[1, 1, 3], vec![7.0, f32::NAN, -1.0]);
-        assert_eq!((numbers.of, numbers.count), (vec![7, 0, 0], None));
-        assert_eq!(of(&[1, 1, 1, 2], vec![0.4, 0.6]).of, [0, 1]);
+        let second_of_two = of(&[2, 2, 1, 1], ElementType::Float, vec![0.0, 1.0, 9.0, 0.0]).expect("scores");
+        assert_eq!(second_of_two.of, [1]);
+    }
+
+    #[test]
+    fn whole_numbers_are_classes_and_one_channel_of_floats_is_a_mask() {
+        let numbers = of(&[1, 1, 3], ElementType::Int, vec![7.0, 0.0, 1.0]).expect("classes");
+        assert_eq!((numbers.of, numbers.count), (vec![7, 0, 1], None));
+        let of_floats = |data| of(&[1, 1, 1, 3], ElementType::Float, data).expect("a mask").of;
+        assert_eq!(of_floats(vec![0.4, 0.6, 0.5]), [0, 1, 0]);
+        assert_eq!(of_floats(vec![-3.0, 0.4, f32::NAN]), [0, 1, 0]);
+        for (dims, data) in [([1, 1, 1, 1], vec![-1.0]), ([1, 2, 1, 1], vec![0.0, 1.0])] {
+            assert!(of(&dims, ElementType::Int, data).is_err());
+        }
+    }
+
+    #[test]
+    fn the_output_is_a_map_of_classes_and_the_only_one_of_its_kind() {
+        let port = |name: &str, element, dims: &[u32]| Port { name: name.into(), dims: dims.to_vec(), element };
+        let floats = |name, dims: &[u32]| port(name, ElementType::Float, dims);
+        let found = |ports: &[Port], name| chosen(ports, 2, name).ok();
+        let (large, small) = (floats("a", &[2, 21, 8, 8]), floats("b", &[2, 21, 4, 4]));
+        assert_eq!(found(&[floats("aux", &[2, 21, 4, 4]), floats("out", &[2, 21, 8, 8])], None), Some(1));
+        assert_eq!(found(&[large.clone(), floats("c", &[2, 21, 8, 8])], None), Some(0));
+        assert_eq!(found(&[large.clone(), small.clone()], None), None, "features of a backbone");
+        assert_eq!(found(&[large, small], Some("b")), Some(1));
+        assert_eq!(found(&[floats("rows", &[2, 84, 252])], None), None, "a detector's");
+        assert_eq!(found(&[port("classes", ElementType::Int, &[2, 8, 8])], None), Some(0));
+        assert_eq!(found(&[floats("one", &[1, 21, 8, 8])], None), None, "of one picture, not of two");
     }
 
     #[test]

@@ -400,6 +400,19 @@ class Residual(nn.Module):
         return self.last(F.adaptive_avg_pool2d(self.blocks(self.stem(x)), 1).flatten(1))
 
 
+class PooledBoxes(nn.Module):
+    """One box a picture, of class 4, that the mean colour moves: for as many pictures as there are."""
+
+    def __init__(self):
+        super().__init__()
+        self.row = nn.Linear(3, 6)
+        self.row.weight.data = torch.tensor([[8.0, 0, 0], [0, 8, 0], [0, 0, 8], [4, 4, 0], [0.1, 0, 0.1], [0, 0, 0]])
+        self.row.bias.data = torch.tensor([0.0, 1, 16, 20, 0.5, 4])
+
+    def forward(self, x):
+        return self.row(F.adaptive_avg_pool2d(x, 1).flatten(1)).unsqueeze(1)
+
+
 def body(*blocks):
     """Blocks of 16 channels behind a stem."""
     return nn.Sequential(layer(3, 16, 3, 2), *blocks)
@@ -427,6 +440,7 @@ MODELS = {
     "distance_head": (lambda: DistanceHead(8, 5, 8), (1, 3, 64, 48), 12, False, {0: "batch"}),
     "distance_head_dynamo": (lambda: DistanceHead(8, 5, 8), (1, 3, 64, 48), 19, True, {}),
     "end_to_end_head": (lambda: DistanceHead(8, 5, 8, 10), (1, 3, 64, 48), 13, False, {}),
+    "pooled_boxes": (PooledBoxes, (2, 3, 32, 32), 13, False, {}),
     "anchor_head": (lambda: AnchorHead(8, 4, False), (1, 3, 64, 48), 16, False, {}),
     "anchor_head_in_place": (lambda: AnchorHead(8, 4, True), (1, 3, 64, 48), 11, False, {}),
     "attention": (lambda: body(Attention(16, 2)), (1, 3, 24, 16), 17, False, {}),

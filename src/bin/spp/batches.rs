@@ -1,0 +1,91 @@
+//! An ONNX file that takes pictures, as many at a time as it says.
+
+use std::fs;
+use std::path::Path;
+
+use spp_wgpu::detection::Output;
+use spp_wgpu::onnx::Model;
+use spp_wgpu::{Error, PlanOptions, Program, Shape, Tensor, reference};
+
+use crate::device::Device;
+use crate::failure::{Failure, Result};
+use crate::network::Labels;
+use crate::planning::Stored;
+use crate::source::Reading;
+
+#[derive(Debug)]
+pub(crate) struct Batches {
+    pub(crate) model: Model,
+    /// Pictures per run.
+    pub(crate) len: usize,
+    /// Rows and columns of its input.
+    pub(crate) input: [u32; 2],
+    /// `None`: the reference.
+    program: Option<Program>,
+}
+
+impl Batches {
+    /// Errors: what is no model, or does not take pictures of three channels; what the exporter notes to be for a task that
+    /// is not among these.
+    pub(crate) fn open(
+        file: &Path,
+        reading: &Reading,
+        tasks: &[&str],
+        stored: &Stored,
+        matrices: bool,
+        device: Option<&str>,
+    ) -> Result<Self> {
+        let model = Model::load(file, &reading.options())?;
+        let refuse = |what: String, needs: &str| Err(Failure::Usage(format!("{}: {what}, {needs}", file.display())));
+        if let Some(task) = model.metadata.get("task").map(String::as_str).filter(|task| !tasks.contains(task)) {
+            let needs = "but this command reads none of that; spp run --image writes its outputs";
+            return refuse(format!("notes that its task is '{}'", task.escape_debug()), needs);
+        }
+        let needs = "but pictures need one input [n, 3, rows, columns]";
+        let [port] = &model.inputs[..] else {
+            let names: Vec<&str> = model.inputs.iter().map(|port| port.name.as_str()).collect();
+            return refuse(format!("has {} inputs ({})", names.len(), names.join(", ")), needs);
+        };
+        let &[len, 3, rows, columns] = &port.dims[..] else {
+            return refuse(format!("its input '{}' is {:?}", port.name, port.dims), needs);
+        };
+        let device = Device::open_with(device, matrices)?;
+        stored.as_a_rule.check(&device)?;
+        let options = stored.options(PlanOptions::default());
+        let program = match &device {
+            Device::Gpu(gpu) => Some(Program::with_options(gpu, &model.graph, &options)?),
+            Device::Reference => None,
+        };
+        Ok(Self { len: len as usize, input: [rows, columns], program, model })
+    }
+
+    /// The outputs of at most [`Self::len`] pictures; the last fills up what is left.
+    pub(crate) fn run(&self, pictures: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        let Some(last) = pictures.last() else { return Ok(Vec::new()) };
+        let all = pictures.iter().chain(std::iter::repeat(last)).take(self.len);
+        let data: Vec<f32> = all.flat_map(|picture| picture.data()).copied().collect();
+        let input = Tensor::new(Shape { n: self.len as u32, ..last.shape() }, data)?;
+        match &self.program {
+            Some(program) => program.run(&[input]),
+            None => reference::run(&self.model.graph, &[input]),
+        }
+    }
+
+    /// The results of [`Self::run`] as the file describes them.
+    pub(crate) fn outputs<'a>(&'a self, results: &'a [Tensor]) -> Vec<Output<'a>> {
+        let ports = self.model.outputs.iter().zip(results);
+        ports.map(|(port, result)| Output { name: &port.name, dims: &port.dims, data: result.data() }).collect()
+    }
+
+    /// How many classes have a name: in a file of labels, else in the exporter's notes; `None` if there are neither.
+    pub(crate) fn named(&self, labels: Option<&Path>) -> Result<Option<usize>, Error> {
+        if let Some(path) = labels {
+            let text = fs::read_to_string(path);
+            let text = text.map_err(|error| Error::File { path: path.into(), reason: error.to_string() })?;
+            return Ok(Some(text.trim_end().lines().count()));
+        }
+        let noted = Labels::open(None, &self.model, &[])?;
+        let count = (0..).take_while(|&class| noted.of(class) != Labels::default().of(class)).count();
+        Ok((count > 0).then_some(count))
+    }
+}
