@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use spp_wgpu::Error;
 use spp_wgpu::detection::{self, Anchors, Detection, DetectionOptions, Head, Known, Placement};
 
-use crate::batches::Batches;
 use crate::failure::{Failure, Result};
-use crate::network::Labels;
+use crate::labels::{Labels, named};
+use crate::network::Network;
 use crate::output::{note, progress, say_json, say_table, writable};
 use crate::paint;
 use crate::picture::{self, Preparation};
@@ -116,7 +116,7 @@ struct Seen<'a> {
 /// What is known after the first pictures.
 struct Reader<'a> {
     args: &'a Args,
-    network: Batches,
+    network: Network,
     known: Known,
     head: Option<Head>,
     labels: Option<Labels>,
@@ -136,8 +136,8 @@ pub(crate) fn detect(args: &Args, device: Option<&str>) -> Result<()> {
         (head, _) => head.clone(),
     };
     let network =
-        Batches::open(&args.file, &args.reading, &["detect", "segment"], &args.stored, args.matrices, device)?;
-    let known = Known { classes: network.named(args.labels.as_deref())?, anchors: args.anchors.clone() };
+        Network::open(&args.file, &args.reading, Some(&["detect", "segment"]), &args.stored, args.matrices, device)?;
+    let known = Known { classes: named(args.labels.as_deref(), &network.model)?, anchors: args.anchors.clone() };
     let mut reader = Reader { args, network, known, head, labels: None };
     let (mut seen, mut failed) = (Vec::new(), false);
     let mut fail = |error: String| {

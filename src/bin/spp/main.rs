@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod baseline;
-mod batches;
 mod bench;
 mod check;
 mod compare;
@@ -19,6 +18,7 @@ mod digits;
 mod failure;
 mod family;
 mod graph;
+mod labels;
 mod model;
 mod network;
 mod output;

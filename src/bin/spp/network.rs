@@ -1,7 +1,8 @@
-//! An ONNX file that takes a picture, ready to run.
+//! An ONNX file that takes pictures, as many at a time as it says.
 
 use std::path::Path;
 
+use spp_wgpu::detection::Output;
 use spp_wgpu::onnx::Model;
 use spp_wgpu::{Error, PlanOptions, Program, Shape, Tensor, reference};
 
@@ -13,6 +14,8 @@ use crate::source::Reading;
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) model: Model,
+    /// Pictures per run.
+    pub(crate) len: usize,
     /// Rows and columns of its input.
     pub(crate) input: [u32; 2],
     /// `None`: the reference.
@@ -20,25 +23,30 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Errors: what is no model, or does not take one picture of three channels.
+    /// Errors: what is no model, or does not take pictures of three channels; what the exporter notes to be for a task that
+    /// is not among `tasks`.
     pub(crate) fn open(
         file: &Path,
         reading: &Reading,
+        tasks: Option<&[&str]>,
         stored: &Stored,
         matrices: bool,
         device: Option<&str>,
     ) -> Result<Self> {
         let model = Model::load(file, &reading.options())?;
-        let refuse = |what: String| {
-            let needs = "but a picture needs one input [1, 3, rows, columns]";
-            Err(Failure::Usage(format!("{}: {what}, {needs}", file.display())))
-        };
+        let refuse = |what: String, needs: &str| Err(Failure::Usage(format!("{}: {what}, {needs}", file.display())));
+        let task = model.metadata.get("task").map(String::as_str);
+        if let Some(task) = task.filter(|task| tasks.is_some_and(|tasks| !tasks.contains(task))) {
+            let needs = "but this command reads none of that; spp run --image writes its outputs";
+            return refuse(format!("notes that its task is '{}'", task.escape_debug()), needs);
+        }
+        let needs = "but pictures need one input [n, 3, rows, columns]";
         let [port] = &model.inputs[..] else {
             let names: Vec<&str> = model.inputs.iter().map(|port| port.name.as_str()).collect();
-            return refuse(format!("has {} inputs ({})", names.len(), names.join(", ")));
+            return refuse(format!("has {} inputs ({})", names.len(), names.join(", ")), needs);
         };
-        let &[1, 3, rows, columns] = &port.dims[..] else {
-            return refuse(format!("its input '{}' is {:?}", port.name, port.dims));
+        let &[len, 3, rows, columns] = &port.dims[..] else {
+            return refuse(format!("its input '{}' is {:?}", port.name, port.dims), needs);
         };
         let device = Device::open_with(device, matrices)?;
         stored.as_a_rule.check(&device)?;
@@ -47,75 +55,24 @@ impl Network {
             Device::Gpu(gpu) => Some(Program::with_options(gpu, &model.graph, &options)?),
             Device::Reference => None,
         };
-        Ok(Self { input: [rows, columns], program, model })
+        Ok(Self { len: len as usize, input: [rows, columns], program, model })
     }
 
-    /// The outputs, in the order of the model's.
-    pub(crate) fn run(&self, input: Tensor) -> Result<Vec<Tensor>, Error> {
-        let Shape { n, c, h, w } = input.shape();
-        debug_assert_eq!([n, c, h, w], [1, 3, self.input[0], self.input[1]]);
+    /// The outputs of at most [`Self::len`] pictures; the last fills up what is left.
+    pub(crate) fn run(&self, pictures: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        let Some(last) = pictures.last() else { return Ok(Vec::new()) };
+        let all = pictures.iter().chain(std::iter::repeat(last)).take(self.len);
+        let data: Vec<f32> = all.flat_map(|picture| picture.data()).copied().collect();
+        let input = Tensor::new(Shape { n: self.len as u32, ..last.shape() }, data)?;
         match &self.program {
             Some(program) => program.run(&[input]),
             None => reference::run(&self.model.graph, &[input]),
         }
     }
-}
 
-/// What classes are called, by their number.
-#[derive(Debug, Default)]
-pub(crate) struct Labels(Vec<String>);
-
-impl Labels {
-    /// One per line of a file; else what the exporter noted; else the usual ones.
-    pub(crate) fn open(file: Option<&Path>, model: &Model, usual: &[&str]) -> Result<Self, Error> {
-        let lines = match file {
-            Some(path) => {
-                let text = std::fs::read_to_string(path);
-                let text = text.map_err(|error| Error::File { path: path.into(), reason: error.to_string() })?;
-                text.lines().map(|line| line.trim().into()).collect()
-            }
-            None => model.metadata.get("names").and_then(|text| noted(text)).unwrap_or_default(),
-        };
-        let labels = if lines.is_empty() { usual.iter().map(|label| label.to_string()).collect() } else { lines };
-        // A file may hold what a terminal takes for commands.
-        Ok(Self(labels.into_iter().map(|label| label.chars().filter(|c| !c.is_control()).collect()).collect()))
-    }
-
-    /// Its number, if it has no name.
-    pub(crate) fn of(&self, class: usize) -> String {
-        self.0.get(class).filter(|label| !label.is_empty()).cloned().unwrap_or_else(|| format!("class {class}"))
-    }
-}
-
-/// The names of a dictionary as Ultralytics' exporter writes them: `{0: 'person', 1: "driver's seat"}`.
-fn noted(text: &str) -> Option<Vec<String>> {
-    let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
-    let mut names = Vec::new();
-    while !rest.is_empty() {
-        let (number, value) = rest.split_once(':')?;
-        if number.trim().parse() != Ok(names.len()) {
-            return None;
-        }
-        let value = value.trim_start();
-        let quote = value.chars().next().filter(|c| ['\'', '"'].contains(c))?;
-        let (name, after) = value[1..].split_once(quote)?;
-        names.push(name.into());
-        rest = after.trim_start();
-        rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
-    }
-    Some(names)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn noted_names_are_read() {
-        assert_eq!(noted("{0: 'person', 1: \"driver's seat\"}"), Some(vec!["person".into(), "driver's seat".into()]));
-        assert_eq!(noted("{}"), Some(vec![]));
-        for text in ["", "{0: 'a'", "{1: 'a'}", "{0: a}", "{0: 'a}", "['a']", "{0: ''é}"] {
-            assert_eq!(noted(text), None, "{text}");
-        }
+    /// The results of [`Self::run`] as the file describes them.
+    pub(crate) fn outputs<'a>(&'a self, results: &'a [Tensor]) -> Vec<Output<'a>> {
+        let ports = self.model.outputs.iter().zip(results);
+        ports.map(|(port, result)| Output { name: &port.name, dims: &port.dims, data: result.data() }).collect()
     }
 }

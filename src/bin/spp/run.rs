@@ -118,10 +118,10 @@ fn run_model(args: &Args, file: &Path, device: Option<&str>) -> Result<()> {
             (model, results)
         }
         (None, Some(image)) => {
-            let network = Network::open(file, &args.reading, &args.stored, args.matrices, device)?;
+            let network = Network::open(file, &args.reading, None, &args.stored, args.matrices, device)?;
             let preparation = args.preparation.or(detection::Preparation::default())?;
             let (input, _) = picture::prepared(&picture::open(image)?, &preparation, network.input)?;
-            let results = network.run(input)?;
+            let results = network.run(&[input])?;
             (network.model, results)
         }
         (None, None) => return Err(Failure::Usage(format!("{}: needs --input or --image", file.display()))),

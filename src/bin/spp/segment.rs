@@ -9,9 +9,9 @@ use spp_wgpu::detection::{self, Fit, Head, Placement, labels};
 use spp_wgpu::onnx::{ElementType, Port};
 use spp_wgpu::{Error, Tensor};
 
-use crate::batches::Batches;
 use crate::failure::{Failure, Result};
-use crate::network::Labels;
+use crate::labels::{Labels, named};
+use crate::network::Network;
 use crate::output::{note, say_json, say_table};
 use crate::paint;
 use crate::picture::{self, Preparation};
@@ -70,7 +70,7 @@ struct Classes {
 pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
     picture::savable(&args.output, args.force)?;
     let picture = picture::open(&args.image)?;
-    let network = Batches::open(&args.file, &args.reading, &["semantic"], &args.stored, args.matrices, device)?;
+    let network = Network::open(&args.file, &args.reading, Some(&["semantic"]), &args.stored, args.matrices, device)?;
     let usual = detection::Preparation {
         fit: Fit::Stretch,
         mean: [0.485, 0.456, 0.406],
@@ -89,7 +89,7 @@ pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Error::Unsupported { op: args.file.display().to_string(), what, hint }.into());
     }
     let classes = classes(&network.model.outputs[chosen], &results[chosen])?;
-    let named = network.named(args.labels.as_deref())?;
+    let named = named(args.labels.as_deref(), &network.model)?;
     if let (Some(count), Some(named)) = (classes.count, named)
         && named < count
     {

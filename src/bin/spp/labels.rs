@@ -1,0 +1,76 @@
+//! The names of classes.
+
+use std::fs;
+use std::path::Path;
+
+use spp_wgpu::Error;
+use spp_wgpu::onnx::Model;
+
+/// What classes are called, by their number.
+#[derive(Debug, Default)]
+pub(crate) struct Labels(Vec<String>);
+
+impl Labels {
+    /// One per line of a file; else what the exporter noted; else the usual ones.
+    pub(crate) fn open(file: Option<&Path>, model: &Model, usual: &[&str]) -> Result<Self, Error> {
+        let lines = match file {
+            Some(path) => {
+                let text = fs::read_to_string(path);
+                let text = text.map_err(|error| Error::File { path: path.into(), reason: error.to_string() })?;
+                text.trim_end().lines().map(|line| line.trim().into()).collect()
+            }
+            None => model.metadata.get("names").and_then(|text| noted(text)).unwrap_or_default(),
+        };
+        let labels = if lines.is_empty() { usual.iter().map(|label| label.to_string()).collect() } else { lines };
+        // A file may hold what a terminal takes for commands.
+        Ok(Self(labels.into_iter().map(|label| label.chars().filter(|c| !c.is_control()).collect()).collect()))
+    }
+
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Its number, if it has no name.
+    pub(crate) fn of(&self, class: usize) -> String {
+        self.0.get(class).filter(|label| !label.is_empty()).cloned().unwrap_or_else(|| format!("class {class}"))
+    }
+}
+
+/// How many classes a file of labels or the exporter names; `None` if neither does.
+pub(crate) fn named(file: Option<&Path>, model: &Model) -> Result<Option<usize>, Error> {
+    Ok(Some(Labels::open(file, model, &[])?.len()).filter(|&count| count > 0))
+}
+
+/// The names of a dictionary as Ultralytics' exporter writes them: `{0: 'person', 1: "driver's seat"}`.
+fn noted(text: &str) -> Option<Vec<String>> {
+    let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
+    let mut names = Vec::new();
+    while !rest.is_empty() {
+        let (number, value) = rest.split_once(':')?;
+        if number.trim().parse() != Ok(names.len()) {
+            return None;
+        }
+        let value = value.trim_start();
+        let quote = value.chars().next().filter(|c| ['\'', '"'].contains(c))?;
+        let (name, after) = value[1..].split_once(quote)?;
+        names.push(name.into());
+        rest = after.trim_start();
+        rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+    }
+    Some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noted_names_are_read() {
+        assert_eq!(noted("{0: 'person', 1: \"driver's seat\"}"), Some(vec!["person".into(), "driver's seat".into()]));
+        assert_eq!(noted("{}"), Some(vec![]));
+        for text in ["", "{0: 'a'", "{1: 'a'}", "{0: a}", "{0: 'a}", "['a']", "{0: ''é}"] {
+            assert_eq!(noted(text), None, "{text}");
+        }
+    }
+}
