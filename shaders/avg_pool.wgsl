@@ -75,6 +75,6 @@ fn avg_pool(
         columns = end_tap(x0, DILATION_W, params.kernel_w, params.in_w + params.pad_right);
     }
     // As integers they might wrap around. Of dilated taps none may count: then the sum is 0, and so is the mean.
-    let mean = sum / max(f32(rows) * f32(columns), 1.0);
+    let mean = sum / select(f32(rows) * f32(columns), 1.0, rows == 0u || columns == 0u);
     y[params.y_offset + pixel * params.y_stride + c4] = stored(keep_lanes(mean, c4 * 4u, params.channels));
 }

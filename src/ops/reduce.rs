@@ -112,6 +112,10 @@ impl Operation for Reduce {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ReduceKind::Expected(_) => write!(f, " expected of {}", self.count()),
+            ReduceKind::ArgMax { last } | ReduceKind::ArgMin { last } => {
+                let which = if matches!(self.kind, ReduceKind::ArgMax { .. }) { "arg max" } else { "arg min" };
+                write!(f, " {which} of {}{}", self.count(), if *last { ", the last" } else { "" })
+            }
             kind => write!(f, " {kind:?} of {}", self.count()),
         }
     }

@@ -275,8 +275,8 @@ fn a_batch_is_that_of_every_input() {
 #[test]
 fn what_does_not_fit_the_inputs_is_named() {
     let cases: [(Options, &str); 7] = [
-        (Options::default(), "input 'x': a dimension without a size ('height')"),
-        (sizes(&[("height", 5)]), "('width')"),
+        (Options::default(), "without a size: 'height' of input 'x', 'width' of input 'x' "),
+        (sizes(&[("height", 5)]), "without a size: 'width' of input 'x' "),
         (sizes(&[("height", 5), ("width", 7), ("hieght", 3)]), "sizes = hieght: is unknown; did you mean 'height'?"),
         (inputs(&[("X", &[1, 3, 4, 4])]), "inputs = X: is unknown; did you mean 'x'? Known: x, scale"),
         (inputs(&[("x", &[3, 4, 4])]), "input 'x'"),
@@ -287,6 +287,45 @@ fn what_does_not_fit_the_inputs_is_named() {
         let error = read(open(), &options).unwrap_err();
         assert!(error.to_string().contains(want), "{options:?}: {error}");
     }
+}
+
+/// A name that is known is told from one that is not, also where nobody needs it.
+#[test]
+fn a_size_may_be_given_twice() {
+    let options = Options { inputs: inputs(&[("x", &[1, 3, 4, 6])]).inputs, ..sizes(&[("height", 4)]) };
+    assert_eq!(read(open(), &options).unwrap().outputs[0].dims, [1, 3, 4, 6]);
+}
+
+fn floats(dims: &[u32]) -> Value {
+    Value { dims: dims.into(), elements: Elements::Floats(vec![0.5; dims.iter().product::<u32>() as usize]) }
+}
+
+#[test]
+fn open_sizes_are_those_of_given_tensors_and_others_stay() {
+    let given = |dims: &[u32]| Options { values: [("x".into(), floats(dims))].into(), ..Default::default() };
+    assert_eq!(read(open(), &given(&[2, 3, 4, 6])).unwrap().outputs[0].dims, [2, 3, 4, 6]);
+    let fixed = || graph(vec![value("x", &[1, 2, 4, 4])], vec![node("Relu", &["x"], &["y"], vec![])], &["y"]);
+    for dims in [[2, 2, 4, 4], [1, 2, 8, 4]] {
+        let error = read(fixed(), &given(&dims)).unwrap_err().to_string();
+        assert!(error.contains(&format!("{dims:?} is given for [1, 2, 4, 4]")), "{error}");
+        assert!(read(fixed(), &Options { inputs: inputs(&[("x", &dims)]).inputs, ..given(&dims) }).is_ok());
+    }
+}
+
+/// Exporters that trace write the batch they saw into shapes, and all images would become one.
+#[test]
+fn a_batch_that_outputs_do_not_follow_is_refused() {
+    let file = |first: i64| {
+        let nodes = vec![node("Reshape", &["x", "to"], &["y"], vec![])];
+        let mut file = graph(vec![value("x", &[1, 4, 6])], nodes, &["y"]);
+        file.initializer.push(integers("to", &[3], &[first, 3, -1]));
+        file
+    };
+    let of = |batch| Options { batch: Some(batch), ..Default::default() };
+    let error = read(file(1), &of(2)).unwrap_err().to_string();
+    assert!(error.contains("a batch of 2 in place of 1, which makes [1, 3, 16] of its [1, 3, 8]"), "{error}");
+    assert!(read(file(1), &of(1)).is_ok());
+    assert_eq!(read(file(0), &of(2)).unwrap().outputs[0].dims, [2, 3, 8]);
 }
 
 /// A shape that is an input: the model is made for the value that is given, and for no other.

@@ -153,6 +153,16 @@ fn fault(change: impl FnOnce(&mut ModelProto, &mut GraphProto)) -> String {
     load(&model.write_buf().unwrap()).unwrap_err().to_string()
 }
 
+/// Exporters leave texts behind that only they read.
+#[test]
+fn a_tensor_that_nothing_reads_may_be_of_any_type() {
+    let mut graph = pools();
+    graph.initializer.push(tensor("text", &[2], |_| 0.0));
+    graph.initializer.last_mut().unwrap().data_type = Some(DataType::STRING);
+    let model = ModelProto { graph: Some(graph), ..model(GraphProto::default()) };
+    assert!(load(&model.write_buf().unwrap()).is_ok());
+}
+
 #[test]
 fn what_is_unsound_in_a_model_is_named() {
     type Change = fn(&mut GraphProto);
@@ -179,6 +189,10 @@ fn what_is_unsound_in_a_model_is_named() {
     }
     assert!(fault(|_, graph| graph.node = vec![node("Relu", &["x"], &[""], vec![]); 65_537]).contains("65536 nodes"));
     assert!(fault(|_, graph| graph.input[0] = value("x", &[-2])).contains("'x': has a dimension of -2"));
+    for version in [5, 99] {
+        let text = fault(|model, _| model.opset_import[0].version = Some(version));
+        assert!(text.contains(&format!("uses opset {version} of ONNX's operators, which is not supported")), "{text}");
+    }
     assert!(fault(|model, _| model.opset_import.clear()).contains("which version of ONNX's operators"));
     assert!(load(b"").unwrap_err().to_string().contains("not an ONNX file"));
     assert!(load(b"PK\x03\x04 something else").unwrap_err().to_string().contains("not an ONNX file"));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use spp_wgpu::onnx::{Block, Model, Port};
 use spp_wgpu::{DeviceClass, DeviceProfile, Error, Plan, PlanOptions};
 
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::output::{say, say_json};
 use crate::source::Reading;
 
@@ -29,11 +29,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn model(args: &Args) -> Result<()> {
-    let model = match Model::load(&args.file, &args.reading.options()) {
+    let model = match Model::load(&args.file, &args.reading.options()?) {
         Ok(model) => model,
         Err(Error::Model { problems }) if args.json => {
             say_json(&json!({ "file": args.file, "supported": false, "unsupported": problems }))?;
-            return Err(Failure::Check);
+            return Err(Error::Model { problems }.into());
         }
         Err(error) => return Err(error.into()),
     };
@@ -57,7 +57,8 @@ pub(crate) fn model(args: &Args) -> Result<()> {
             "nodes": model.nodes.len(), "dispatches_unfused": unfused, "dispatches": planned,
         }))?);
     }
-    say(format_args!("producer    {}, opset {}", model.producer, model.opset))?;
+    let producer = if model.producer.is_empty() { "not said" } else { &model.producer };
+    say(format_args!("producer    {}, opset {}", producer, model.opset))?;
     for (what, ports) in [("input", &model.inputs), ("output", &model.outputs)] {
         for Port { name, dims, element } in ports {
             say(format_args!("{what:<10}  {name} {dims:?} {}", format!("{element:?}").to_lowercase()))?;

@@ -33,7 +33,7 @@ impl Network {
         matrices: bool,
         device: Option<&str>,
     ) -> Result<Self> {
-        let model = Model::load(file, &reading.options())?;
+        let model = Model::load(file, &reading.options()?)?;
         let refuse = |what: String, needs: &str| Err(Failure::Usage(format!("{}: {what}, {needs}", file.display())));
         let task = model.metadata.get("task").map(String::as_str);
         if let Some(task) = task.filter(|task| tasks.is_some_and(|tasks| !tasks.contains(task))) {

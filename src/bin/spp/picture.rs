@@ -56,6 +56,12 @@ fn number(text: &str) -> Result<f32, String> {
 }
 
 impl Preparation {
+    /// Whether any of it is given.
+    pub(crate) const fn is_given(&self) -> bool {
+        let Self { fit, order, scale, mean, std } = self;
+        fit.is_some() || order.is_some() || scale.is_some() || !mean.is_empty() || !std.is_empty()
+    }
+
     /// What is given, and the rest as it usually is.
     pub(crate) fn or(&self, usual: detection::Preparation) -> Result<detection::Preparation, Error> {
         let three = |param, given: &[f32], usual| match *given {

@@ -75,6 +75,9 @@ fn renaming(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
+    if args.image.is_none() && args.preparation.is_given() {
+        return Err(Failure::Usage("--fit, --order, --scale, --mean and --std prepare the picture of --image".into()));
+    }
     if !args.force && args.output.symlink_metadata().is_ok() {
         return Err(Failure::Usage(format!("{}: already exists; --force overwrites it", args.output.display())));
     }

@@ -28,20 +28,25 @@ fn size(text: &str) -> Result<(String, Vec<u32>), String> {
 }
 
 impl Reading {
-    /// One number is a dimension's size, several are an input's.
-    pub(crate) fn options(&self) -> Options {
+    /// Whether any of it is given.
+    pub(crate) const fn is_given(&self) -> bool {
+        !self.size.is_empty() || self.images_per_run.is_some() || !self.stop_at.is_empty()
+    }
+
+    /// One number is a dimension's size, several are an input's. Errors: a name that is given twice.
+    pub(crate) fn options(&self) -> Result<Options, Error> {
         let mut options = Options { batch: self.images_per_run, outputs: self.stop_at.clone(), ..Options::default() };
         for (name, sizes) in &self.size {
-            match sizes.as_slice() {
-                &[size] => {
-                    options.sizes.insert(name.clone(), size);
-                }
-                sizes => {
-                    options.inputs.insert(name.clone(), sizes.to_vec());
-                }
+            let is_new = match sizes.as_slice() {
+                &[size] => options.sizes.insert(name.clone(), size).is_none(),
+                sizes => options.inputs.insert(name.clone(), sizes.to_vec()).is_none(),
+            };
+            if !is_new {
+                let (op, reason) = ("the ONNX model".into(), "is given twice".into());
+                return Err(Error::InvalidParam { op, param: "size", value: name.clone(), reason });
             }
         }
-        options
+        Ok(options)
     }
 }
 
@@ -64,7 +69,7 @@ pub(crate) fn model_for(
     inputs: &BTreeMap<String, Value>,
     reading: &Reading,
 ) -> Result<(Model, Vec<Tensor>), Error> {
-    let mut options = reading.options();
+    let mut options = reading.options()?;
     options.values = inputs.clone();
     let model = Model::load(path, &options)?;
     let tensors = tensors(&model, inputs)?;
@@ -76,8 +81,8 @@ pub(crate) fn tensors(model: &Model, inputs: &BTreeMap<String, Value>) -> Result
     let tensor = |(port, (_, node)): (&Port, (_, &spp_wgpu::Node))| {
         let Some(value) = inputs.get(&port.name) else {
             let names: Vec<&str> = inputs.keys().map(String::as_str).collect();
-            let reason = format!("has no tensor for it; it has {}", names.join(", "));
-            return Err(Error::InvalidData { what: format!("input '{}'", port.name), reason });
+            let reason = format!("lacks a tensor for input '{}'; it has {}", port.name, names.join(", "));
+            return Err(Error::InvalidData { what: "the file of inputs".into(), reason });
         };
         Tensor::new(node.shape, value.elements.to_floats())
     };

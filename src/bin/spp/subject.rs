@@ -35,13 +35,17 @@ impl Subject {
     pub(crate) fn find(text: &str, reading: &Reading) -> Result<Self, Error> {
         let path = Path::new(text);
         let name = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if reading.is_given() && !source::is_onnx(path) {
+            let reason = "is no ONNX file, which --size, --images-per-run and --stop-at are for".into();
+            return Err(Error::InvalidData { what: text.into(), reason });
+        }
         match canonical_row(text) {
             Ok(row) => Ok(Self::Canonical(row)),
             Err(unknown) if path.components().count() == 1 && path.extension().is_none() && !path.exists() => {
                 Err(unknown)
             }
             Err(_) if source::is_onnx(path) => {
-                Ok(Self::Model(name(), Box::new(Model::load(path, &reading.options())?)))
+                Ok(Self::Model(name(), Box::new(Model::load(path, &reading.options()?)?)))
             }
             Err(_) => Ok(Self::File(name(), Case::open(path)?)),
         }

@@ -215,7 +215,10 @@ impl Converter {
             extents.len() == rank && (0..rank).all(|dim| dim == axis || extents[dim] == all[0][dim])
         };
         if !all.iter().all(alike) {
-            return Err(Error::mismatch(node.label(), format!("{all:?} along dimension {axis}")));
+            return Err(Error::mismatch(
+                node.label(),
+                format!("tensors of {all:?} do not fit together along dimension {axis}"),
+            ));
         }
         Ok(vec![Value::View(self.joined(&node.name, &views, axis)?)])
     }

@@ -62,6 +62,9 @@ pub(super) fn sort(file: &mut File) -> Result<()> {
             }
         }
     }
+    if file.outputs.is_empty() {
+        return Err(broken("has no outputs"));
+    }
     let mut listed = HashSet::new();
     for name in &file.outputs {
         if !listed.insert(name) {
