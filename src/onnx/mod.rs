@@ -91,6 +91,9 @@ impl Model {
             Error::InvalidData { what, reason } => {
                 Error::File { path: path.into(), reason: format!("{what} {reason}") }
             }
+            Error::InvalidParam { op, param, value, reason } if op == "the ONNX model" => {
+                Error::InvalidParam { op: path.display().to_string(), param, value, reason }
+            }
             error => error,
         })
     }

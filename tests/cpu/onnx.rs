@@ -275,8 +275,8 @@ fn a_batch_is_that_of_every_input() {
 #[test]
 fn what_does_not_fit_the_inputs_is_named() {
     let cases: [(Options, &str); 7] = [
-        (Options::default(), "without a size: 'height' of input 'x', 'width' of input 'x' "),
-        (sizes(&[("height", 5)]), "without a size: 'width' of input 'x' "),
+        (Options::default(), "leaves dimensions open: 'height' of input 'x', 'width' of input 'x'; "),
+        (sizes(&[("height", 5)]), "leaves dimensions open: 'width' of input 'x'; "),
         (sizes(&[("height", 5), ("width", 7), ("hieght", 3)]), "sizes = hieght: is unknown; did you mean 'height'?"),
         (inputs(&[("X", &[1, 3, 4, 4])]), "inputs = X: is unknown; did you mean 'x'? Known: x, scale"),
         (inputs(&[("x", &[3, 4, 4])]), "input 'x'"),
@@ -323,7 +323,10 @@ fn a_batch_that_outputs_do_not_follow_is_refused() {
     };
     let of = |batch| Options { batch: Some(batch), ..Default::default() };
     let error = read(file(1), &of(2)).unwrap_err().to_string();
-    assert!(error.contains("a batch of 2 in place of 1, which makes [1, 3, 16] of its [1, 3, 8]"), "{error}");
+    assert!(
+        error.contains("no batch of 2 in place of 1, which would make [1, 3, 16] of the [1, 3, 8] of its output 'y'"),
+        "{error}"
+    );
     assert!(read(file(1), &of(1)).is_ok());
     assert_eq!(read(file(0), &of(2)).unwrap().outputs[0].dims, [2, 3, 8]);
 }

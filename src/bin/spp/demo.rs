@@ -79,7 +79,7 @@ fn check_block(gpu: &Gpu, row: Canonical) -> Result<Block, Error> {
     let reference = Reference::default();
     let want = reference.run_with_bounds(&graph, std::slice::from_ref(&input))?;
     let outcome = check::on_gpu(gpu, &graph, std::slice::from_ref(&input), &want, &PlanOptions::default(), &reference);
-    Ok(Block { row, outputs, outcome: outcome.unwrap_or_else(Outcome::from) })
+    Ok(Block { row, outputs, outcome: outcome.unwrap_or_else(|error| Outcome::from(&error)) })
 }
 
 fn say_digits(digits: &Digits, readings: &[Reading], device: &Device) -> Result<()> {

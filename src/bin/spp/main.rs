@@ -47,7 +47,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Adapter by index or part of its name; `cpu` is the CPU reference [default: WGPU_ADAPTER_NAME, else the best]
-    #[arg(long, global = true, value_name = "DEVICE")]
+    #[arg(long, global = true, value_name = "DEVICE", display_order = 100)]
     device: Option<String>,
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct Stored {
     #[command(flatten)]
     pub(crate) as_a_rule: Storage,
     /// With --precision f16: nodes whose weights and results stay in f32, by their names in the plan
-    #[arg(long, value_name = "NODES", value_delimiter = ',')]
+    #[arg(long, value_name = "NODES", value_delimiter = ',', requires = "precision")]
     pub(crate) keep_f32: Vec<String>,
 }
 

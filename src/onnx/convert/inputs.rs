@@ -6,6 +6,7 @@ use super::view::{Type, View};
 use super::{Converter, Value, shape_of};
 use crate::error::{Error, Result};
 use crate::onnx::file::{Dim, Input};
+use crate::onnx::message::broken;
 use crate::onnx::{Model, Options, Port};
 
 /// If the model has another batch than its file: how to read it with the file's, or 1 where that is open, and both.
@@ -92,12 +93,9 @@ impl Converter {
         if open.is_empty() {
             return Ok(ports);
         }
-        Err(Error::Unsupported {
-            op: "the ONNX model".into(),
-            what: format!("dimensions without a size: {}", open.join(", ")),
-            hint: "give sizes by name, such as height=480, or all dimensions of an input, such as images=1x3x480x640"
-                .into(),
-        })
+        let remedy =
+            "give sizes by name, such as height=480, or all dimensions of an input, such as images=1x3x480x640";
+        Err(broken(format!("leaves dimensions open: {}; {remedy}", open.join(", "))))
     }
 
     /// The dimensions of an input; those that are still open are added to `open`.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::array::Array;
 use super::file::{File, Node};
 use super::fold::{Room, fold};
+use super::message::broken;
 use super::{ElementType, Model, ModelNode, Options, Port};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
@@ -83,11 +84,11 @@ pub(super) fn convert(file: File, options: &Options) -> Result<Model> {
         let grows =
             own.first().zip(dims.first()).is_some_and(|(&own, &dim)| u64::from(dim) * from == u64::from(own) * to);
         if own != dims && !(grows && own[1..] == dims[1..]) {
-            return Err(Error::Unsupported {
-                op: format!("output '{}'", port.name),
-                what: format!("a batch of {to} in place of {from}, which makes {dims:?} of its {own:?}"),
-                hint: "a Reshape or the like fixes the file's batch; export it with a dynamic batch".into(),
-            });
+            return Err(broken(format!(
+                "takes no batch of {to} in place of {from}, which would make {dims:?} of the {own:?} of its output '{}': \
+                 a Reshape or the like fixes the file's batch; export it with a dynamic one",
+                port.name
+            )));
         }
     }
     Ok(model)
