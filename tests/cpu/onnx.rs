@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use rten_onnx::onnx::{DataType, Dimension, GraphProto, NodeProto, TypeProto, ValueInfoProto};
+use rten_onnx::onnx::{AttributeProto, DataType, Dimension, GraphProto, NodeProto, TypeProto, ValueInfoProto};
 use spp_wgpu::onnx::{ElementType, Elements, Model, Options, Value};
 use spp_wgpu::ops::Activation;
-use spp_wgpu::{DeviceClass, DeviceProfile, Error, Op, Plan, PlanOptions, Shape};
+use spp_wgpu::{DeviceClass, DeviceProfile, Error, Op, Plan, PlanOptions, Shape, Tensor, reference};
 
 use crate::onnx_files::{int, integers, ints, model, node, tensor, text, value};
 
@@ -312,23 +312,90 @@ fn open_sizes_are_those_of_given_tensors_and_others_stay() {
     }
 }
 
-/// Exporters that trace write the batch they saw into shapes, and all images would become one.
+/// A node of `x`, or of the tensor before it, and what else it reads: indices, a shape or weights.
+type Part = (&'static str, Option<(&'static [i64], &'static [i64])>, Vec<AttributeProto>);
+
+/// These nodes one after the other, of images `[1, 4, 6]`.
+fn chain(parts: Vec<Part>) -> GraphProto {
+    let mut file = graph(vec![value("x", &[1, 4, 6])], vec![], &["y"]);
+    let last = parts.len() - 1;
+    for (i, (op, other, attributes)) in parts.into_iter().enumerate() {
+        let from = if i == 0 { "x".into() } else { format!("x{i}") };
+        let to = if i == last { "y".into() } else { format!("x{}", i + 1) };
+        let mut reads = vec![from.as_str()];
+        let with = format!("with{i}");
+        if let Some((dims, values)) = other {
+            let floats = |i: usize| values[i] as f32;
+            let is_float = matches!(op, "MatMul" | "Add" | "Concat");
+            file.initializer.push(if is_float { tensor(&with, dims, floats) } else { integers(&with, dims, values) });
+            reads.push(&with);
+        }
+        file.node.push(node(op, &reads, &[&to], attributes));
+    }
+    file
+}
+
+/// Exporters that trace write the batch they saw into shapes and indices, and images would be mixed or left out.
 #[test]
-fn a_batch_that_outputs_do_not_follow_is_refused() {
-    let file = |first: i64| {
-        let nodes = vec![node("Reshape", &["x", "to"], &["y"], vec![])];
-        let mut file = graph(vec![value("x", &[1, 4, 6])], nodes, &["y"]);
-        file.initializer.push(integers("to", &[3], &[first, 3, -1]));
-        file
-    };
-    let of = |batch| Options { batch: Some(batch), ..Default::default() };
-    let error = read(file(1), &of(2)).unwrap_err().to_string();
-    assert!(
-        error.contains("no batch of 2 in place of 1, which would make [1, 3, 16] of the [1, 3, 8] of its output 'y'"),
-        "{error}"
-    );
-    assert!(read(file(1), &of(1)).is_ok());
-    assert_eq!(read(file(0), &of(2)).unwrap().outputs[0].dims, [2, 3, 8]);
+fn images_of_a_batch_stay_apart_or_are_refused() {
+    const MINUS: i64 = -1;
+    let two = Options { batch: Some(2), ..Default::default() };
+    let (axis, keep) = (|axis| int("axis", axis), || int("keepdims", 1));
+    let swap = || vec![ints("perm", &[1, 0, 2])];
+    let mixing: Vec<(&str, Vec<Part>)> = vec![
+        ("reshaped to one", vec![("Reshape", Some((&[3], &[1, 3, MINUS])), vec![])]),
+        (
+            "and back",
+            vec![
+                ("Reshape", Some((&[3], &[1, 2, MINUS])), vec![]),
+                ("Softmax", None, vec![axis(2)]),
+                ("Reshape", Some((&[3], &[MINUS, 4, 6])), vec![]),
+            ],
+        ),
+        ("the first", vec![("Gather", Some((&[1], &[0])), vec![axis(0)])]),
+        ("the first, twice", vec![("Gather", Some((&[2], &[0, 0])), vec![axis(0)])]),
+        ("the largest of all", vec![("ArgMax", None, vec![axis(0), keep()])]),
+        ("shares of all", vec![("Softmax", None, vec![axis(0)])]),
+        ("the mean of all", vec![("ReduceMean", None, vec![keep()])]),
+        ("beside another", vec![("Concat", Some((&[1, 4, 6], &[1; 24])), vec![axis(0)])]),
+        ("in another order", vec![("Transpose", None, swap()), ("Softmax", None, vec![axis(2)])]),
+        (
+            "products of the first",
+            vec![
+                ("Transpose", None, swap()),
+                ("Reshape", Some((&[2], &[4, MINUS])), vec![]),
+                ("Softmax", None, vec![axis(1)]),
+            ],
+        ),
+    ];
+    for (name, parts) in mixing {
+        let error = read(chain(parts), &two).map(|model| model.outputs).unwrap_err().to_string();
+        assert!(error.contains("takes no batch of 2 in place of 1"), "{name}: {error}");
+    }
+    let apart: Vec<(&str, Vec<Part>)> = vec![
+        ("rows", vec![("Softmax", None, vec![axis(1)])]),
+        ("turned", vec![("Transpose", None, vec![ints("perm", &[0, 2, 1])]), ("Softmax", None, vec![axis(2)])]),
+        ("there and back", vec![("Transpose", None, swap()), ("Relu", None, vec![]), ("Transpose", None, swap())]),
+        ("flat", vec![("Reshape", Some((&[2], &[MINUS, 24])), vec![]), ("Softmax", None, vec![axis(1)])]),
+        (
+            "some",
+            vec![("Gather", Some((&[2], &[3, 1])), vec![axis(1)]), ("ReduceMean", None, vec![ints("axes", &[2])])],
+        ),
+        ("products", vec![("MatMul", Some((&[6, 2], &[1, -2, 3, 0, 5, 1, 2, 2, 0, 1, -1, 4])), vec![])]),
+        ("largest", vec![("ArgMax", None, vec![axis(2)])]),
+        ("sums", vec![("Add", Some((&[1, 4, 1], &[1, 2, 3, 4])), vec![]), ("Softmax", None, vec![axis(2)])]),
+    ];
+    for (name, parts) in apart {
+        let values: Vec<f32> = (0..48).map(|i| ((i * 29) % 48) as f32 / 16.0 - 1.0).collect();
+        let run = |options: &Options, values: &[f32]| {
+            let graph = read(chain(parts.clone()), options).unwrap_or_else(|error| panic!("{name}: {error}")).graph;
+            let shape = graph.inputs().next().unwrap().1.shape;
+            let x = Tensor::new(shape, values.to_vec()).unwrap();
+            reference::run(&graph, &[x]).unwrap().remove(0).into_data()
+        };
+        let [first, second] = [&values[..24], &values[24..]].map(|image| run(&Options::default(), image));
+        assert_eq!(run(&two, &values), [first, second].concat(), "{name}");
+    }
 }
 
 /// A shape that is an input: the model is made for the value that is given, and for no other.

@@ -9,30 +9,31 @@ use crate::onnx::file::{Dim, Input};
 use crate::onnx::message::broken;
 use crate::onnx::{Model, Options, Port};
 
-/// If the model has another batch than its file: how to read it with the file's, or 1 where that is open, and both.
-pub(super) fn of_own_batch(inputs: &[Input], model: &Model, options: &Options) -> Option<(Options, [u32; 2])> {
+/// If the caller asks for another batch than the file's: how to read the file with its own, or 1 where that is open, and
+/// both.
+pub(super) fn own_batch(inputs: &[Input], model: &Model, options: &Options) -> Option<(Options, [u32; 2])> {
     let mut own = Options { batch: None, ..options.clone() };
-    let mut batches = BTreeSet::new();
+    let mut batch = None;
     for port in &model.inputs {
-        let declared = inputs.iter().find(|input| input.name == port.name).and_then(|input| input.dims.as_ref());
+        let input = inputs.iter().find(|input| input.name == port.name);
+        let from = match input.and_then(|input| input.dims.as_ref()?.first()) {
+            Some(Dim::Size(size)) => u32::try_from(*size).ok(),
+            // Whoever names its size knows what it is.
+            Some(_) if options.batch.is_some() => Some(1),
+            _ => None,
+        };
         let mut dims = port.dims.clone();
-        if let [first, _, ..] = &mut dims[..] {
-            let batch = match declared.and_then(|dims| dims.first()) {
-                Some(Dim::Size(size)) => u32::try_from(*size).ok()?,
-                _ => 1,
-            };
-            if batch != *first {
-                batches.insert([batch, *first]);
-                own.values.remove(&port.name);
-            }
-            *first = batch;
+        if let (Some(from), Some(to)) = (from, dims.first_mut())
+            && from != *to
+            && from > 0
+        {
+            batch = batch.or(Some([from, *to]));
+            own.values.remove(&port.name);
+            *to = from;
         }
         own.inputs.insert(port.name.clone(), dims);
     }
-    let mut batches = batches.into_iter();
-    let batch = batches.next()?;
-    // Inputs that grow differently are the caller's own affair.
-    batches.next().is_none().then_some((own, batch))
+    Some((own, batch?))
 }
 
 /// The names of an input's dimensions.

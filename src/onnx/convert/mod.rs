@@ -16,6 +16,7 @@ use crate::graph::{Graph, NodeId, Op};
 use crate::ops::{Narrow, Rearrange, Reshape, SoftmaxAxis, Strided, Weight};
 use crate::tensor::{Shape, Tensor};
 
+mod batch;
 mod conv;
 mod elementwise;
 mod index;
@@ -29,7 +30,7 @@ mod shape;
 mod spelling;
 mod view;
 
-use inputs::of_own_batch;
+use inputs::own_batch;
 use view::{Dim, Type, View};
 
 /// What a name of the file stands for.
@@ -72,25 +73,17 @@ struct Converter {
 /// Reads `file` as a graph. Errors: all that is not supported, at once; whatever else is wrong, at its node; a batch that
 /// the model does not keep apart.
 pub(super) fn convert(file: File, options: &Options) -> Result<Model> {
-    let inputs = file.inputs.clone();
-    let again = file.clone();
+    let (inputs, again) = (file.inputs.clone(), file.clone());
     let model = converted(file, options)?;
-    let Some((own, batch)) = of_own_batch(&inputs, &model, options) else { return Ok(model) };
-    // Where it cannot be read with its own batch, there is nothing to compare with.
-    let Ok(alone) = converted(again, &own) else { return Ok(model) };
-    for (of_own, port) in alone.outputs.iter().zip(&model.outputs) {
-        let (own, dims) = (&of_own.dims, &port.dims);
-        let [from, to] = batch.map(u64::from);
-        let grows =
-            own.first().zip(dims.first()).is_some_and(|(&own, &dim)| u64::from(dim) * from == u64::from(own) * to);
-        if own != dims && !(grows && own[1..] == dims[1..]) {
-            return Err(broken(format!(
-                "takes no batch of {to} in place of {from}, which would make {dims:?} of the {own:?} of its output '{}': \
-                 a Reshape or the like fixes the file's batch; export it with a dynamic one",
-                port.name
-            )));
-        }
-    }
+    let Some((own, [from, to])) = own_batch(&inputs, &model, options) else { return Ok(model) };
+    let alone = converted(again, &own)?;
+    let blocks = if to.is_multiple_of(from) { to / from } else { to };
+    batch::kept_apart(&alone, &model, blocks).map_err(|node| {
+        broken(format!(
+            "takes no batch of {to} in place of {from}: {node} would mix images or leave some out; export the file with a \
+             dynamic batch, or run one after the other"
+        ))
+    })?;
     Ok(model)
 }
 

@@ -1,0 +1,206 @@
+//! Whether a model keeps the images of a batch apart. Files that were exported for one image may have its batch in a
+//! Reshape, or look up the first image's boxes for all, and would mix images without a word.
+//!
+//! A tensor's values lie image by image, so those of one image are a block of it. Each node must compute a block of its
+//! result from the same block of what it reads, in the same way for each, and as it does for the file's own batch.
+
+use std::ops::RangeInclusive;
+
+use crate::graph::Node;
+use crate::onnx::{Model, Port};
+use crate::ops::{Axis, Gather, Map, Matmul, SoftmaxAxis, Strided, Walk};
+use crate::tensor::Shape;
+use crate::{NodeId, Op};
+
+/// What a node's result holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Holds {
+    /// Values of each image.
+    Images,
+    /// The same for all images; perhaps in as many blocks that are alike.
+    Same { in_blocks: bool },
+}
+
+/// Errors: the first node of `model` that does not keep `blocks` apart, or computes something else of each than in `alone`.
+pub(super) fn kept_apart(alone: &Model, model: &Model, blocks: u32) -> Result<(), String> {
+    let graph = &model.graph;
+    let mut of_alone = alone.graph.nodes().iter().filter(|node| !only_moves(&node.op));
+    let mut holds: Vec<Holds> = Vec::with_capacity(graph.nodes().len());
+    for node in graph.nodes() {
+        let of = |id: &NodeId| (holds[id.index()], graph.nodes()[id.index()].shape);
+        let operands: Vec<(Holds, Shape)> = node.inputs.iter().map(of).collect();
+        let is_batched = |port: &Port| port.name == node.name && port.dims.first().is_some_and(|n| n % blocks == 0);
+        let of_node = match &node.op {
+            Op::Input if model.inputs.iter().any(is_batched) => Holds::Images,
+            Op::Constant(constant) => {
+                let values = constant.value.data();
+                let mut parts = values.chunks(values.len().div_ceil(blocks as usize).max(1));
+                let first = parts.next();
+                let in_blocks = values.len().is_multiple_of(blocks as usize) && parts.all(|part| Some(part) == first);
+                Holds::Same { in_blocks }
+            }
+            _ if operands.iter().all(|(holds, _)| *holds != Holds::Images) => Holds::Same { in_blocks: false },
+            _ if is_kept_apart(node, &operands, blocks) => Holds::Images,
+            op => return Err(format!("{} '{}'", op.stem(), node.name)),
+        };
+        let times = if of_node == Holds::Images { blocks } else { 1 };
+        if !only_moves(&node.op) && !of_alone.next().is_some_and(|one| computes_alike(one, node, times)) {
+            return Err(format!("{} '{}'", node.op.stem(), node.name));
+        }
+        holds.push(of_node);
+    }
+    for (port, (_, id)) in model.outputs.iter().zip(graph.outputs()) {
+        let is_whole = port.dims.first().is_some_and(|n| n % blocks == 0);
+        if holds[id.index()] == Holds::Images && !is_whole {
+            return Err(format!("output '{}' {:?}", port.name, port.dims));
+        }
+    }
+    Ok(())
+}
+
+/// What a walk of another form may need, or not.
+const fn only_moves(op: &Op) -> bool {
+    matches!(op, Op::Constant(_) | Op::Concat(_) | Op::Narrow(_) | Op::Rearrange(_) | Op::Reshape(_))
+}
+
+/// Whether a node makes so many times what another does, by sums and the like over as many values.
+fn computes_alike(one: &Node, many: &Node, times: u32) -> bool {
+    many.shape.len() == one.shape.len() * u64::from(times)
+        && match (&one.op, &many.op) {
+            (Op::Softmax(one), Op::Softmax(many)) => one == many,
+            (Op::TopK(one), Op::TopK(many)) => (one.k, one.len, one.inner) == (many.k, many.len, many.inner),
+            (Op::Reduce(one), Op::Reduce(many)) => one.over == many.over,
+            (Op::Gather(one), Op::Gather(many)) => (one.extent, one.stride) == (many.extent, many.stride),
+            (one, many) => one.stem() == many.stem(),
+        }
+}
+
+fn is_kept_apart(node: &Node, operands: &[(Holds, Shape)], blocks: u32) -> bool {
+    let y = node.shape;
+    let block = |shape: Shape| shape.len() / u64::from(blocks);
+    let divides = |shape: Shape| shape.len().is_multiple_of(blocks.into());
+    // Layers compute image by image.
+    let of_image = |&(holds, x): &(Holds, Shape)| match holds {
+        Holds::Images => x.n.is_multiple_of(blocks),
+        Holds::Same { in_blocks } => in_blocks && x.n.is_multiple_of(blocks),
+    };
+    let first = |steps: &dyn Fn(Shape) -> bool| operands.first().is_some_and(|&(_, x)| divides(x) && steps(x));
+    divides(y)
+        && match &node.op {
+            Op::Add(_)
+            | Op::AffineActivation(_)
+            | Op::AvgPool(_)
+            | Op::Concat(_)
+            | Op::Conv(_)
+            | Op::ConvSum(_)
+            | Op::GlobalPool(_)
+            | Op::Linear(_)
+            | Op::MaxPool(_)
+            | Op::MaxPoolCascade(_)
+            | Op::Narrow(_)
+            | Op::PyramidPool(_)
+            | Op::Resample(_)
+            | Op::Resize(_) => y.n.is_multiple_of(blocks) && operands.iter().all(of_image),
+            Op::Reshape(_) => true,
+            Op::Softmax(softmax) => match softmax.axis {
+                SoftmaxAxis::Channels | SoftmaxAxis::Columns => operands.iter().all(of_image),
+                SoftmaxAxis::Values { len, inner } => {
+                    first(&|x| block(x).is_multiple_of(u64::from(len) * u64::from(inner)))
+                }
+            },
+            Op::TopK(top) => first(&|x| block(x).is_multiple_of(u64::from(top.len) * u64::from(top.inner))),
+            Op::Rearrange(copy) => {
+                let steps = Steps { offset: copy.offset.into(), axes: &copy.axes, beside: 0..=0 };
+                operands.iter().all(|&operand| steps.keep(operand, blocks))
+            }
+            Op::Map(map) => is_map_kept_apart(map, y, operands, blocks),
+            Op::Reduce(reduce) => {
+                let beside = reach(&reduce.over);
+                operands.iter().all(|&operand| strided(&reduce.kept, beside.clone(), operand, blocks))
+            }
+            Op::Matmul(matmul) => are_products_kept_apart(matmul, operands, blocks),
+            Op::Gather(gather) => is_lookup_kept_apart(gather, operands, blocks),
+            _ => false,
+        }
+}
+
+fn is_map_kept_apart(map: &Map, y: Shape, operands: &[(Holds, Shape)], blocks: u32) -> bool {
+    map.walks.iter().zip(operands).all(|(walk, &(holds, x))| match walk {
+        Some(walk) => strided(walk, 0..=0, (holds, x), blocks),
+        None if x.len() == 1 => holds != Holds::Images,
+        None if x == y && holds != (Holds::Same { in_blocks: false }) => true,
+        None if !y.n.is_multiple_of(blocks) => false,
+        None if x.n == 1 => holds != Holds::Images,
+        None => holds != Holds::Same { in_blocks: false },
+    })
+}
+
+fn are_products_kept_apart(matmul: &Matmul, operands: &[(Holds, Shape)], blocks: u32) -> bool {
+    let (Ok((batch, [rows, ..])), &[a, b]) = (matmul.extents(""), operands) else { return false };
+    // Images are matrices, or rows of one that is multiplied by what is the same for all.
+    if batch.iter().all(|&extent| extent == 1) {
+        return rows.is_multiple_of(blocks) && b.0 != Holds::Images && strided(&matmul.a, 0..=0, a, blocks);
+    }
+    strided(&matmul.a, 0..=0, a, blocks) && strided(&matmul.b, 0..=0, b, blocks)
+}
+
+fn is_lookup_kept_apart(gather: &Gather, operands: &[(Holds, Shape)], blocks: u32) -> bool {
+    let &[x, indices] = operands else { return false };
+    let last = i64::from(gather.stride) * (i64::from(gather.extent) - 1);
+    strided(&gather.x, 0..=last, x, blocks) && strided(&gather.indices, 0..=0, indices, blocks)
+}
+
+fn strided(walk: &Strided, beside: RangeInclusive<i64>, operand: (Holds, Shape), blocks: u32) -> bool {
+    let axes: Vec<Walk> = walk.axes.iter().copied().map(Walk::Steps).collect();
+    Steps { offset: walk.offset.into(), axes: &axes, beside }.keep(operand, blocks)
+}
+
+/// The least and the most that such axes move an index by.
+fn reach(axes: &[Axis]) -> RangeInclusive<i64> {
+    let last = |axis: &Axis| i64::from(axis.stride) * (i64::from(axis.extent) - 1);
+    let [least, most] =
+        axes.iter().map(last).fold([0, 0], |[least, most], last| [least + last.min(0), most + last.max(0)]);
+    least..=most
+}
+
+/// A walk over an operand.
+struct Steps<'a> {
+    offset: i64,
+    axes: &'a [Walk],
+    /// What is read beside the value of each step.
+    beside: RangeInclusive<i64>,
+}
+
+impl Steps<'_> {
+    /// Whether its blocks of steps are alike, each over a block of the operand, or all over what is the same.
+    fn keep(&self, (holds, x): (Holds, Shape), blocks: u32) -> bool {
+        let Some(at) = self.axes.iter().position(|axis| axis.extent() != 1) else { return false };
+        let (outer, rest) = (&self.axes[at], &self.axes[at + 1..]);
+        if !outer.extent().is_multiple_of(blocks.into()) || outer.extent() == 0 {
+            return false;
+        }
+        let steps = outer.extent() / u64::from(blocks);
+        let moves = |image: u64, step: u64| outer.at(image * steps + step);
+        let Some(step) = (0..steps).find(|&step| moves(0, step).is_some()) else { return false };
+        let shift = moves(1, step).zip(moves(0, step)).map(|(next, here)| next - here);
+        let Some(shift) = shift else { return false };
+        let alike = (0..u64::from(blocks)).all(|image| {
+            (0..steps).all(|step| moves(image, step) == moves(0, step).map(|first| first + image as i64 * shift))
+        });
+        let block = (x.len() / u64::from(blocks)) as i64;
+        let first = (0..steps).filter_map(|step| moves(0, step));
+        let mut range = [first.clone().min().unwrap_or(0), first.max().unwrap_or(0)].map(|value| value + self.offset);
+        for axis in rest.iter().chain(&self.axes[..at]) {
+            let places = (0..axis.extent()).filter_map(|step| axis.at(step));
+            range[0] += places.clone().min().unwrap_or(0);
+            range[1] += places.max().unwrap_or(0);
+        }
+        let within = range[0] + self.beside.start() >= 0 && range[1] + self.beside.end() < block;
+        let in_blocks = shift == block && within && x.len().is_multiple_of(blocks.into());
+        alike
+            && match holds {
+                Holds::Images => in_blocks,
+                Holds::Same { in_blocks: alike } => shift == 0 || alike && in_blocks,
+            }
+    }
+}
