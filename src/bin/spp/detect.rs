@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use image::RgbImage;
 use serde_json::{Value, json};
 use spp_wgpu::Error;
-use spp_wgpu::detection::{self, Anchors, Detection, DetectionOptions, Head, Known, Placement};
+use spp_wgpu::detection::{self, Anchors, Detection, DetectionOptions, Head, Known, Output, Placement};
 
 use crate::failure::{Failure, Result};
 use crate::labels::{Labels, named};
@@ -44,9 +45,9 @@ pub(crate) struct Args {
     /// Overwrite pictures there
     #[arg(long)]
     force: bool,
-    /// How the outputs are read: yolox, yolov3, yolov5, yolov7, yolov8, yolov10, ssd-voc-300, ultraface and others. Of raw
-    /// maps, yolov7 is the family of yolov7.pt; yolov7-tiny has the default boxes of yolov5
-    #[arg(long, value_name = "NAME", value_parser = head)]
+    /// How the outputs are read [default: as their shapes tell]. Of raw maps, yolov7 is the family of yolov7.pt; yolov7-tiny
+    /// has the default boxes of yolov5
+    #[arg(long, value_name = "NAME", ignore_case = true, value_parser = PossibleValuesParser::new(Head::NAMES).try_map(head))]
     head: Option<Head>,
     /// Of raw maps of YOLOv3, v5 or v7: the default boxes' widths and heights as in the network's yaml, three per map, the
     /// finest map first: 10,13,16,30,33,23,30,61,...
@@ -82,8 +83,8 @@ pub(crate) struct Args {
     stored: Stored,
 }
 
-fn head(text: &str) -> Result<Head, String> {
-    text.parse().map_err(|error: Error| error.to_string())
+fn head(text: String) -> Result<Head, Error> {
+    text.parse()
 }
 
 fn share(text: &str) -> Result<f32, String> {
@@ -184,6 +185,9 @@ pub(crate) fn detect(args: &Args, device: Option<&str>) -> Result<()> {
     }
     bar.finish_and_clear();
     let head = reader.head.map(|head| head.to_string()).unwrap_or_default();
+    if !seen.is_empty() && seen.iter().all(|seen| seen.objects.is_empty()) {
+        note(format!("nothing scores above {}; --score lowers the limit", args.score));
+    }
     if args.head.is_none() && !seen.is_empty() {
         note(format!("the outputs are read as those of {head}; --head says otherwise"));
     }
@@ -257,17 +261,21 @@ impl Reader<'_> {
         if let Some(doubt) = doubt.filter(|_| is_first && args.head.is_none()) {
             note(doubt);
         }
-        let most = args.max_boxes as usize;
         let options = DetectionOptions {
             score_threshold: args.score,
             iou_threshold: args.iou,
             agnostic: args.agnostic,
             keep_per_class: usize::MAX,
-            // One more tells that there are more.
-            keep_total: most.saturating_add(1),
+            // Some may lie in the grey beside the picture, and only the rest are counted.
+            keep_total: usize::MAX,
             ..DetectionOptions::default()
         };
         let images = head.detections(&outputs, network.input, &options)?;
+        if is_first
+            && (network.model.metadata.get("task").is_some_and(|task| task == "segment") || prototypes(&outputs))
+        {
+            note("only boxes are read; the masks of this network are not");
+        }
         if images.len() != network.len {
             let (of, needs) = (images.len(), network.len);
             return Err(Failure::Usage(format!("{head}: the outputs are of {of} pictures, not of {needs}")));
@@ -309,6 +317,12 @@ impl Reader<'_> {
         }
         canvas
     }
+}
+
+/// Whether there is a map from which a segmenter's rows make masks. Heads whose boxes are maps have several.
+fn prototypes(outputs: &[Output]) -> bool {
+    let maps = outputs.iter().filter(|output| matches!(*output.dims, [_, _, h, w] if h > 1 && w > 1));
+    maps.count() == 1 && outputs.len() > 1
 }
 
 /// In the picture, unless it lies in the grey beside it.
