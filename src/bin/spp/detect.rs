@@ -266,11 +266,11 @@ impl Reader<'_> {
             iou_threshold: args.iou,
             agnostic: args.agnostic,
             keep_per_class: usize::MAX,
-            // Some may lie in the grey beside the picture, and only the rest are counted.
-            keep_total: usize::MAX,
+            // One more tells that there are more.
+            keep_total: (args.max_boxes as usize).saturating_add(1),
             ..DetectionOptions::default()
         };
-        let images = head.detections(&outputs, network.input, &options)?;
+        let images = objects(&head, &outputs, network.input, &placements, &options)?;
         if is_first
             && (network.model.metadata.get("task").is_some_and(|task| task == "segment") || prototypes(&outputs))
         {
@@ -283,10 +283,7 @@ impl Reader<'_> {
         let classes = head.classes(&outputs, network.input)?;
         self.name_classes(&head, classes)?;
         self.head = Some(head);
-        let placed = |(found, placement): (Vec<Detection>, &Placement)| {
-            found.into_iter().filter_map(|found| placed(found, placement)).collect()
-        };
-        Ok(images.into_iter().zip(&placements).map(placed).collect())
+        Ok(images.into_iter().take(placements.len()).collect())
     }
 
     /// An end-to-end head does not say how many classes there are, so that the usual names may be wrong.
@@ -325,6 +322,23 @@ fn prototypes(outputs: &[Output]) -> bool {
     maps.count() == 1 && outputs.len() > 1
 }
 
+/// What is in each image, in pixels of its picture: the best that do not lie in the grey. Images beyond the placements show
+/// the last picture again.
+fn objects(
+    head: &Head,
+    outputs: &[Output],
+    input: [u32; 2],
+    placements: &[Placement],
+    options: &DetectionOptions,
+) -> Result<Vec<Vec<Detection>>, Error> {
+    let images = head.detections(outputs, input, &DetectionOptions { keep_total: usize::MAX, ..*options })?;
+    let placements = placements.iter().chain(placements.last().into_iter().cycle());
+    let placed = |(found, placement): (Vec<Detection>, &Placement)| {
+        found.into_iter().filter_map(|found| placed(found, placement)).take(options.keep_total).collect()
+    };
+    Ok(images.into_iter().zip(placements).map(placed).collect())
+}
+
 /// In the picture, unless it lies in the grey beside it.
 fn placed(found: Detection, placement: &Placement) -> Option<Detection> {
     let corners @ [x0, y0, x1, y1] = placement.to_picture(found.corners);
@@ -354,4 +368,28 @@ fn json(seen: &Seen, head: &str, labels: &Labels) -> Value {
         "image": seen.path, "width": width, "height": height, "head": head,
         "objects": seen.objects.iter().map(object).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use spp_wgpu::detection::Fit;
+
+    use super::*;
+
+    #[test]
+    fn boxes_beside_the_picture_are_not_among_those_that_are_counted() {
+        // A wide picture in a square input lies in rows 16 to 48: the best box is above it.
+        let placement = Fit::Letterbox.place([10, 20], [64, 64]).expect("it has pixels");
+        let data = [
+            [0.0, 0.0, 9.0, 9.0, 0.9, 1.0],
+            [0.0, 20.0, 9.0, 29.0, 0.5, 2.0],
+            [0.0, 20.0, 9.0, 29.0, 0.4, 3.0],
+            [0.0, 20.0, 9.0, 29.0, 0.3, 4.0],
+        ];
+        let output = Output { name: "y", dims: &[1, 4, 6], data: data.as_flattened() };
+        let options = DetectionOptions { keep_total: 2, ..DetectionOptions::default() };
+        let found = objects(&Head::EndToEnd, &[output], [64, 64], &[placement], &options).expect("rows");
+        let classes: Vec<usize> = found[0].iter().map(|found| found.class).collect();
+        assert_eq!(classes, [2, 3]);
+    }
 }
