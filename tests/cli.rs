@@ -475,7 +475,13 @@ fn detect_and_segment_refuse_what_they_cannot_do() {
     let (broken, text) = (picture("broken.png", "\u{89}PNG"), picture("a.jpg", "text"));
     fails(&["detect", &model], 2, &["<IMAGE>..."]);
     fails(&["detect", &model, &text], 2, &["missing.onnx"]);
-    fails(&["detect", &model, &text, "--head", "yolov55"], 2, &["did you mean 'yolov5'", "rfbnet-voc-300"]);
+    fails(&["detect", &model, &text, "--head", "yolov55"], 2, &["'yolov5'", "yolo12", "rfbnet-voc-300"]);
+    fails(&["detect", &model, &text, "--head", "YOLOX"], 2, &["missing.onnx"]);
+    let help = prints(&["detect", "--help"]);
+    assert!(spp_wgpu::detection::Head::NAMES.iter().all(|name| help.contains(name)), "{help}");
+    let places =
+        ["--fit", "--order", "--scale", "--mean", "--std"].map(|option| help.find(&format!("{option} <")).unwrap());
+    assert!(places.is_sorted() && !help[places[0]..places[4]].contains("--device"), "{help}");
     for (option, value) in
         [("--score", "1.5"), ("--iou", "-0.1"), ("--scale", "1/0"), ("--mean", "a"), ("--fit", "crop")]
     {
@@ -564,6 +570,9 @@ fn detect_reads_the_other_pictures_where_one_is_bad() {
     let (_, said, few) = detects(&[several.to_str().unwrap(), &a, "--max-boxes", "1"]);
     assert_eq!(few[0]["objects"].as_array().unwrap().len(), 1);
     assert!(said.contains("a.png: only the best 1 boxes"), "{said}");
+    let ran = spp(&["detect", "--device", "cpu", "--score", "1", several.to_str().unwrap(), &a]);
+    assert!(ran.code == Some(0) && ran.stderr.contains("nothing scores above 1; --score"), "{}", ran.stderr);
+    assert!(!said.contains("nothing scores"), "{said}");
 }
 
 #[test]
@@ -578,10 +587,13 @@ fn detect_heeds_what_the_exporter_notes() {
         let (code, said, _) = detects(&[&network, &a]);
         assert!(code == Some(2) && said.contains(&format!("its task is '{task}'")), "{said}");
     }
+    note(&[("task", "segment")]);
+    let (code, said, _) = detects(&[&network, &a]);
+    assert!(code == Some(0) && said.contains("the masks of this network are not"), "{said}");
     note(&[("task", "detect"), ("names", "{0: 'p', 1: 'q', 2: 'r', 3: 's', 4: 't'}")]);
     let (code, said, found) = detects(&[&network, &a]);
     let label = found[0]["objects"][0]["label"].as_str().unwrap();
-    assert!(code == Some(0) && "pqrst".contains(label) && !said.contains("COCO"), "{said}");
+    assert!(code == Some(0) && "pqrst".contains(label) && !said.contains("COCO") && !said.contains("masks"), "{said}");
     note(&[]);
     let (_, said, _) = detects(&[&network, &a]);
     assert!(said.contains("COCO's names"), "{said}");
@@ -603,14 +615,23 @@ fn segment_writes_by_the_ending_of_a_name_and_reads_no_detector() {
     picture(Path::new(&a), 1);
     let deeplab = deeplab.to_str().unwrap();
     for (name, magic) in [("mask.png", &b"\x89PNG"[..]), ("mask.JPG", &[0xff, 0xd8])] {
-        prints(&["segment", deeplab, &a, "-o", &path(name), "--device", "cpu"]);
+        let ran = spp(&["segment", deeplab, &a, "-o", &path(name), "--device", "cpu"]);
+        assert!(ran.code == Some(0) && ran.stderr.contains("as torchvision's"), "{}", ran.stderr);
         assert!(fs::read(path(name)).unwrap().starts_with(magic), "{name}");
     }
     for name in ["mask.webp", "mask"] {
         fails(&["segment", deeplab, &a, "-o", &path(name)], 2, &["PNG or JPEG"]);
     }
     let boxes = model("end_to_end_head");
-    fails(&["segment", boxes.to_str().unwrap(), &a, "-o", &path("x.png"), "--device", "cpu"], 2, &["whole numbers"]);
+    fails(&["segment", boxes.to_str().unwrap(), &a, "-o", &path("x.png"), "--device", "cpu"], 2, &["spp detect reads"]);
+    let given = spp(&["segment", deeplab, &a, "-o", &path("b.png"), "--device", "cpu", "--mean", "0"]);
+    assert!(given.code == Some(0) && !given.stderr.contains("torchvision"), "{}", given.stderr);
     noted("deeplab", &[("task", "segment")], Path::new(&path("noted.onnx")));
-    fails(&["segment", &path("noted.onnx"), &a, "-o", &path("x.png"), "--device", "cpu"], 2, &["task is 'segment'"]);
+    fails(
+        &["segment", &path("noted.onnx"), &a, "-o", &path("x.png"), "--device", "cpu"],
+        2,
+        &["instance masks", "spp detect"],
+    );
+    noted("deeplab", &[("task", "detect")], Path::new(&path("noted.onnx")));
+    fails(&["segment", &path("noted.onnx"), &a, "-o", &path("x.png"), "--device", "cpu"], 2, &["spp detect"]);
 }

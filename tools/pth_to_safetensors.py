@@ -45,7 +45,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="a .pth or .pt file")
     parser.add_argument("output", help="the file to write")
-    parser.add_argument("--prefix", default="", help="take only names that begin so, and leave that away: model.9.")
+    parser.add_argument(
+        "--prefix", default="", metavar="model.9.", help="take only names that begin so, and leave that away"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the output")
     args = parser.parse_args()
 
@@ -87,7 +89,9 @@ def main():
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
-    print(f"{args.output}: {len(tensors)} tensors, {sum(tensor.numel() for tensor in tensors.values()):,} values")
+    count = lambda n, what: f"{n:,} {what}" + ("" if n == 1 else "s")
+    values = sum(tensor.numel() for tensor in tensors.values())
+    print(f"{args.output}: {count(len(tensors), 'tensor')}, {count(values, 'value')}")
 
 
 if __name__ == "__main__":

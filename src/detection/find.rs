@@ -106,7 +106,7 @@ pub(super) fn by_rows(outputs: &[Output], input: [u32; 2], known: &Known) -> Res
             _ if plain => Some(Head::YoloV8),
             5 => None,
             _ if objectness_is_1(rows) => Some(Head::Decoded),
-            _ => Some(Head::YoloX { decoded: centres_are_pixels(rows, input, strides) }),
+            _ => Some(Head::YoloX { decoded: centres_are_pixels(rows, input, strides) == Some(true) }),
         });
     }
     Ok(match width {
@@ -120,15 +120,16 @@ fn objectness_is_1(rows: Rows) -> bool {
     (0..rows.n).all(|image| (0..rows.rows).all(|row| rows.at(image, row, 4) == 1.0))
 }
 
-/// Whether most cells have a centre nearer to the cell's than to the corner of the image.
-fn centres_are_pixels(rows: Rows, input: [u32; 2], strides: &[u32]) -> bool {
+/// Whether most cells have a centre nearer to the cell's than to the corner of the image; `None` if there is no telling.
+pub(super) fn centres_are_pixels(rows: Rows, input: [u32; 2], strides: &[u32]) -> Option<bool> {
     let (mut near, mut all, mut row) = (0_usize, 0_usize, 0);
     for &stride in strides {
         let [h, w] = input.map(|pixels| pixels.div_ceil(stride));
         for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
+            let numbers @ [cx, cy, ..] = rows.four(0, row);
+            let is_box = numbers != [0.0; 4] && cx.is_finite() && cy.is_finite();
             // Close to the corner, there is no telling.
-            if x >= 4 || y >= 4 {
-                let [cx, cy, ..] = rows.four(0, row);
+            if is_box && (x >= 4 || y >= 4) {
                 let [x, y] = [x, y].map(|cell| (cell as f32 + 0.5) * stride as f32);
                 near += usize::from((cx - x).hypot(cy - y) < cx.hypot(cy));
                 all += 1;
@@ -136,7 +137,7 @@ fn centres_are_pixels(rows: Rows, input: [u32; 2], strides: &[u32]) -> bool {
             row += 1;
         }
     }
-    2 * near > all
+    (all > 0).then_some(2 * near > all)
 }
 
 /// Errors: why maps that are there are of no head.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::find::{anchored, by_maps, by_pair, by_rows, doubt, grids, main_rows, pair};
+use super::find::{anchored, by_maps, by_pair, by_rows, centres_are_pixels, doubt, grids, main_rows, pair};
 use super::maps::{Anchors, Map, P6, TINY, V5, V7, anchors, of_maps};
 use super::nms::suppress;
 use super::rows::{Rows, end_to_end, of_pair, of_rows, scaled};
@@ -34,8 +34,7 @@ pub struct Known {
 /// How a detector's outputs are read. Boxes of rows are centre x, centre y, width and height in pixels of the input,
 /// unless another form is named.
 ///
-/// [`Head::find`] tells from the outputs; [`FromStr`] takes the names of [`Head::NAMES`], and those of the versions that
-/// share a form: `yolov6`, `yolov9`, `yolo11` and so on.
+/// [`Head::find`] tells from the outputs; [`FromStr`] takes the names of [`Head::NAMES`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Head {
@@ -65,35 +64,32 @@ pub enum Head {
     },
 }
 
-/// Names that stand for another of [`Head::NAMES`].
-const ALIASES: [(&str, &str); 12] = [
-    ("yolov3-decoded", "yolov5-decoded"),
-    ("yolov7-decoded", "yolov5-decoded"),
-    ("yolov6", "yolov5-decoded"),
-    ("yolov7-p6", "yolov5-p6"),
-    ("yolov9", "yolov8"),
-    ("yolov11", "yolov8"),
-    ("yolo11", "yolov8"),
-    ("yolov12", "yolov8"),
-    ("yolo12", "yolov8"),
-    ("yolo26", "yolov10"),
-    ("yolov26", "yolov10"),
-    ("end-to-end", "yolov10"),
-];
-
 impl Head {
-    /// What [`FromStr`] takes, other versions of the same form aside.
-    pub const NAMES: [&str; 20] = [
+    /// What [`FromStr`] takes, in any case. Of several names of one head, the first is how it is displayed.
+    pub const NAMES: [&str; 33] = [
         "yolox",
         "yolox-decoded",
         "yolov3",
         "yolov3-tiny",
         "yolov5",
+        "yolov7-tiny",
         "yolov5-p6",
+        "yolov7-p6",
         "yolov5-decoded",
+        "yolov3-decoded",
+        "yolov6",
+        "yolov7-decoded",
         "yolov7",
         "yolov8",
+        "yolov9",
+        "yolo11",
+        "yolov11",
+        "yolo12",
+        "yolov12",
         "yolov10",
+        "yolo26",
+        "yolov26",
+        "end-to-end",
         "ssd-voc-300",
         "ssd-voc-512",
         "ssd-coco-300",
@@ -214,7 +210,8 @@ impl Head {
     /// that is not finite, is no object.
     ///
     /// Errors: outputs of another form, dimensions that do not fit the values, a threshold outside 0..=1; scores that are
-    /// none, such as angles or key points in their place; a class that is no whole number.
+    /// none, such as angles or key points in their place; a class that is no whole number; boxes of rows that are decoded,
+    /// where the head's are not, or the other way round.
     pub fn detections(
         &self,
         outputs: &[Output],
@@ -228,6 +225,7 @@ impl Head {
         let images = match self {
             Self::YoloX { decoded } => {
                 let (rows, width) = self.rows(outputs, input)?;
+                self.check_centres(rows, input, *decoded)?;
                 let cells = if *decoded { Vec::new() } else { self.cells(input, rows.rows)? };
                 let place = |row: usize, [x, y, w, h]: [f32; 4]| match cells.get(row) {
                     Some(&[left, top, stride]) => {
@@ -239,10 +237,12 @@ impl Head {
             }
             Self::Decoded => {
                 let (rows, width) = self.rows(outputs, input)?;
+                self.check_centres(rows, input, true)?;
                 of_rows(rows, 5..width, threshold, |_, at| at).map_err(bad)?
             }
             Self::YoloV8 => {
                 let (rows, width) = self.rows(outputs, input)?;
+                self.check_centres(rows, input, true)?;
                 of_rows(rows, 4..width, threshold, |_, at| at).map_err(bad)?
             }
             Self::EndToEnd => {
@@ -301,6 +301,22 @@ impl Head {
         }
     }
 
+    /// Whether boxes are decoded as the head has them: read the other way, they would be nowhere, and nothing be found.
+    fn check_centres(&self, rows: Rows, input: [u32; 2], decoded: bool) -> Result<()> {
+        let detail = match grids(input, rows.rows).and_then(|strides| centres_are_pixels(rows, input, strides)) {
+            Some(false) if decoded => {
+                "needs boxes in pixels of the input, each near its cell of the grids, and these are not; if they are \
+                 relative to the cells and in strides, the head is yolox"
+            }
+            Some(true) if !decoded => {
+                "needs boxes relative to the cells and in strides; these are in pixels of the input, as if the head is \
+                 yolox-decoded"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::mismatch(self.to_string(), detail))
+    }
+
     /// Of each row of YOLOX: its column and row in its grid, and the grid's stride.
     fn cells(&self, input: [u32; 2], rows: usize) -> Result<Vec<[f32; 3]>> {
         let Some(strides) = grids(input, rows) else {
@@ -338,18 +354,17 @@ impl FromStr for Head {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let name = ALIASES.iter().find(|(alias, _)| *alias == text).map_or(text, |(_, name)| name);
-        Ok(match name {
+        Ok(match text.to_lowercase().as_str() {
             "yolox" => Self::YoloX { decoded: false },
             "yolox-decoded" => Self::YoloX { decoded: true },
             "yolov3" => Self::YoloV3(anchors(&V5)),
             "yolov3-tiny" => Self::YoloV3(anchors(&TINY)),
-            "yolov5" => Self::YoloV5(anchors(&V5)),
-            "yolov5-p6" => Self::YoloV5(anchors(&P6)),
+            "yolov5" | "yolov7-tiny" => Self::YoloV5(anchors(&V5)),
+            "yolov5-p6" | "yolov7-p6" => Self::YoloV5(anchors(&P6)),
             "yolov7" => Self::YoloV5(anchors(&V7)),
-            "yolov5-decoded" => Self::Decoded,
-            "yolov8" => Self::YoloV8,
-            "yolov10" => Self::EndToEnd,
+            "yolov5-decoded" | "yolov3-decoded" | "yolov6" | "yolov7-decoded" => Self::Decoded,
+            "yolov8" | "yolov9" | "yolo11" | "yolov11" | "yolo12" | "yolov12" => Self::YoloV8,
+            "yolov10" | "yolo26" | "yolov26" | "end-to-end" => Self::EndToEnd,
             "ssd-voc-300" => Self::Ssd(PriorConfig::voc(300)?.of_ssd()),
             "ssd-voc-512" => Self::Ssd(PriorConfig::voc(512)?.of_ssd()),
             "ssd-coco-300" => Self::Ssd(PriorConfig::coco(300)?.of_ssd()),

@@ -95,6 +95,36 @@ fn rows_of_boxes_are_read_in_every_form() {
     reads(&[Array::rows(300, 6, 7, &[&CORNERS[..], &[0.5, 17.0]].concat())], INPUT, "yolov10", 17, CORNERS);
 }
 
+/// Read the other way, all boxes would be in a corner or nowhere, and the answer that there is no object.
+#[test]
+fn a_named_head_does_not_read_boxes_that_are_decoded_otherwise() {
+    let cell = |row: usize, stride: usize| [(row % (128 / stride)) as f32 + 0.5, (row / (128 / stride)) as f32 + 0.5];
+    let rows = |pixels: bool| {
+        let place = |(stride, count): (usize, usize)| (0..count).map(move |row| (stride, cell(row, stride)));
+        let boxes = [(8, 192), (16, 48), (32, 12)].into_iter().flat_map(place).flat_map(|(stride, [x, y])| {
+            let stride = stride as f32;
+            if pixels { [x * stride, y * stride, 20.0, 26.0] } else { [0.25, 0.75, 1.5, -0.5] }
+        });
+        let boxes: Vec<f32> = boxes.collect();
+        let row = |row: &[f32]| [row, &[0.8; 81]].concat();
+        Array { dims: vec![1, CELLS as u32, 85], data: boxes.chunks(4).flat_map(row).collect() }
+    };
+    for (decoded, reading, refusing) in [
+        (true, &["yolox-decoded", "yolov8", "yolo12", "yolov6"][..], &["yolox"][..]),
+        (false, &["yolox"], &["yolox-decoded", "yolov8", "yolov9", "yolo11", "yolov5-decoded"]),
+    ] {
+        let arrays = [rows(decoded)];
+        let named = |name: &&str| name.parse::<Head>().unwrap().detections(&outputs(&arrays), INPUT, &options());
+        for name in reading {
+            assert!(!named(name).unwrap()[0].is_empty(), "{name}");
+        }
+        for name in refusing {
+            let text = named(name).expect_err(name).to_string();
+            assert!(text.contains("pixels of the input") && text.contains("the head is yolox"), "{text}");
+        }
+    }
+}
+
 #[test]
 fn a_segmenters_coefficients_are_no_classes() {
     let plain = [&BOX[..], &[0.25, 0.5, 0.125], &[9.0; 32]].concat();
@@ -223,7 +253,7 @@ fn the_number_of_classes_decides_between_rows_of_one_shape() {
     let outputs = outputs(&arrays);
     let known = |classes| Known { classes, ..Known::default() };
     let find = |classes| Head::find_with(&outputs, INPUT, &known(Some(classes))).map(|head| head.to_string());
-    assert_eq!((find(3).unwrap(), find(4).unwrap()), ("yolox".into(), "yolov8".into()));
+    assert_eq!((find(3).unwrap(), find(4).unwrap()), ("yolox-decoded".into(), "yolov8".into()));
     let text = find(80).unwrap_err().to_string();
     assert!(text.contains("3 classes") && text.contains("80"), "{text}");
     let doubt = |head: Head, classes| head.doubt(&outputs, INPUT, &known(classes));
@@ -247,6 +277,9 @@ fn a_named_head_is_checked_as_a_found_one() {
     for (name, array, says) in [
         ("yolov10", of(&[1, 300, 85]), "[n, rows, 6]"),
         ("yolov8", of(&[1, 300, 84]), "cells"),
+        ("yolov8", of(&[1, 84, 300]), "cells"),
+        ("yolov8", of(&[1, 3 * CELLS, 85]), "cells"),
+        ("yolox", of(&[1, 3 * CELLS, 85]), "cells"),
         ("yolov5-decoded", of(&[1, 300, 85]), "cells"),
         ("yolox-decoded", of(&[1, 300, 85]), "cells"),
         ("yolov5", of(&[1, 3, 12, 16, 8]), "needs"),
@@ -372,12 +405,20 @@ impl Zip4 for [f32; 4] {
 }
 
 #[test]
-fn names_and_heads_are_one_to_one() {
-    for name in Head::NAMES {
-        assert_eq!(name.parse::<Head>().unwrap().to_string(), name);
+fn every_name_is_read_in_any_case_and_a_head_is_displayed_by_the_first_of_its_names() {
+    for (i, name) in Head::NAMES.iter().enumerate() {
+        let head: Head = name.parse().unwrap();
+        assert_eq!(name.to_uppercase().parse::<Head>().unwrap(), head);
+        let first = Head::NAMES.iter().find(|other| other.parse::<Head>().unwrap() == head).unwrap();
+        assert_eq!(head.to_string(), *first);
+        assert!(!Head::NAMES[..i].contains(name), "{name} is there twice");
+    }
+    for (name, stands_for) in [("yolov7-tiny", "yolov5"), ("yolo12", "yolov8"), ("yolo26", "yolov10")] {
+        assert_eq!(name.parse::<Head>().unwrap().to_string(), stands_for);
     }
     let error = "yolov55".parse::<Head>().unwrap_err().to_string();
-    assert!(error.contains("did you mean 'yolov5'") && error.contains("ultraface-encoded"), "{error}");
+    assert!(error.contains("did you mean 'yolov5'"), "{error}");
+    assert!(Head::NAMES.iter().all(|name| error.contains(name)), "{error}");
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use image::RgbImage;
 use serde_json::{Value, json};
 use spp_wgpu::Error;
-use spp_wgpu::detection::{self, Anchors, Detection, DetectionOptions, Head, Known, Placement};
+use spp_wgpu::detection::{self, Anchors, Detection, DetectionOptions, Head, Known, Output, Placement};
 
 use crate::failure::{Failure, Result};
 use crate::labels::{Labels, named};
@@ -44,9 +45,9 @@ pub(crate) struct Args {
     /// Overwrite pictures there
     #[arg(long)]
     force: bool,
-    /// How the outputs are read: yolox, yolov3, yolov5, yolov7, yolov8, yolov10, ssd-voc-300, ultraface and others. Of raw
-    /// maps, yolov7 is the family of yolov7.pt; yolov7-tiny has the default boxes of yolov5
-    #[arg(long, value_name = "NAME", value_parser = head)]
+    /// How the outputs are read [default: as their shapes tell]. Of raw maps, yolov7 is the family of yolov7.pt; yolov7-tiny
+    /// has the default boxes of yolov5
+    #[arg(long, value_name = "NAME", ignore_case = true, value_parser = PossibleValuesParser::new(Head::NAMES).try_map(head))]
     head: Option<Head>,
     /// Of raw maps of YOLOv3, v5 or v7: the default boxes' widths and heights as in the network's yaml, three per map, the
     /// finest map first: 10,13,16,30,33,23,30,61,...
@@ -82,8 +83,8 @@ pub(crate) struct Args {
     stored: Stored,
 }
 
-fn head(text: &str) -> Result<Head, String> {
-    text.parse().map_err(|error: Error| error.to_string())
+fn head(text: String) -> Result<Head, Error> {
+    text.parse()
 }
 
 fn share(text: &str) -> Result<f32, String> {
@@ -184,6 +185,9 @@ pub(crate) fn detect(args: &Args, device: Option<&str>) -> Result<()> {
     }
     bar.finish_and_clear();
     let head = reader.head.map(|head| head.to_string()).unwrap_or_default();
+    if !seen.is_empty() && seen.iter().all(|seen| seen.objects.is_empty()) {
+        note(format!("nothing scores above {}; --score lowers the limit", args.score));
+    }
     if args.head.is_none() && !seen.is_empty() {
         note(format!("the outputs are read as those of {head}; --head says otherwise"));
     }
@@ -257,17 +261,21 @@ impl Reader<'_> {
         if let Some(doubt) = doubt.filter(|_| is_first && args.head.is_none()) {
             note(doubt);
         }
-        let most = args.max_boxes as usize;
         let options = DetectionOptions {
             score_threshold: args.score,
             iou_threshold: args.iou,
             agnostic: args.agnostic,
             keep_per_class: usize::MAX,
             // One more tells that there are more.
-            keep_total: most.saturating_add(1),
+            keep_total: (args.max_boxes as usize).saturating_add(1),
             ..DetectionOptions::default()
         };
-        let images = head.detections(&outputs, network.input, &options)?;
+        let images = objects(&head, &outputs, network.input, &placements, &options)?;
+        if is_first
+            && (network.model.metadata.get("task").is_some_and(|task| task == "segment") || prototypes(&outputs))
+        {
+            note("only boxes are read; the masks of this network are not");
+        }
         if images.len() != network.len {
             let (of, needs) = (images.len(), network.len);
             return Err(Failure::Usage(format!("{head}: the outputs are of {of} pictures, not of {needs}")));
@@ -275,10 +283,7 @@ impl Reader<'_> {
         let classes = head.classes(&outputs, network.input)?;
         self.name_classes(&head, classes)?;
         self.head = Some(head);
-        let placed = |(found, placement): (Vec<Detection>, &Placement)| {
-            found.into_iter().filter_map(|found| placed(found, placement)).collect()
-        };
-        Ok(images.into_iter().zip(&placements).map(placed).collect())
+        Ok(images.into_iter().take(placements.len()).collect())
     }
 
     /// An end-to-end head does not say how many classes there are, so that the usual names may be wrong.
@@ -311,6 +316,29 @@ impl Reader<'_> {
     }
 }
 
+/// Whether there is a map from which a segmenter's rows make masks. Heads whose boxes are maps have several.
+fn prototypes(outputs: &[Output]) -> bool {
+    let maps = outputs.iter().filter(|output| matches!(*output.dims, [_, _, h, w] if h > 1 && w > 1));
+    maps.count() == 1 && outputs.len() > 1
+}
+
+/// What is in each image, in pixels of its picture: the best that do not lie in the grey. Images beyond the placements show
+/// the last picture again.
+fn objects(
+    head: &Head,
+    outputs: &[Output],
+    input: [u32; 2],
+    placements: &[Placement],
+    options: &DetectionOptions,
+) -> Result<Vec<Vec<Detection>>, Error> {
+    let images = head.detections(outputs, input, &DetectionOptions { keep_total: usize::MAX, ..*options })?;
+    let placements = placements.iter().chain(placements.last().into_iter().cycle());
+    let placed = |(found, placement): (Vec<Detection>, &Placement)| {
+        found.into_iter().filter_map(|found| placed(found, placement)).take(options.keep_total).collect()
+    };
+    Ok(images.into_iter().zip(placements).map(placed).collect())
+}
+
 /// In the picture, unless it lies in the grey beside it.
 fn placed(found: Detection, placement: &Placement) -> Option<Detection> {
     let corners @ [x0, y0, x1, y1] = placement.to_picture(found.corners);
@@ -340,4 +368,28 @@ fn json(seen: &Seen, head: &str, labels: &Labels) -> Value {
         "image": seen.path, "width": width, "height": height, "head": head,
         "objects": seen.objects.iter().map(object).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use spp_wgpu::detection::Fit;
+
+    use super::*;
+
+    #[test]
+    fn boxes_beside_the_picture_are_not_among_those_that_are_counted() {
+        // A wide picture in a square input lies in rows 16 to 48: the best box is above it.
+        let placement = Fit::Letterbox.place([10, 20], [64, 64]).expect("it has pixels");
+        let data = [
+            [0.0, 0.0, 9.0, 9.0, 0.9, 1.0],
+            [0.0, 20.0, 9.0, 29.0, 0.5, 2.0],
+            [0.0, 20.0, 9.0, 29.0, 0.4, 3.0],
+            [0.0, 20.0, 9.0, 29.0, 0.3, 4.0],
+        ];
+        let output = Output { name: "y", dims: &[1, 4, 6], data: data.as_flattened() };
+        let options = DetectionOptions { keep_total: 2, ..DetectionOptions::default() };
+        let found = objects(&Head::EndToEnd, &[output], [64, 64], &[placement], &options).expect("rows");
+        let classes: Vec<usize> = found[0].iter().map(|found| found.class).collect();
+        assert_eq!(classes, [2, 3]);
+    }
 }

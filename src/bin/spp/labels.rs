@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use spp_wgpu::Error;
+use spp_wgpu::detection::labels::noted;
 use spp_wgpu::onnx::Model;
 
 /// What classes are called, by their number.
@@ -40,37 +41,4 @@ impl Labels {
 /// How many classes a file of labels or the exporter names; `None` if neither does.
 pub(crate) fn named(file: Option<&Path>, model: &Model) -> Result<Option<usize>, Error> {
     Ok(Some(Labels::open(file, model, &[])?.len()).filter(|&count| count > 0))
-}
-
-/// The names of a dictionary as Ultralytics' exporter writes them: `{0: 'person', 1: "driver's seat"}`.
-fn noted(text: &str) -> Option<Vec<String>> {
-    let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
-    let mut names = Vec::new();
-    while !rest.is_empty() {
-        let (number, value) = rest.split_once(':')?;
-        if number.trim().parse() != Ok(names.len()) {
-            return None;
-        }
-        let value = value.trim_start();
-        let quote = value.chars().next().filter(|c| ['\'', '"'].contains(c))?;
-        let (name, after) = value[1..].split_once(quote)?;
-        names.push(name.into());
-        rest = after.trim_start();
-        rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
-    }
-    Some(names)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn noted_names_are_read() {
-        assert_eq!(noted("{0: 'person', 1: \"driver's seat\"}"), Some(vec!["person".into(), "driver's seat".into()]));
-        assert_eq!(noted("{}"), Some(vec![]));
-        for text in ["", "{0: 'a'", "{1: 'a'}", "{0: a}", "{0: 'a}", "['a']", "{0: ''é}"] {
-            assert_eq!(noted(text), None, "{text}");
-        }
-    }
 }

@@ -13,23 +13,31 @@ use crate::output::{writable, write_file};
 const MAX_SIDE: u32 = 1 << 16;
 const MAX_BYTES: u64 = 1 << 30;
 
+/// Keeps the options together in the help.
+const HEADING: &str = "How pictures are prepared";
+
 /// How a picture becomes a network's input.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Preparation {
     /// How the picture is made to fit: as a whole with grey beside it (at the bottom or right: top-left), or stretched
-    #[arg(long, value_enum)]
+    /// [default: of detect as the head needs it, of segment stretch, of run letterbox]
+    #[arg(long, help_heading = HEADING, value_enum)]
     fit: Option<FitName>,
-    /// Which colour is the first channel
-    #[arg(long, value_enum)]
+    /// Which colour is the first channel [default: of detect as the head needs it, else rgb]
+    #[arg(long, help_heading = HEADING, value_enum)]
     order: Option<Order>,
-    /// Multiplies the values, which are 0 to 255: a number or a fraction, 1/255
-    #[arg(long, value_name = "FACTOR", value_parser = number)]
+    /// Multiplies the values, which are 0 to 255: a number or a fraction [default: of detect as the head needs it,
+    /// else 1/255]
+    #[arg(long, help_heading = HEADING, value_name = "FACTOR", value_parser = number)]
     scale: Option<f32>,
-    /// Taken away after that: one number, or one for each channel in their order
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = number, allow_hyphen_values = true)]
+    /// Taken away after that: one number, or one for each channel in their order [default: of detect as the head needs it,
+    /// of segment ImageNet's 0.485,0.456,0.406, of run 0]
+    #[arg(long, help_heading = HEADING, value_name = "A,B,C", value_delimiter = ',', value_parser = number)]
+    #[arg(allow_hyphen_values = true)]
     mean: Vec<f32>,
-    /// What is left is divided by it: one number, or one for each channel in their order
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = number)]
+    /// What is left is divided by it: one number, or one for each channel in their order [default: of detect as the head
+    /// needs it, of segment ImageNet's 0.229,0.224,0.225, of run 1]
+    #[arg(long, help_heading = HEADING, value_name = "A,B,C", value_delimiter = ',', value_parser = number)]
     std: Vec<f32>,
 }
 

@@ -70,7 +70,18 @@ struct Classes {
 pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
     picture::savable(&args.output, args.force)?;
     let picture = picture::open(&args.image)?;
-    let network = Network::open(&args.file, &args.reading, Some(&["semantic"]), &args.stored, args.matrices, device)?;
+    let tasks = ["semantic", "segment", "detect"];
+    let network = Network::open(&args.file, &args.reading, Some(&tasks), &args.stored, args.matrices, device)?;
+    let refuse = |what: &str| Err(Failure::Usage(format!("{}: {what}", args.file.display())));
+    match network.model.metadata.get("task").map(String::as_str) {
+        Some("segment") => {
+            return refuse(
+                "notes that its task is 'segment': instance masks are not read; spp detect reads their boxes",
+            );
+        }
+        Some("detect") => return refuse("notes that its task is 'detect'; spp detect reads its boxes"),
+        _ => {}
+    }
     let usual = detection::Preparation {
         fit: Fit::Stretch,
         mean: [0.485, 0.456, 0.406],
@@ -78,16 +89,15 @@ pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
         ..detection::Preparation::default()
     };
     let (input, placement) = picture::prepared(&picture, &args.preparation.or(usual)?, network.input)?;
-    let chosen = chosen(&network.model.outputs, network.len, args.tensor.as_deref());
-    let chosen = chosen.map_err(|what| Failure::Usage(format!("{}: {what}", args.file.display())))?;
     let results = network.run(&[input])?;
     if args.tensor.is_none()
         && let Ok(head) = Head::find(&network.outputs(&results), network.input)
     {
-        let what = format!("the outputs look like those of a detector, {head}");
-        let hint = "spp detect reads them; if it is no detector, --tensor names the output".into();
-        return Err(Error::Unsupported { op: args.file.display().to_string(), what, hint }.into());
+        let hint = "spp detect reads them; if it is no detector, --tensor names the output";
+        return refuse(&format!("the outputs look like those of a detector, {head}; {hint}"));
     }
+    let chosen = chosen(&network.model.outputs, network.len, args.tensor.as_deref());
+    let chosen = chosen.map_err(|what| Failure::Usage(format!("{}: {what}", args.file.display())))?;
     let classes = classes(&network.model.outputs[chosen], &results[chosen])?;
     let named = named(args.labels.as_deref(), &network.model)?;
     if let (Some(count), Some(named)) = (classes.count, named)
@@ -98,6 +108,13 @@ pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
     }
 
     let voc: Vec<&str> = if classes.count == Some(21) { [&["background"], &labels::VOC[..]].concat() } else { vec![] };
+    let prepared = "the picture is prepared as torchvision's networks need it (--fit, --order, --scale, --mean, --std)";
+    let called = "the classes are called by VOC's names (--labels)";
+    let is_assumed = [(!args.preparation.is_given(), prepared), (named.is_none() && !voc.is_empty(), called)];
+    let assumed: Vec<&str> = is_assumed.into_iter().filter_map(|(is, what)| is.then_some(what)).collect();
+    if !assumed.is_empty() {
+        note(format!("{}; options say otherwise", assumed.join(", and ")));
+    }
     let labels = Labels::open(args.labels.as_deref(), &network.model, &voc)?;
     let (painted, counts) = paint(&picture, &classes, &placement, network.input);
     picture::save(&args.output, &painted, args.force)?;
