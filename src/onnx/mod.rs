@@ -25,7 +25,8 @@ pub struct Options {
     pub sizes: BTreeMap<String, u32>,
     /// The dimensions of inputs, by name, in place of the file's.
     pub inputs: BTreeMap<String, Vec<u32>>,
-    /// The first dimension of every input, in place of the file's. Refused where the outputs do not follow.
+    /// The first dimension of every input, in place of the file's. Refused where a node would mix
+    /// images, or leave some out.
     pub batch: Option<u32>,
     /// Values of inputs, by name. Dimensions that the file leaves open take their sizes. Operators that must know a value
     /// when the file is read, such as a shape, take it from here; the model is then right for this value only.

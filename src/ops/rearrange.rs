@@ -49,7 +49,7 @@ impl Walk {
     }
 
     /// The least and the most that it moves the index by.
-    fn reach(&self) -> [i128; 2] {
+    pub(crate) fn reach(&self) -> [i128; 2] {
         match self {
             Self::Steps(Axis { extent, stride }) => {
                 let last = i128::from(*stride) * (i128::from(*extent) - 1);

@@ -274,7 +274,10 @@ fn a_batch_is_that_of_every_input() {
 
 #[test]
 fn what_does_not_fit_the_inputs_is_named() {
-    let cases: [(Options, &str); 7] = [
+    let both = |of: Options, batch| Options { batch, sizes: sizes(&[("height", 5), ("width", 7)]).sizes, ..of };
+    let cases: [(Options, &str); 9] = [
+        (both(inputs(&[("x", &[1, 3, 5, 8])]), None), "input 'x': dimension 3 is to be 8, and 7"),
+        (both(inputs(&[("x", &[1, 3, 5, 7])]), Some(2)), "input 'x': dimension 0 is to be 1, and 2"),
         (Options::default(), "leaves dimensions open: 'height' of input 'x', 'width' of input 'x'; "),
         (sizes(&[("height", 5)]), "leaves dimensions open: 'width' of input 'x'; "),
         (sizes(&[("height", 5), ("width", 7), ("hieght", 3)]), "sizes = hieght: is unknown; did you mean 'height'?"),
@@ -343,6 +346,7 @@ fn images_of_a_batch_stay_apart_or_are_refused() {
     let (axis, keep) = (|axis| int("axis", axis), || int("keepdims", 1));
     let swap = || vec![ints("perm", &[1, 0, 2])];
     let mixing: Vec<(&str, Vec<Part>)> = vec![
+        ("reshaped to what it was", vec![("Reshape", Some((&[2], &[4, 6])), vec![])]),
         ("reshaped to one", vec![("Reshape", Some((&[3], &[1, 3, MINUS])), vec![])]),
         (
             "and back",
@@ -370,7 +374,7 @@ fn images_of_a_batch_stay_apart_or_are_refused() {
     ];
     for (name, parts) in mixing {
         let error = read(chain(parts), &two).map(|model| model.outputs).unwrap_err().to_string();
-        assert!(error.contains("takes no batch of 2 in place of 1"), "{name}: {error}");
+        assert!(error.contains("takes no batch of 2"), "{name}: {error}");
     }
     let apart: Vec<(&str, Vec<Part>)> = vec![
         ("rows", vec![("Softmax", None, vec![axis(1)])]),

@@ -391,7 +391,7 @@ const ODD: [i64; 14] = [0, 1, -1, 2, 3, 5, -7, 255, 1 << 16, i32::MAX as i64, 1 
 
 fn mutant(dice: &mut Dice) -> Vec<u8> {
     let mut graph = if dice.once_in(2) { pools() } else { head() };
-    let opset = dice.pick(&[6, 7, 9, 10, 11, 12, 13, 13, 13, 18, 22, 1 << 40]);
+    let opset = dice.pick(&[6, 7, 9, 10, 11, 12, 13, 13, 13, 18, 22, 25, 1 << 40]);
     for _ in 0..dice.below(4) {
         change_graph(&mut graph, dice);
     }

@@ -21,8 +21,10 @@ enum Holds {
     Same { in_blocks: bool },
 }
 
-/// Errors: the first node of `model` that does not keep `blocks` apart, or computes something else of each than in `alone`.
-pub(super) fn kept_apart(alone: &Model, model: &Model, blocks: u32) -> Result<(), String> {
+/// Errors: the first node of `model`, of a batch of `to`, that does not keep images apart, or computes something else of
+/// each than in `alone`, of a batch of `from`.
+pub(super) fn kept_apart(alone: &Model, model: &Model, [from, to]: [u32; 2]) -> Result<(), String> {
+    let blocks = if to.is_multiple_of(from) { to / from } else { to };
     let graph = &model.graph;
     let mut of_alone = alone.graph.nodes().iter().filter(|node| !only_moves(&node.op));
     let mut holds: Vec<Holds> = Vec::with_capacity(graph.nodes().len());
@@ -43,8 +45,8 @@ pub(super) fn kept_apart(alone: &Model, model: &Model, blocks: u32) -> Result<()
             _ if is_kept_apart(node, &operands, blocks) => Holds::Images,
             op => return Err(format!("{} '{}'", op.stem(), node.name)),
         };
-        let times = if of_node == Holds::Images { blocks } else { 1 };
-        if !only_moves(&node.op) && !of_alone.next().is_some_and(|one| computes_alike(one, node, times)) {
+        let batch = if of_node == Holds::Images { [from, to] } else { [1; 2] };
+        if !only_moves(&node.op) && !of_alone.next().is_some_and(|own| computes_alike(own, node, batch)) {
             return Err(format!("{} '{}'", node.op.stem(), node.name));
         }
         holds.push(of_node);
@@ -63,15 +65,15 @@ const fn only_moves(op: &Op) -> bool {
     matches!(op, Op::Constant(_) | Op::Concat(_) | Op::Narrow(_) | Op::Rearrange(_) | Op::Reshape(_))
 }
 
-/// Whether a node makes so many times what another does, by sums and the like over as many values.
-fn computes_alike(one: &Node, many: &Node, times: u32) -> bool {
-    many.shape.len() == one.shape.len() * u64::from(times)
-        && match (&one.op, &many.op) {
-            (Op::Softmax(one), Op::Softmax(many)) => one == many,
-            (Op::TopK(one), Op::TopK(many)) => (one.k, one.len, one.inner) == (many.k, many.len, many.inner),
-            (Op::Reduce(one), Op::Reduce(many)) => one.over == many.over,
-            (Op::Gather(one), Op::Gather(many)) => (one.extent, one.stride) == (many.extent, many.stride),
-            (one, many) => one.stem() == many.stem(),
+/// Whether two nodes make as much for each image, by sums and the like over as many values.
+fn computes_alike(own: &Node, node: &Node, [from, to]: [u32; 2]) -> bool {
+    node.shape.len() * u64::from(from) == own.shape.len() * u64::from(to)
+        && match (&own.op, &node.op) {
+            (Op::Softmax(own), Op::Softmax(op)) => own == op,
+            (Op::TopK(own), Op::TopK(op)) => (own.k, own.len, own.inner) == (op.k, op.len, op.inner),
+            (Op::Reduce(own), Op::Reduce(op)) => own.over == op.over,
+            (Op::Gather(own), Op::Gather(op)) => (own.extent, own.stride) == (op.extent, op.stride),
+            (own, op) => own.stem() == op.stem(),
         }
 }
 
@@ -175,32 +177,46 @@ impl Steps<'_> {
     /// Whether its blocks of steps are alike, each over a block of the operand, or all over what is the same.
     fn keep(&self, (holds, x): (Holds, Shape), blocks: u32) -> bool {
         let Some(at) = self.axes.iter().position(|axis| axis.extent() != 1) else { return false };
-        let (outer, rest) = (&self.axes[at], &self.axes[at + 1..]);
+        let outer = &self.axes[at];
         if !outer.extent().is_multiple_of(blocks.into()) || outer.extent() == 0 {
             return false;
         }
         let steps = outer.extent() / u64::from(blocks);
-        let moves = |image: u64, step: u64| outer.at(image * steps + step);
-        let Some(step) = (0..steps).find(|&step| moves(0, step).is_some()) else { return false };
-        let shift = moves(1, step).zip(moves(0, step)).map(|(next, here)| next - here);
-        let Some(shift) = shift else { return false };
-        let alike = (0..u64::from(blocks)).all(|image| {
-            (0..steps).all(|step| moves(image, step) == moves(0, step).map(|first| first + image as i64 * shift))
-        });
+        let (shift, first) = match outer {
+            Walk::Steps(Axis { stride, .. }) => {
+                let last = (steps as i64 - 1) * i64::from(*stride);
+                (steps as i64 * i64::from(*stride), [last.min(0), last.max(0)])
+            }
+            Walk::Places(places) => {
+                let mut images = places.chunks(steps as usize);
+                let (Some(first), Some(second)) = (images.next(), images.next()) else { return false };
+                let there = || first.iter().flatten().map(|&place| i64::from(place));
+                let pairs = first.iter().zip(second).find_map(|(&first, &second)| first.zip(second));
+                let Some((here, next)) = pairs else { return false };
+                let shift = i64::from(next) - i64::from(here);
+                let moved = |place: &Option<u32>, by: i64| place.map(|place| i64::from(place) + by);
+                let is_moved = |(image, others): (usize, &[Option<u32>])| {
+                    let by = shift * image as i64;
+                    first.iter().zip(others).all(|(first, other)| moved(first, by) == moved(other, 0))
+                };
+                if !places.chunks(steps as usize).enumerate().all(is_moved) {
+                    return false;
+                }
+                (shift, [there().min().unwrap_or(0), there().max().unwrap_or(0)])
+            }
+        };
         let block = (x.len() / u64::from(blocks)) as i64;
-        let first = (0..steps).filter_map(|step| moves(0, step));
-        let mut range = [first.clone().min().unwrap_or(0), first.max().unwrap_or(0)].map(|value| value + self.offset);
-        for axis in rest.iter().chain(&self.axes[..at]) {
-            let places = (0..axis.extent()).filter_map(|step| axis.at(step));
-            range[0] += places.clone().min().unwrap_or(0);
-            range[1] += places.max().unwrap_or(0);
+        let mut range = first.map(|value| value + self.offset);
+        for (_, axis) in self.axes.iter().enumerate().filter(|(i, _)| *i != at) {
+            let [least, most] = axis.reach();
+            range[0] += least as i64;
+            range[1] += most as i64;
         }
         let within = range[0] + self.beside.start() >= 0 && range[1] + self.beside.end() < block;
         let in_blocks = shift == block && within && x.len().is_multiple_of(blocks.into());
-        alike
-            && match holds {
-                Holds::Images => in_blocks,
-                Holds::Same { in_blocks: alike } => shift == 0 || alike && in_blocks,
-            }
+        match holds {
+            Holds::Images => in_blocks,
+            Holds::Same { in_blocks: alike } => shift == 0 || alike && in_blocks,
+        }
     }
 }

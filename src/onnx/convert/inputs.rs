@@ -99,8 +99,25 @@ impl Converter {
         Err(broken(format!("leaves dimensions open: {}; {remedy}", open.join(", "))))
     }
 
-    /// The dimensions of an input; those that are still open are added to `open`.
+    /// The dimensions of an input, as [`Converter::sizes_of`] has them. Errors: sizes that contradict each other.
     fn input_sizes(&self, input: &Input, options: &Options, open: &mut Vec<String>) -> Result<Vec<u32>> {
+        let sizes = self.sizes_of(input, options, open)?;
+        let of_symbol = |dim: &Dim| match dim {
+            Dim::Named(symbol) => options.sizes.get(symbol).copied(),
+            _ => None,
+        };
+        for (at, (&size, dim)) in sizes.iter().zip(input.dims.iter().flatten()).enumerate() {
+            let batch = options.batch.filter(|_| at == 0);
+            if let Some(other) = of_symbol(dim).into_iter().chain(batch).find(|&other| other != size) {
+                let detail = format!("dimension {at} is to be {size}, and {other}");
+                return Err(Error::mismatch(format!("input '{}'", input.name), detail));
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// The dimensions of an input; those that are still open are added to `open`.
+    fn sizes_of(&self, input: &Input, options: &Options, open: &mut Vec<String>) -> Result<Vec<u32>> {
         let Input { name, dims, .. } = input;
         // It leaves the graph in the end, whatever its size.
         let is_idle = !self.uses.contains_key(name);
@@ -125,6 +142,10 @@ impl Converter {
                 return Err(Error::mismatch(format!("input '{name}'"), detail));
             }
             return Ok(given.clone());
+        }
+        if let Some(value) = value.filter(|value| value.len() != dims.len() && !(dims.is_empty() && *value == [1])) {
+            let detail = format!("a tensor {value:?} is given, and the file has {} dimensions", dims.len());
+            return Err(Error::mismatch(format!("input '{name}'"), detail));
         }
         let mut sizes = Vec::with_capacity(dims.len());
         for (at, dim) in dims.iter().enumerate() {

@@ -73,15 +73,23 @@ struct Converter {
 /// Reads `file` as a graph. Errors: all that is not supported, at once; whatever else is wrong, at its node; a batch that
 /// the model does not keep apart.
 pub(super) fn convert(file: File, options: &Options) -> Result<Model> {
+    const REMEDY: &str = "export the file with a dynamic batch, or run its own again and again";
     let (inputs, again) = (file.inputs.clone(), file.clone());
-    let model = converted(file, options)?;
-    let Some((own, [from, to])) = own_batch(&inputs, &model, options) else { return Ok(model) };
+    let model = match (converted(file, options), options.batch) {
+        (Err(error), Some(batch)) => {
+            let own = Options { batch: None, ..options.clone() };
+            let is_to_blame = converted(again, &own).is_ok();
+            let reason = || broken(format!("takes no batch of {batch}: {error}; {REMEDY}"));
+            return Err(if is_to_blame { reason() } else { error });
+        }
+        (model, _) => model?,
+    };
+    let Some((own, batch)) = own_batch(&inputs, &model, options) else { return Ok(model) };
     let alone = converted(again, &own)?;
-    let blocks = if to.is_multiple_of(from) { to / from } else { to };
-    batch::kept_apart(&alone, &model, blocks).map_err(|node| {
+    batch::kept_apart(&alone, &model, batch).map_err(|node| {
+        let [from, to] = batch;
         broken(format!(
-            "takes no batch of {to} in place of {from}: {node} would mix images or leave some out; export the file with a \
-             dynamic batch, or run one after the other"
+            "takes no batch of {to} in place of {from}: {node} would mix images or leave some out; {REMEDY}"
         ))
     })?;
     Ok(model)
