@@ -6,11 +6,10 @@
 
 use std::ops::RangeInclusive;
 
-use crate::graph::Node;
+use crate::graph::{Node, NodeId, Op};
 use crate::onnx::{Model, Port};
 use crate::ops::{Axis, Gather, Map, Matmul, SoftmaxAxis, Strided, Walk};
 use crate::tensor::Shape;
-use crate::{NodeId, Op};
 
 /// What a node's result holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
