@@ -20,7 +20,7 @@ use crate::report::{self, Report};
 use crate::source::Reading;
 use crate::subject::Subject;
 
-/// Measure blocks at their published shapes, with seeded weights, or case files
+/// Measure blocks at their published shapes, with seeded weights, case files, or ONNX files
 ///
 /// Times are in milliseconds: wall is host tensor in to host tensor out, gpu the first to the last timestamp on the
 /// device: on software adapters in the same runs, on GPUs in runs without a host's tensors, one close behind the other.

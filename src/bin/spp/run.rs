@@ -20,11 +20,12 @@ use crate::source::{self, Reading};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: spp run yolo.onnx --input x.safetensors --output y.safetensors
+         spp run yolo.onnx --image photo.jpg --scale 1/255 --output y.safetensors
          spp run cases/sppf_k5.safetensors --output y.safetensors
          spp run --block sppf --args '{\"c1\": 512, \"c2\": 512}' --weights yolov5s.safetensors --prefix model.9 \\
              --input x.safetensors --output y.safetensors")]
 pub(crate) struct Args {
-    /// An ONNX file, with --input; or a case file: safetensors with metadata `block` and `args`, tensors `input`, `output`
+    /// An ONNX file, with --input or --image; or a case file: safetensors with metadata `block` and `args`, tensors `input`, `output`
     /// and `weights.*`
     #[arg(value_name = "ONNX|CASE", required_unless_present = "block")]
     case: Option<PathBuf>,

@@ -84,7 +84,13 @@ pub(crate) fn tensors(model: &Model, inputs: &BTreeMap<String, Value>) -> Result
             let reason = format!("lacks a tensor for input '{}'; it has {}", port.name, names.join(", "));
             return Err(Error::InvalidData { what: "the file of inputs".into(), reason });
         };
-        Tensor::new(node.shape, value.elements.to_floats())
+        let floats = value.elements.to_floats();
+        let is_whole = port.element == ElementType::Float || floats.iter().all(|value| value.fract() == 0.0);
+        if !is_whole {
+            let reason = format!("holds numbers for input '{}' that are not whole, as it takes", port.name);
+            return Err(Error::InvalidData { what: "the file of inputs".into(), reason });
+        }
+        Tensor::new(node.shape, floats)
     };
     model.inputs.iter().zip(model.graph.inputs()).map(tensor).collect()
 }
