@@ -25,14 +25,14 @@ enum Holds {
 pub(super) fn kept_apart(alone: &Model, model: &Model, [from, to]: [u32; 2]) -> Result<(), String> {
     let blocks = if to.is_multiple_of(from) { to / from } else { to };
     let graph = &model.graph;
+    let is_batched = |port: &Port| port.dims.first().is_some_and(|n| n % blocks == 0);
     let mut of_alone = alone.graph.nodes().iter().filter(|node| !only_moves(&node.op));
     let mut holds: Vec<Holds> = Vec::with_capacity(graph.nodes().len());
     for node in graph.nodes() {
         let of = |id: &NodeId| (holds[id.index()], graph.nodes()[id.index()].shape);
         let operands: Vec<(Holds, Shape)> = node.inputs.iter().map(of).collect();
-        let is_batched = |port: &Port| port.name == node.name && port.dims.first().is_some_and(|n| n % blocks == 0);
         let of_node = match &node.op {
-            Op::Input if model.inputs.iter().any(is_batched) => Holds::Images,
+            Op::Input if model.inputs.iter().any(|port| port.name == node.name && is_batched(port)) => Holds::Images,
             Op::Constant(constant) => {
                 let values = constant.value.data();
                 let mut parts = values.chunks(values.len().div_ceil(blocks as usize).max(1));
@@ -51,8 +51,7 @@ pub(super) fn kept_apart(alone: &Model, model: &Model, [from, to]: [u32; 2]) -> 
         holds.push(of_node);
     }
     for (port, (_, id)) in model.outputs.iter().zip(graph.outputs()) {
-        let is_whole = port.dims.first().is_some_and(|n| n % blocks == 0);
-        if holds[id.index()] == Holds::Images && !is_whole {
+        if holds[id.index()] == Holds::Images && !is_batched(port) {
             return Err(format!("output '{}' {:?}", port.name, port.dims));
         }
     }
@@ -78,14 +77,17 @@ fn computes_alike(own: &Node, node: &Node, [from, to]: [u32; 2]) -> bool {
 
 fn is_kept_apart(node: &Node, operands: &[(Holds, Shape)], blocks: u32) -> bool {
     let y = node.shape;
-    let block = |shape: Shape| shape.len() / u64::from(blocks);
     let divides = |shape: Shape| shape.len().is_multiple_of(blocks.into());
     // Layers compute image by image.
     let of_image = |&(holds, x): &(Holds, Shape)| match holds {
         Holds::Images => x.n.is_multiple_of(blocks),
         Holds::Same { in_blocks } => in_blocks && x.n.is_multiple_of(blocks),
     };
-    let first = |steps: &dyn Fn(Shape) -> bool| operands.first().is_some_and(|&(_, x)| divides(x) && steps(x));
+    // An image is made of whole rows of `len * inner` values.
+    let in_rows = |len: u32, inner: u32| {
+        let row = u64::from(len) * u64::from(inner);
+        operands.iter().all(|&(_, x)| divides(x) && (x.len() / u64::from(blocks)).is_multiple_of(row))
+    };
     divides(y)
         && match &node.op {
             Op::Add(_)
@@ -105,11 +107,9 @@ fn is_kept_apart(node: &Node, operands: &[(Holds, Shape)], blocks: u32) -> bool 
             Op::Reshape(_) => true,
             Op::Softmax(softmax) => match softmax.axis {
                 SoftmaxAxis::Channels | SoftmaxAxis::Columns => operands.iter().all(of_image),
-                SoftmaxAxis::Values { len, inner } => {
-                    first(&|x| block(x).is_multiple_of(u64::from(len) * u64::from(inner)))
-                }
+                SoftmaxAxis::Values { len, inner } => in_rows(len, inner),
             },
-            Op::TopK(top) => first(&|x| block(x).is_multiple_of(u64::from(top.len) * u64::from(top.inner))),
+            Op::TopK(top) => in_rows(top.len, top.inner),
             Op::Rearrange(copy) => {
                 let steps = Steps { offset: copy.offset.into(), axes: &copy.axes, beside: 0..=0 };
                 operands.iter().all(|&operand| steps.keep(operand, blocks))

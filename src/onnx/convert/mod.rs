@@ -73,6 +73,10 @@ struct Converter {
 /// Reads `file` as a graph. Errors: all that is not supported, at once; whatever else is wrong, at its node; a batch that
 /// the model does not keep apart.
 pub(super) fn convert(file: File, options: &Options) -> Result<Model> {
+    // A value cannot change a batch that the file fixes, and whoever names the size of one that it leaves open knows it.
+    if options.batch.is_none() && options.inputs.is_empty() {
+        return converted(file, options);
+    }
     const REMEDY: &str = "export the file with a dynamic batch, or run its own again and again";
     let (inputs, again) = (file.inputs.clone(), file.clone());
     let model = match (converted(file, options), options.batch) {
