@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::graph::Graph;
-use crate::tensor::MAX_HOST_BYTES;
+use crate::graph::{Graph, Node};
+use crate::tensor::{MAX_HOST_BYTES, Tensor};
+use crate::weights::random::Random;
 
 mod array;
 mod blocks;
@@ -102,5 +103,17 @@ impl Model {
     /// Reads the bytes of a file; `folder` is where it may have data in other files. Errors: as [`Model::load`].
     pub fn from_bytes(bytes: &[u8], folder: Option<&Path>, options: &Options) -> Result<Self> {
         convert::convert(file::parse(bytes, folder, MAX_HOST_BYTES)?, options)
+    }
+
+    /// Inputs that are the same for the same seed: numbers from 0 to 1, or 0 where the file takes whole ones. Errors as
+    /// [`Tensor::new`].
+    pub fn random_inputs(&self, seed: u64) -> Result<Vec<Tensor>> {
+        let input = |(port, (_, node)): (&Port, (_, &Node))| {
+            let mut random = Random::new(seed, &port.name);
+            let is_float = port.element == ElementType::Float;
+            let values = (0..node.shape.len()).map(|_| if is_float { random.uniform() as f32 } else { 0.0 });
+            Tensor::new(node.shape, values.collect())
+        };
+        self.inputs.iter().zip(self.graph.inputs()).map(input).collect()
     }
 }

@@ -103,21 +103,3 @@ pub(crate) fn outputs(model: &Model, results: &[Tensor]) -> BTreeMap<String, Val
     };
     model.outputs.iter().zip(results).map(value).collect()
 }
-
-/// Random numbers for inputs that nobody gives: 0 to 1, or 0 for whole numbers.
-pub(crate) fn random(model: &Model, seed: u64) -> Result<Vec<Tensor>, Error> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 24) as f32
-    };
-    let mut tensors = Vec::new();
-    for (port, (_, node)) in model.inputs.iter().zip(model.graph.inputs()) {
-        let is_float = port.element == ElementType::Float;
-        let values = (0..node.shape.len()).map(|_| if is_float { next() } else { 0.0 }).collect();
-        tensors.push(Tensor::new(node.shape, values)?);
-    }
-    Ok(tensors)
-}

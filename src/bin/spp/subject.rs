@@ -78,7 +78,7 @@ impl Subject {
         match self {
             Self::Canonical(row) => row.input(SEED).map(|input| vec![input]),
             Self::File(_, case) => Ok(vec![case.input.clone()]),
-            Self::Model(_, model) => source::random(model, SEED),
+            Self::Model(_, model) => model.random_inputs(SEED),
         }
     }
 }
