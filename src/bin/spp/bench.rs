@@ -97,7 +97,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
     if let Some(path) = &args.html {
         writable(path, args.force)?;
     }
-    let Device::Gpu(gpu) = Device::open_with(device, args.planning.matrices)? else {
+    let Device::Gpu(gpu) = Device::open_with(device, args.planning.arithmetic.matrices)? else {
         return Err(Failure::Usage("bench measures GPUs; the CPU reference is made to be correct, not fast".into()));
     };
     let before = args.baseline.as_deref().map(|name| before(name, &gpu, &cases, args)).transpose()?;
@@ -120,7 +120,7 @@ pub(crate) fn bench(args: &Args, device: Option<&str>) -> Result<()> {
 
 /// Errors: samples from another adapter or backend; none for a case that is to be judged, or none for any case.
 fn before(name: &str, gpu: &Gpu, cases: &[Subject], args: &Args) -> Result<Baseline> {
-    let (judged, stored) = (args.fail_over.is_some(), args.planning.stored.as_a_rule);
+    let (judged, stored) = (args.fail_over.is_some(), args.planning.arithmetic.storage);
     let path = baseline::path(name)?;
     let before = Baseline::load(&path)?;
     let bad = |reason: String| Err(Error::File { path: path.clone(), reason }.into());
@@ -217,7 +217,7 @@ fn print(args: &Args, rows: &[Row], compared: &[Comparison]) -> Result<()> {
         return objects.iter().try_for_each(|row| Ok(say(csv(row))?));
     }
     if let Some(row) = rows.first() {
-        say(format_args!("{}{}\n", row.device.join(", "), args.planning.stored.as_a_rule.described()))?;
+        say(format_args!("{}{}\n", row.device.join(", "), args.planning.arithmetic.storage.described()))?;
     }
     say_table(COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>())?;
     if !compared.is_empty() {

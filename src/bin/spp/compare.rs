@@ -72,7 +72,7 @@ fn size(text: &str) -> Result<[u32; 2], String> {
 }
 
 pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
-    let Device::Gpu(gpu) = Device::open_with(device, args.planning.matrices)? else {
+    let Device::Gpu(gpu) = Device::open_with(device, args.planning.arithmetic.matrices)? else {
         return Err(Failure::Usage("compare measures GPUs; the CPU reference is made to be correct, not fast".into()));
     };
     let Args { c1, c2, size: [h, w], batch, ref planning, .. } = *args;
@@ -109,7 +109,7 @@ pub(crate) fn compare(args: &Args, device: Option<&str>) -> Result<()> {
         say(format_args!(
             "{}{}\n{batch} x {c1} x {h} x {w} -> {c2} channels\n",
             device_names(&gpu).join(", "),
-            planning.stored.as_a_rule.described()
+            planning.arithmetic.storage.described()
         ))?;
         say_table(COLUMNS, &rows.iter().map(|row| cells(row, yardstick)).collect::<Vec<_>>())?;
         for (block, error) in &refused {

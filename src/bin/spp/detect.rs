@@ -16,7 +16,7 @@ use crate::network::Network;
 use crate::output::{note, progress, say_json, say_table, writable};
 use crate::paint;
 use crate::picture::{self, Preparation};
-use crate::planning::Stored;
+use crate::planning::Arithmetic;
 use crate::source::Reading;
 
 /// Find objects in pictures with an ONNX file: a table of boxes, and pictures with the boxes painted on
@@ -76,11 +76,8 @@ pub(crate) struct Args {
     /// Print a JSON array
     #[arg(long)]
     json: bool,
-    /// Let kernels multiply matrices on tensor cores or their like, which wgpu calls experimental, if the adapter has them
-    #[arg(long)]
-    matrices: bool,
     #[command(flatten)]
-    stored: Stored,
+    arithmetic: Arithmetic,
 }
 
 fn head(text: String) -> Result<Head, Error> {
@@ -136,8 +133,7 @@ pub(crate) fn detect(args: &Args, device: Option<&str>) -> Result<()> {
         (Some(head), Some(anchors)) => Some(head.clone().with_anchors(anchors.clone())?),
         (head, _) => head.clone(),
     };
-    let network =
-        Network::open(&args.file, &args.reading, Some(&["detect", "segment"]), &args.stored, args.matrices, device)?;
+    let network = Network::open(&args.file, &args.reading, Some(&["detect", "segment"]), &args.arithmetic, device)?;
     let known = Known { classes: named(args.labels.as_deref(), &network.model)?, anchors: args.anchors.clone() };
     let mut reader = Reader { args, network, known, head, labels: None };
     let (mut seen, mut failed) = (Vec::new(), false);

@@ -65,7 +65,7 @@ pub(crate) fn graph(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Failure::Usage("--device plans for an adapter: leave out --class and --profile".into()));
     }
     if args.planned {
-        let open = |device| Device::open_with(Some(device), args.planning.matrices);
+        let open = |device| Device::open_with(Some(device), args.planning.arithmetic.matrices);
         let (profile, options) = match device.map(open).transpose()? {
             Some(Device::Gpu(gpu)) => (gpu.profile().clone(), args.planning.options(&gpu)),
             Some(Device::Reference) => {
@@ -115,7 +115,7 @@ impl Args {
     /// What there is without an adapter.
     fn profile(&self) -> Result<DeviceProfile> {
         let mut profile = self.any_profile()?;
-        if !self.planning.matrices {
+        if !self.planning.arithmetic.matrices {
             profile.matrices = Matrices::NONE;
         } else if profile.matrices == Matrices::NONE {
             note("no matrices: the plan is for a device that has none");

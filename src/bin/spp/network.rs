@@ -8,7 +8,7 @@ use spp_wgpu::{Error, PlanOptions, Program, Shape, Tensor, reference};
 
 use crate::device::Device;
 use crate::failure::{Failure, Result};
-use crate::planning::Stored;
+use crate::planning::Arithmetic;
 use crate::source::Reading;
 
 #[derive(Debug)]
@@ -29,8 +29,7 @@ impl Network {
         file: &Path,
         reading: &Reading,
         tasks: Option<&[&str]>,
-        stored: &Stored,
-        matrices: bool,
+        arithmetic: &Arithmetic,
         device: Option<&str>,
     ) -> Result<Self> {
         let model = Model::load(file, &reading.options()?)?;
@@ -48,9 +47,8 @@ impl Network {
         let &[len, 3, rows, columns] = &port.dims[..] else {
             return refuse(format!("its input '{}' is {:?}", port.name, port.dims), needs);
         };
-        let device = Device::open_with(device, matrices)?;
-        stored.as_a_rule.check(&device)?;
-        let options = stored.options(PlanOptions::default());
+        let device = arithmetic.open(device)?;
+        let options = arithmetic.options(PlanOptions::default());
         let program = match &device {
             Device::Gpu(gpu) => Some(Program::with_options(gpu, &model.graph, &options)?),
             Device::Reference => None,

@@ -36,7 +36,7 @@ impl Storage {
     }
 
     /// Errors: the reference is asked to store `f16`.
-    pub(crate) fn check(self, device: &Device) -> Result<()> {
+    fn check(self, device: &Device) -> Result<()> {
         match (device, self.rounds_to()) {
             (Device::Reference, Precision::F16) => {
                 let why = "the CPU reference computes in f64 and stores no f16";
@@ -47,18 +47,29 @@ impl Storage {
     }
 }
 
+/// What kernels multiply and store.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Stored {
+pub(crate) struct Arithmetic {
+    /// Let kernels multiply matrices on tensor cores or their like, which wgpu calls experimental, if the adapter has them
+    #[arg(long)]
+    pub(crate) matrices: bool,
     #[command(flatten)]
-    pub(crate) as_a_rule: Storage,
+    pub(crate) storage: Storage,
     /// With --precision f16: nodes whose weights and results stay in f32, by their names in the plan
     #[arg(long, value_name = "NODES", value_delimiter = ',', requires = "precision")]
     pub(crate) keep_f32: Vec<String>,
 }
 
-impl Stored {
+impl Arithmetic {
+    /// The device. Errors: the reference is asked to store `f16`.
+    pub(crate) fn open(&self, device: Option<&str>) -> Result<Device> {
+        let device = Device::open_with(device, self.matrices)?;
+        self.storage.check(&device)?;
+        Ok(device)
+    }
+
     pub(crate) fn options(&self, options: PlanOptions) -> PlanOptions {
-        options.precision(self.as_a_rule.precision).ports(self.as_a_rule.ports).keep_f32(self.keep_f32.clone())
+        options.precision(self.storage.precision).ports(self.storage.ports).keep_f32(self.keep_f32.clone())
     }
 }
 
@@ -73,11 +84,8 @@ pub(crate) struct Planning {
     /// Use the convolution kernels that `spp bench --tune` found fastest on this adapter
     #[arg(long)]
     pub(crate) tuned: bool,
-    /// Let kernels multiply matrices on tensor cores or their like, which wgpu calls experimental, if the adapter has them
-    #[arg(long)]
-    pub(crate) matrices: bool,
     #[command(flatten)]
-    pub(crate) stored: Stored,
+    pub(crate) arithmetic: Arithmetic,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -97,13 +105,17 @@ enum Pass {
 impl Planning {
     /// Whether any of the options was given.
     pub(crate) fn is_given(&self) -> bool {
-        let stores_f16 = self.stored.as_a_rule.rounds_to() == Precision::F16;
-        self.unfused || self.tuned || self.matrices || !self.without.is_empty() || stores_f16
+        let stores_f16 = self.arithmetic.storage.rounds_to() == Precision::F16;
+        self.unfused || self.tuned || self.arithmetic.matrices || !self.without.is_empty() || stores_f16
     }
 
     pub(crate) fn options(&self, gpu: &Gpu) -> PlanOptions {
         let options = self.untuned();
-        if self.tuned { options.tuned(bench::kept_tuning(gpu, self.stored.as_a_rule.precision, None)) } else { options }
+        if self.tuned {
+            options.tuned(bench::kept_tuning(gpu, self.arithmetic.storage.precision, None))
+        } else {
+            options
+        }
     }
 
     /// As [`Self::options`]; the reference needs no plan.
@@ -130,6 +142,6 @@ impl Planning {
                 Pass::ReuseBuffers => &mut options.reuse_buffers,
             } = false;
         }
-        self.stored.options(options)
+        self.arithmetic.options(options)
     }
 }

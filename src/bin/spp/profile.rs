@@ -75,7 +75,7 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
     if let Some(path) = &args.trace {
         writable(path, args.force)?;
     }
-    let Device::Gpu(gpu) = Device::open_with(device, args.planning.matrices)? else {
+    let Device::Gpu(gpu) = Device::open_with(device, args.planning.arithmetic.matrices)? else {
         return Err(Failure::Usage("profile measures GPUs; the CPU reference has no dispatches".into()));
     };
     let peaks = if args.no_peak { None } else { Some(peaks(&gpu, None, false)?) };
@@ -102,7 +102,7 @@ pub(crate) fn profile(args: &Args, device: Option<&str>) -> Result<()> {
     let (case, name, dispatches) = (subject.name(), &gpu.info().name, times.len());
     say(format_args!(
         "{case} on {name}: {total:.1} µs in {dispatches} dispatches{estimated}{}\n",
-        args.planning.stored.as_a_rule.described()
+        args.planning.arithmetic.storage.described()
     ))?;
     match args.by {
         By::Dispatch => {

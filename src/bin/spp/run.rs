@@ -13,7 +13,7 @@ use crate::failure::{Failure, Result};
 use crate::network::Network;
 use crate::output::say;
 use crate::picture::{self, Preparation};
-use crate::planning::Stored;
+use crate::planning::Arithmetic;
 use crate::source::{self, Reading};
 
 /// Compute an ONNX file or a block and write its outputs: a block from a case file, or from weights and an input
@@ -63,11 +63,8 @@ pub(crate) struct Args {
     /// Overwrite the output
     #[arg(long)]
     force: bool,
-    /// Let kernels multiply matrices on tensor cores or their like, which wgpu calls experimental, if the adapter has them
-    #[arg(long)]
-    matrices: bool,
     #[command(flatten)]
-    stored: Stored,
+    arithmetic: Arithmetic,
 }
 
 fn renaming(text: &str) -> Result<(String, String), String> {
@@ -89,14 +86,7 @@ pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
         return Err(Failure::Usage("--input is for an ONNX file, or for --block".into()));
     }
     let (block, graph, input) = job(args)?;
-    let inputs = slice::from_ref(&input);
-    let device = Device::open_with(device, args.matrices)?;
-    args.stored.as_a_rule.check(&device)?;
-    let options = args.stored.options(PlanOptions::default());
-    let results = match device {
-        Device::Gpu(gpu) => Program::with_options(&gpu, &graph, &options)?.run(inputs)?,
-        Device::Reference => reference::run(&graph, inputs)?,
-    };
+    let results = computed(args, &graph, slice::from_ref(&input), device)?;
     let named = graph.outputs().iter().zip(&results);
     let tensors: Vec<_> =
         named.map(|((name, _), result)| (name.clone(), dims(&block, result.shape()), result.data())).collect();
@@ -107,22 +97,24 @@ pub(crate) fn run(args: &Args, device: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+fn computed(args: &Args, graph: &Graph, inputs: &[Tensor], device: Option<&str>) -> Result<Vec<Tensor>> {
+    let options = args.arithmetic.options(PlanOptions::default());
+    Ok(match args.arithmetic.open(device)? {
+        Device::Gpu(gpu) => Program::with_options(&gpu, graph, &options)?.run(inputs)?,
+        Device::Reference => reference::run(graph, inputs)?,
+    })
+}
+
 /// Computes a model of another framework.
 fn run_model(args: &Args, file: &Path, device: Option<&str>) -> Result<()> {
     let (model, results) = match (&args.input, &args.image) {
         (Some(input), _) => {
             let (model, inputs) = source::model_for(file, &source::named(input, "in.")?, &args.reading)?;
-            let device = Device::open_with(device, args.matrices)?;
-            args.stored.as_a_rule.check(&device)?;
-            let options = args.stored.options(PlanOptions::default());
-            let results = match device {
-                Device::Gpu(gpu) => Program::with_options(&gpu, &model.graph, &options)?.run(&inputs)?,
-                Device::Reference => reference::run(&model.graph, &inputs)?,
-            };
+            let results = computed(args, &model.graph, &inputs, device)?;
             (model, results)
         }
         (None, Some(image)) => {
-            let network = Network::open(file, &args.reading, None, &args.stored, args.matrices, device)?;
+            let network = Network::open(file, &args.reading, None, &args.arithmetic, device)?;
             let preparation = args.preparation.or(detection::Preparation::default())?;
             let (input, _) = picture::prepared(&picture::open(image)?, &preparation, network.input)?;
             let results = network.run(&[input])?;

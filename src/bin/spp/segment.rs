@@ -15,7 +15,7 @@ use crate::network::Network;
 use crate::output::{note, say_json, say_table};
 use crate::paint;
 use crate::picture::{self, Preparation};
-use crate::planning::Stored;
+use crate::planning::Arithmetic;
 use crate::source::Reading;
 
 /// Tell with an ONNX file what each pixel of a picture shows, in colours over the picture
@@ -48,11 +48,8 @@ pub(crate) struct Args {
     /// Print a JSON array
     #[arg(long)]
     json: bool,
-    /// Let kernels multiply matrices on tensor cores or their like, which wgpu calls experimental, if the adapter has them
-    #[arg(long)]
-    matrices: bool,
     #[command(flatten)]
-    stored: Stored,
+    arithmetic: Arithmetic,
 }
 
 /// How much of the colour is seen, and how much of the picture.
@@ -71,7 +68,7 @@ pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
     picture::savable(&args.output, args.force)?;
     let picture = picture::open(&args.image)?;
     let tasks = ["semantic", "segment", "detect"];
-    let network = Network::open(&args.file, &args.reading, Some(&tasks), &args.stored, args.matrices, device)?;
+    let network = Network::open(&args.file, &args.reading, Some(&tasks), &args.arithmetic, device)?;
     let refuse = |what: &str| Err(Failure::Usage(format!("{}: {what}", args.file.display())));
     match network.model.metadata.get("task").map(String::as_str) {
         Some("segment") => {

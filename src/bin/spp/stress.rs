@@ -15,7 +15,7 @@ const MOST_RUNS: u64 = 100;
 const LEAST_GRAPHS: u64 = 8;
 
 pub(crate) fn stress(rounds: u64, seed: u64, planning: &Planning, as_json: bool, device: Option<&str>) -> Result<()> {
-    let Device::Gpu(gpu) = Device::open_with(device, planning.matrices)? else {
+    let Device::Gpu(gpu) = Device::open_with(device, planning.arithmetic.matrices)? else {
         return Err(Failure::Usage("--stress compares kernels; the CPU reference has none, so give a GPU".into()));
     };
     let options = planning.options(&gpu);

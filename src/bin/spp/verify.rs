@@ -73,8 +73,7 @@ pub(crate) fn verify(args: &Args, device: Option<&str>) -> Result<()> {
         let what = "would compare the CPU reference with itself, which proves nothing";
         return Err(Failure::Usage(format!("{}: {what}; give case files, or a GPU", row.name())));
     }
-    let device = Device::open_with(device, args.planning.matrices)?;
-    args.planning.stored.as_a_rule.check(&device)?;
+    let device = args.planning.arithmetic.open(device)?;
     let options = args.planning.options_on(&device);
     let widths = [checked.iter().map(|of| of.name().len()).max().unwrap_or(0), device.name().len()];
     if !args.json {
@@ -84,7 +83,7 @@ pub(crate) fn verify(args: &Args, device: Option<&str>) -> Result<()> {
     let (mut rows, mut pass, mut unchecked) = (Vec::new(), true, None);
     for checked in &checked {
         bar.set_message(checked.name().to_owned());
-        let precision = args.planning.stored.as_a_rule.rounds_to();
+        let precision = args.planning.arithmetic.storage.rounds_to();
         let outcome = match checked {
             Checked::Subject(subject) => check(subject, &device, &options, precision),
             Checked::Model { file, input, .. } => check_model(args, file, input, &device, &options, precision),
