@@ -317,8 +317,9 @@ impl Gpu {
     }
 
     /// Runs the callbacks of finished work, and returns at once, whatever other threads do: this makes
-    /// [`Program::run_async`] proceed if the app does not poll its device itself. Returns whether the queue is empty.
-    /// Errors: the device is lost.
+    /// [`Program::run_async`] proceed if the app does not poll its device itself. Returns whether the queue is empty;
+    /// another thread that found the last work done may still be handing over its results, so ask these for whether they
+    /// are there. Errors: the device is lost.
     pub fn poll(&self) -> Result<bool> {
         self.poll_with(PollType::Poll)
     }

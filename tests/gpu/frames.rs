@@ -13,7 +13,7 @@ use spp_wgpu::wgpu::{self, Buffer, BufferUsages};
 use spp_wgpu::{Bindings, Error, Gpu, GpuOptions, Program, Shape, Tensor};
 
 use crate::graphs::sppf;
-use crate::harness::{Data, GPU, random};
+use crate::harness::{Data, GPU, arrived, random};
 
 const X: Shape = Shape::new(1, 12, 7, 9);
 const BYTES: u64 = X.len() * 4;
@@ -97,18 +97,6 @@ fn encoder(gpu: &Gpu) -> wgpu::CommandEncoder {
 
 fn submit(gpu: &Gpu, encoder: wgpu::CommandEncoder) {
     gpu.queue().submit([encoder.finish()]);
-}
-
-/// Polls until it is there.
-fn arrived<T>(gpu: &Gpu, mut reading: Reading<T>) -> T {
-    let start = Instant::now();
-    loop {
-        gpu.poll().unwrap();
-        if let Some(result) = reading.try_take().unwrap() {
-            return result;
-        }
-        assert!(start.elapsed() < Duration::from_secs(60), "it never arrives");
-    }
 }
 
 #[test]

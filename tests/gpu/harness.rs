@@ -1,12 +1,13 @@
 //! One device for all tests and the comparison that every test goes through.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, mpsc};
+use std::time::{Duration, Instant};
 
 use half::f16;
-use spp_wgpu::gpu::{adapters, matrices_of};
+use spp_wgpu::gpu::{Reading, adapters, matrices_of};
 use spp_wgpu::plan::{ConvKernel, Tile};
 use spp_wgpu::reference::{self, Reference, Values, compare};
-use spp_wgpu::wgpu::{self, Adapter, AdapterInfo, DeviceType, Features};
+use spp_wgpu::wgpu::{self, Adapter, AdapterInfo, Buffer, DeviceType, Features, util::DownloadBuffer};
 use spp_wgpu::{Gpu, GpuOptions, Graph, Plan, PlanOptions, Precision, Program, Shape, Tensor, gpu};
 
 use crate::graphs::by_tile;
@@ -110,6 +111,29 @@ pub(crate) fn options() -> Vec<(&'static str, PlanOptions)> {
 /// Stems of the kernels that compute, in order.
 pub(crate) fn stems(plan: &Plan) -> Vec<&'static str> {
     plan.steps.iter().map(|step| step.shader.stem).filter(|stem| *stem != "layout").collect()
+}
+
+/// Polls until it is there. A queue that is found empty does not say so: the last work may have been found done by
+/// another test's thread, which is about to hand on what it made.
+pub(crate) fn arrived<T>(gpu: &Gpu, mut reading: Reading<T>) -> T {
+    let start = Instant::now();
+    loop {
+        gpu.poll().unwrap();
+        if let Some(result) = reading.try_take().unwrap() {
+            return result;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "it never arrives");
+    }
+}
+
+/// What an app's buffer holds after all that was submitted.
+pub(crate) fn read<T: bytemuck::Pod>(buffer: &Buffer) -> Vec<T> {
+    let (sender, receiver) = mpsc::channel();
+    DownloadBuffer::read_buffer(GPU.device(), GPU.queue(), &buffer.slice(..), move |read| {
+        sender.send(read.unwrap().to_vec()).unwrap();
+    });
+    while !GPU.poll().unwrap() {}
+    bytemuck::pod_collect_to_vec(&receiver.recv().unwrap())
 }
 
 /// Runs on the GPU with every result poisoned first.

@@ -8,7 +8,7 @@ use spp_wgpu::wgpu::{self, TextureUsages};
 use spp_wgpu::{Bound, Error, Graph, PlanOptions, Precision, Program, Shape, Tensor};
 
 use crate::graphs::painted;
-use crate::harness::{CARD, Data, GPU, WITHOUT_F16, random};
+use crate::harness::{CARD, Data, GPU, WITHOUT_F16, arrived, random, read};
 use crate::texture::picture;
 
 fn colors_of(paints: Paints) -> Arc<[Color]> {
@@ -149,17 +149,12 @@ fn an_apps_texture_is_painted() {
         usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
         mapped_at_creation: false,
     };
-    let read = GPU.device().create_buffer(&descriptor);
+    let texels = GPU.device().create_buffer(&descriptor);
     let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(256), rows_per_image: None };
-    let to = wgpu::TexelCopyBufferInfo { buffer: &read, layout };
+    let to = wgpu::TexelCopyBufferInfo { buffer: &texels, layout };
     encoder.copy_texture_to_buffer(drawn.as_image_copy(), to, drawn.size());
     GPU.queue().submit([encoder.finish()]);
-    let (sender, receiver) = std::sync::mpsc::channel();
-    wgpu::util::DownloadBuffer::read_buffer(GPU.device(), GPU.queue(), &read.slice(..), move |read| {
-        sender.send(read.unwrap().to_vec()).unwrap();
-    });
-    while !GPU.poll().unwrap() {}
-    let bytes = receiver.recv().unwrap();
+    let bytes: Vec<u8> = read(&texels);
     for (i, &value) in want[0].data().iter().enumerate() {
         let (channel, row, column) = (i / 80, i / 10 % 8, i % 10);
         assert_eq!(
@@ -250,8 +245,7 @@ fn what_is_in_textures_is_not_read() {
     let bindings = program.bind(&[&input], &[Bound::from(&shown), Bound::from(&pooled)]).unwrap();
     let mut encoder = GPU.device().create_command_encoder(&Default::default());
     program.record(&mut encoder, &bindings).unwrap();
-    let mut reading = program.read(&mut encoder, &bindings).unwrap().unwrap();
+    let reading = program.read(&mut encoder, &bindings).unwrap().unwrap();
     GPU.queue().submit([encoder.finish()]);
-    while !GPU.poll().unwrap() {}
-    assert_eq!(reading.try_take().unwrap().unwrap(), want[1..]);
+    assert_eq!(arrived(&GPU, reading), want[1..]);
 }

@@ -4,12 +4,14 @@ use half::f16;
 use spp_wgpu::ops::{Activation, Add, MaxPool};
 use spp_wgpu::plan::{Element, Order, PortForm};
 use spp_wgpu::reference::{self, Reference, compare};
-use spp_wgpu::wgpu::util::{BufferInitDescriptor, DeviceExt, DownloadBuffer};
+use spp_wgpu::wgpu::util::{BufferInitDescriptor, DeviceExt};
 use spp_wgpu::wgpu::{Buffer, BufferBinding, BufferUsages};
 use spp_wgpu::{Graph, PlanOptions, Precision, Program, Shape, Tensor};
 
 use crate::graphs::tensors;
-use crate::harness::{CARD, Data, GPU, SHAPES, WITHOUT_F16, assert_same_bits, graph, halves, random, run, run_on};
+use crate::harness::{
+    CARD, Data, GPU, SHAPES, WITHOUT_F16, assert_same_bits, graph, halves, random, read, run, run_on,
+};
 
 /// Values of an even and an odd number, of images that begin in the middle of a word.
 const ODD: [Shape; 5] = [
@@ -67,15 +69,6 @@ fn lent(values: &[u16]) -> Buffer {
     GPU.device().create_buffer_init(&BufferInitDescriptor { label: None, contents, usage })
 }
 
-fn read(buffer: &Buffer) -> Vec<u16> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    DownloadBuffer::read_buffer(GPU.device(), GPU.queue(), &buffer.slice(..), move |read| {
-        sender.send(bytemuck::pod_collect_to_vec(&read.unwrap())).unwrap();
-    });
-    while !GPU.poll().unwrap() {}
-    receiver.recv().unwrap()
-}
-
 /// What fills up the last word is neither read nor written.
 #[test]
 fn an_apps_f16_buffers_give_the_bits_of_f32_ports() {
@@ -100,7 +93,7 @@ fn an_apps_f16_buffers_give_the_bits_of_f32_ports() {
         program.record(&mut encoder, &bindings).unwrap();
         GPU.queue().submit([encoder.finish()]);
         for ((output, want), (name, _)) in outputs.iter().zip(&want).zip(graph.outputs()) {
-            let (got, len) = (read(output), want.data().len());
+            let (got, len) = (read::<u16>(output), want.data().len());
             assert_eq!(got[OFFSET / 2..][..len], bits(want.data()), "{shape}, '{name}'");
             let kept = got.iter().take(OFFSET / 2).chain(&got[OFFSET / 2 + len..]).all(|&half| half == AROUND);
             assert!(kept, "{shape}, '{name}': wrote beyond it");
@@ -192,7 +185,7 @@ fn an_apps_buffers_of_any_form_keep_what_is_around_them() {
             program.record(&mut encoder, &bindings).unwrap();
             GPU.queue().submit([encoder.finish()]);
             for ((output, want), (name, _)) in outputs.iter().zip(&want).zip(graph.outputs()) {
-                let got: Vec<u8> = bytemuck::pod_collect_to_vec(&read(output));
+                let got: Vec<u8> = read(output);
                 let want = in_memory(form, want);
                 let case = format!("{shape}, {form:?}, '{name}'");
                 assert_eq!(got[OFFSET..][..want.len()], want, "{case}");

@@ -11,7 +11,7 @@ use spp_wgpu::{Bound, Error, Graph, PlanOptions, Precision, Program, Shape, Tens
 
 use crate::fuzz::{self, Outcome};
 use crate::graphs::{painted, same_conv};
-use crate::harness::{CARD, Data, GPU, assert_same_bits, check, random};
+use crate::harness::{CARD, Data, GPU, assert_same_bits, check, random, read};
 
 /// Values of bytes over 255, as textures have them.
 pub(crate) fn picture(shape: Shape, seed: u64) -> Tensor {
@@ -144,12 +144,7 @@ fn recorded(program: &Program, textures: &[&wgpu::Texture]) -> Vec<f32> {
     let mut encoder = GPU.device().create_command_encoder(&Default::default());
     program.record(&mut encoder, &bindings).unwrap();
     GPU.queue().submit([encoder.finish()]);
-    let (sender, receiver) = std::sync::mpsc::channel();
-    wgpu::util::DownloadBuffer::read_buffer(GPU.device(), GPU.queue(), &output.slice(..), move |read| {
-        sender.send(bytemuck::pod_collect_to_vec(&read.unwrap())).unwrap();
-    });
-    while !GPU.poll().unwrap() {}
-    receiver.recv().unwrap()
+    read(&output)
 }
 
 /// The same bytes give the same values in each of an app's formats.
