@@ -94,8 +94,8 @@ impl Converter {
         if open.is_empty() {
             return Ok(ports);
         }
-        let remedy =
-            "give sizes by name, such as height=480, or all dimensions of an input, such as images=1x3x480x640";
+        let remedy = "give sizes by name, such as height=480, or all dimensions of an input, such as \
+                      images=1x3x480x640: Options::sizes, Options::inputs, --size";
         Err(broken(format!("leaves dimensions open: {}; {remedy}", open.join(", "))))
     }
 
