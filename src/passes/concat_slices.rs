@@ -10,7 +10,7 @@ use crate::kernels::{Contract, Form, contract, within};
 use crate::plan::{BufferId, Builder, Element, Order, Port, Slice, image_len, padded, physical};
 use crate::tensor::{MAX_ELEMENTS, Precision, Shape};
 
-/// Bytes on the host for a run of channels, which some ten slices repeat.
+/// Bytes on the host for a run of channels, with room to spare: slices share their runs.
 const RUN_BYTES: u64 = 40;
 
 /// The most readers of a result that are looked at one by one: as many results may share their readers.
@@ -58,11 +58,20 @@ pub(super) struct Known<'a> {
     pub(super) precisions: &'a [Precision],
 }
 
+impl<'a> Known<'a> {
+    const fn form(&self, id: NodeId) -> &'a Form {
+        &self.contracts[id.index()].result
+    }
+
+    /// Results of which this is the same can share a buffer, in one order.
+    const fn stored(&self, id: NodeId) -> (bool, Precision) {
+        (self.form(id).exact, self.precisions[id.index()])
+    }
+}
+
 /// The place of each node's result. A graph input's is its NHWC copy.
 pub(super) fn run(builder: &mut Builder, graph: &Graph, known: &Known, batches: &[Vec<NodeId>]) -> Result<Vec<Slice>> {
-    let &Known { reading: direct, contracts, precisions } = known;
-    let forms: Vec<&Form> = contracts.iter().map(|contract| &contract.result).collect();
-    let reading = &reading_through(graph, direct)[..];
+    let reading = &reading_through(graph, known.reading)[..];
     let enabled = builder.options.concat_slices;
     let mut places: Vec<Option<Slice>> = vec![None; graph.nodes().len()];
     for (id, node) in graph.ids().zip(graph.nodes()) {
@@ -75,41 +84,41 @@ pub(super) fn run(builder: &mut Builder, graph: &Graph, known: &Known, batches: 
             let place = match places[id.index()].clone() {
                 Some(place) => place,
                 None => {
-                    builder.precision = precisions[id.index()];
-                    own_place(builder, graph, direct, id, forms[id.index()])?
+                    builder.precision = known.precisions[id.index()];
+                    own_place(builder, graph, known, id)?
                 }
             };
-            place_operands(graph, reading, id, &place, (&forms, precisions), &mut places)?;
+            place_operands(graph, reading, id, &place, known, &mut places)?;
             places[id.index()] = Some(place);
         }
     }
     if builder.options.reuse_buffers {
-        share_idle_slices(builder, graph, reading, batches, (&forms, precisions), &mut places);
+        share_idle_slices(builder, graph, reading, batches, known, &mut places);
     }
     for batch in batches.iter().filter(|batch| batch.len() > 1) {
-        builder.precision = precisions[batch[0].index()];
-        place_together(builder, graph, batch, &forms, &mut places)?;
+        builder.precision = known.precisions[batch[0].index()];
+        place_together(builder, graph, batch, known, &mut places)?;
     }
     for batch in batches {
         for &id in batch {
             if places[id.index()].is_some() {
                 continue;
             }
-            builder.precision = precisions[id.index()];
-            let form = forms[id.index()];
+            builder.precision = known.precisions[id.index()];
+            let form = known.form(id);
             if let Some(place) = place_of_operand(builder, graph, reading, id, form, &places) {
                 places[id.index()] = Some(place);
                 continue;
             }
             let place = match &batch[..] {
                 // The results of one dispatch have one type.
-                [_] if is_sum_to_convert(builder, graph, direct, id, form)? => {
+                [_] if is_sum_to_convert(builder, graph, known, id)? => {
                     match output_port(builder, graph, id).and_then(|port| port.nhwc_slice(Element::F32)) {
                         Some(place) => place,
                         None => builder.sums(label(graph, id)?, graph.shape(id)?, form.segments.clone())?,
                     }
                 }
-                _ => own_place(builder, graph, direct, id, form)?,
+                _ => own_place(builder, graph, known, id)?,
             };
             places[id.index()] = Some(place);
         }
@@ -124,7 +133,7 @@ fn share_idle_slices(
     graph: &Graph,
     reading: &[Arc<[NodeId]>],
     batches: &[Vec<NodeId>],
-    (forms, precisions): (&[&Form], &[Precision]),
+    known: &Known,
     places: &mut [Option<Slice>],
 ) {
     let mut turns = vec![0; places.len()];
@@ -148,8 +157,7 @@ fn share_idle_slices(
             if places[id.index()].is_some() || outputs.contains(&id) || input_as_it_is(builder, graph, id).is_some() {
                 continue;
             }
-            let (shape, form) = (graph.nodes()[id.index()].shape, forms[id.index()]);
-            let Form { order, segments, .. } = form;
+            let (shape, Form { order, segments, .. }) = (graph.nodes()[id.index()].shape, known.form(id));
             let readers = &reading[id.index()];
             let writes = |turn: usize, buffer: BufferId| {
                 let mut places = batches[turn].iter().filter_map(|id| places[id.index()].as_ref());
@@ -158,8 +166,7 @@ fn share_idle_slices(
             let fits = |later: &NodeId| {
                 let Some(place) = &places[later.index()] else { return false };
                 let rows = |shape: Shape| (shape.n, shape.h, shape.w);
-                let stored = |id: NodeId| (forms[id.index()].exact, precisions[id.index()]);
-                let alike = place.order == *order && stored(*later) == stored(id);
+                let alike = place.order == *order && known.stored(*later) == known.stored(id);
                 let has_room = match order {
                     Order::Nchw => shape.c <= place.shape.c,
                     Order::Nhwc | Order::NhwcDense => physical(segments) <= place.physical_c(),
@@ -196,7 +203,7 @@ fn place_together(
     builder: &mut Builder,
     graph: &Graph,
     batch: &[NodeId],
-    forms: &[&Form],
+    known: &Known,
     places: &mut [Option<Slice>],
 ) -> Result<()> {
     let mut sizes: BTreeMap<(u32, u32, u32), Vec<NodeId>> = BTreeMap::new();
@@ -205,7 +212,7 @@ fn place_together(
         sizes.entry((shape.n, shape.h, shape.w)).or_default().push(*id);
     }
     for ((n, h, w), members) in sizes.into_iter().filter(|(_, members)| members.len() > 1) {
-        let stride: u64 = members.iter().map(|id| u64::from(physical(&forms[id.index()].segments))).sum();
+        let stride: u64 = members.iter().map(|id| u64::from(physical(&known.form(*id).segments))).sum();
         let len = stride * u64::from(n) * u64::from(h) * u64::from(w);
         if len > MAX_ELEMENTS || builder.element().bytes_of(len) > builder.profile.max_slice() {
             continue;
@@ -214,7 +221,7 @@ fn place_together(
         let buffer = builder.scratch_of(names.join(" + "), len)?;
         let mut offset = 0;
         for id in members {
-            let (shape, segments) = (graph.nodes()[id.index()].shape, forms[id.index()].segments.clone());
+            let (shape, segments) = (graph.nodes()[id.index()].shape, known.form(id).segments.clone());
             let place =
                 Slice { offset, stride: stride as u32, ..Slice::nhwc(buffer, builder.element(), shape, segments) };
             offset += place.physical_c();
@@ -226,17 +233,11 @@ fn place_together(
 
 /// Whether `id` is a sum that only the conversion to an `f32` output reads: rounded to `f16` on the way, outputs would have
 /// an error more for nothing but the bytes of this one tensor.
-fn is_sum_to_convert(
-    builder: &Builder,
-    graph: &Graph,
-    reading: &[Vec<NodeId>],
-    id: NodeId,
-    form: &Form,
-) -> Result<bool> {
+fn is_sum_to_convert(builder: &Builder, graph: &Graph, known: &Known, id: NodeId) -> Result<bool> {
     let Node { op, shape, .. } = graph.node(id)?;
-    let len = u64::from(physical(&form.segments)) * shape.len() / u64::from(shape.c.max(1));
+    let len = u64::from(physical(&known.form(id).segments)) * shape.len() / u64::from(shape.c.max(1));
     Ok(matches!(op, Op::Conv(_) | Op::ConvSum(_))
-        && reading[id.index()].is_empty()
+        && known.reading[id.index()].is_empty()
         && output_port(builder, graph, id).is_some_and(|port| port.element == Element::F32)
         && Element::F32.bytes_of(len) <= builder.profile.max_slice())
 }
@@ -324,8 +325,8 @@ fn label(graph: &Graph, id: NodeId) -> Result<String> {
     Ok(format!("{} '{}'", node.op.stem(), node.name))
 }
 
-fn own_place(builder: &mut Builder, graph: &Graph, reading: &[Vec<NodeId>], id: NodeId, form: &Form) -> Result<Slice> {
-    let (label, shape) = (label(graph, id)?, graph.shape(id)?);
+fn own_place(builder: &mut Builder, graph: &Graph, known: &Known, id: NodeId) -> Result<Slice> {
+    let (label, shape, form) = (label(graph, id)?, graph.shape(id)?, known.form(id));
     if let Some(port) = texture(builder, graph, id) {
         return Ok(port.slice());
     }
@@ -335,7 +336,7 @@ fn own_place(builder: &mut Builder, graph: &Graph, reading: &[Vec<NodeId>], id: 
     let port = output_port(builder, graph, id);
     if form.exact {
         let as_it_is = |port: &&Port| port.order == Order::Nchw && port.element == Element::F32;
-        return match port.or_else(|| output_port(builder, graph, reshaped(graph, reading, id))).filter(as_it_is) {
+        return match port.or_else(|| output_port(builder, graph, reshaped(graph, known.reading, id))).filter(as_it_is) {
             Some(port) => Ok(port.slice().reshaped(shape)),
             None => builder.scratch_nchw(label, shape, Element::F32),
         };
@@ -393,7 +394,7 @@ fn place_operands(
     reading: &[Arc<[NodeId]>],
     concat: NodeId,
     place: &Slice,
-    (forms, precisions): (&[&Form], &[Precision]),
+    known: &Known,
     places: &mut [Option<Slice>],
 ) -> Result<()> {
     let inputs = &graph.node(concat)?.inputs;
@@ -401,15 +402,14 @@ fn place_operands(
     inputs.iter().for_each(|input| *times.entry(*input).or_default() += 1);
     let mut offset = place.offset;
     for &input in inputs {
-        let Form { order, segments, .. } = forms[input.index()];
+        let Form { order, segments, .. } = known.form(input);
         let shape = graph.node(input)?.shape;
-        let stored = |id: NodeId| (forms[id.index()].exact, precisions[id.index()]);
-        let alike = *order == place.order && stored(input) == stored(concat);
+        let alike = *order == place.order && known.stored(input) == known.stored(concat);
         let free = times[&input] == 1 && places[input.index()].is_none() && alike;
         if free && !would_read_and_write(graph, reading, input, place.buffer, places) {
             let segments = segments.clone();
             let slice = Slice { shape, offset, segments, ..place.clone() };
-            place_reshaped(graph, reading, input, &slice, forms, places);
+            place_reshaped(graph, reading, input, &slice, known, places);
             places[input.index()] = Some(slice);
         }
         offset += match place.order {
@@ -427,7 +427,7 @@ fn place_reshaped(
     reading: &[Arc<[NodeId]>],
     reshape: NodeId,
     place: &Slice,
-    forms: &[&Form],
+    known: &Known,
     places: &mut [Option<Slice>],
 ) {
     let Node { op: Op::Reshape(_), inputs, .. } = &graph.nodes()[reshape.index()] else { return };
@@ -436,7 +436,7 @@ fn place_reshaped(
     // What reads it through the reshape is counted there, too.
     let direct = reading[input.index()].iter().filter(|reader| graph.nodes()[reader.index()].inputs.contains(&input));
     let alone = direct.count() == 1 && !graph.outputs().iter().any(|(_, output)| *output == input);
-    let exact = forms[input.index()].exact && forms[reshape.index()].exact;
+    let exact = known.form(input).exact && known.form(reshape).exact;
     let is_made = !op.is_input() && !matches!(op, Op::Concat(_));
     let slice = match place {
         place if place.is_dense() => place.reshaped(*shape),
@@ -449,7 +449,7 @@ fn place_reshaped(
         && places[input.index()].is_none()
         && !would_read_and_write(graph, reading, input, place.buffer, places)
     {
-        place_reshaped(graph, reading, input, &slice, forms, places);
+        place_reshaped(graph, reading, input, &slice, known, places);
         places[input.index()] = Some(slice);
     }
 }
