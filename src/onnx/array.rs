@@ -95,6 +95,16 @@ pub(crate) enum Data {
     Bool(Vec<bool>),
 }
 
+impl Data {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::I64(values) => values.len(),
+            Self::Bool(values) => values.len(),
+        }
+    }
+}
+
 /// As many elements as the product of `dims`; none of these, one element.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Array {
@@ -144,11 +154,7 @@ impl Array {
     }
 
     pub(crate) fn len(&self) -> usize {
-        match &self.data {
-            Data::F32(values) => values.len(),
-            Data::I64(values) => values.len(),
-            Data::Bool(values) => values.len(),
-        }
+        self.data.len()
     }
 
     pub(crate) fn rank(&self) -> usize {

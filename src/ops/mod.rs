@@ -96,7 +96,7 @@ pub use reshape::Reshape;
 pub use resize::{Resize, ResizeMode};
 pub use softmax::{Softmax, SoftmaxAxis};
 pub use strided::{Axis, Strided};
-pub(crate) use strided::{Pair, together};
+pub(crate) use strided::{Pair, span, together};
 pub use texture::{ColorOrder, Fit, Rect, Texels, Texture, Yuv, YuvMatrix};
 pub use top_k::TopK;
 pub use weight::Weight;

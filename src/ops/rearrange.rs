@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::strided::check_len;
+use super::strided::{check_len, span};
 use super::{Axis, Operand, Operation, Strided, View, Work, operands};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
@@ -51,10 +51,7 @@ impl Walk {
     /// The least and the most that it moves the index by.
     pub(crate) fn reach(&self) -> [i128; 2] {
         match self {
-            Self::Steps(Axis { extent, stride }) => {
-                let last = i128::from(*stride) * (i128::from(*extent) - 1);
-                [last.min(0), last.max(0)]
-            }
+            Self::Steps(axis) => axis.reach(),
             Self::Places(places) => {
                 let there = || places.iter().flatten().map(|&place| i128::from(place));
                 [there().min().unwrap_or(0), there().max().unwrap_or(0)]
@@ -79,8 +76,7 @@ impl Rearrange {
         }
         let len = self.axes.iter().fold(1, |len: u64, walk| len.saturating_mul(walk.extent()));
         let shape = check_len(op, self.shape, len)?;
-        let reach = self.axes.iter().map(Walk::reach);
-        let [least, most] = reach.fold([i128::from(self.offset); 2], |[a, b], [c, d]| [a + c, b + d]);
+        let [least, most] = span(self.offset, self.axes.iter().map(Walk::reach));
         let is_filled = |walk: &Walk| matches!(walk, Walk::Places(places) if places.iter().all(Option::is_none));
         if len > 0 && !self.axes.iter().any(is_filled) && (least < 0 || most >= x.len_wide() as i128) {
             let detail = format!("a walk over values {least} to {most} leaves the {} values of {x}", x.len());

@@ -12,6 +12,19 @@ pub struct Axis {
     pub stride: i32,
 }
 
+impl Axis {
+    /// The least and the most that it moves an index by.
+    pub(crate) fn reach(&self) -> [i128; 2] {
+        let last = i128::from(self.stride) * (i128::from(self.extent) - 1);
+        [last.min(0), last.max(0)]
+    }
+}
+
+/// The least and the most index that is reached from `offset`, along all of these at once.
+pub(crate) fn span(offset: u32, reaches: impl IntoIterator<Item = [i128; 2]>) -> [i128; 2] {
+    reaches.into_iter().fold([offset.into(); 2], |[a, b], [least, most]| [a + least, b + most])
+}
+
 /// A walk over an operand's values, which are counted in NCHW order, as that of `torch.as_strided`: at `[i, j, …]` stands
 /// value `offset + i * stride_i + j * stride_j + …`. The last axis moves first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -95,11 +108,7 @@ impl Strided {
         if self.is_empty() {
             return Ok(());
         }
-        let (mut least, mut most) = (i128::from(self.offset), i128::from(self.offset));
-        for Axis { extent, stride } in &self.axes {
-            let reach = i128::from(*stride) * (i128::from(*extent) - 1);
-            if reach < 0 { least += reach } else { most += reach }
-        }
+        let [least, most] = span(self.offset, self.axes.iter().map(Axis::reach));
         if least < 0 || most >= x.len_wide() as i128 {
             let detail = format!("a walk over values {least} to {most} leaves the {} values of {x}", x.len());
             return Err(Error::mismatch(op, detail));

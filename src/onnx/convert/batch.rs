@@ -4,11 +4,9 @@
 //! A tensor's values lie image by image, so those of one image are a block of it. Each node must compute a block of its
 //! result from the same block of what it reads, in the same way for each, and as it does for the file's own batch.
 
-use std::ops::RangeInclusive;
-
 use crate::graph::{Node, NodeId, Op};
 use crate::onnx::{Model, Port};
-use crate::ops::{Axis, Gather, Map, Matmul, SoftmaxAxis, Strided, Walk};
+use crate::ops::{Axis, Gather, Map, Matmul, SoftmaxAxis, Strided, Walk, span};
 use crate::tensor::Shape;
 
 /// What a node's result holds.
@@ -111,13 +109,13 @@ fn is_kept_apart(node: &Node, operands: &[(Holds, Shape)], blocks: u32) -> bool 
             },
             Op::TopK(top) => in_rows(top.len, top.inner),
             Op::Rearrange(copy) => {
-                let steps = Steps { offset: copy.offset.into(), axes: &copy.axes, beside: 0..=0 };
+                let steps = Steps { offset: copy.offset, axes: &copy.axes, beside: ALONE };
                 operands.iter().all(|&operand| steps.keep(operand, blocks))
             }
             Op::Map(map) => is_map_kept_apart(map, y, operands, blocks),
             Op::Reduce(reduce) => {
-                let beside = reach(&reduce.over);
-                operands.iter().all(|&operand| strided(&reduce.kept, beside.clone(), operand, blocks))
+                let beside = span(0, reduce.over.iter().map(Axis::reach));
+                operands.iter().all(|&operand| strided(&reduce.kept, beside, operand, blocks))
             }
             Op::Matmul(matmul) => are_products_kept_apart(matmul, operands, blocks),
             Op::Gather(gather) => is_lookup_kept_apart(gather, operands, blocks),
@@ -127,7 +125,7 @@ fn is_kept_apart(node: &Node, operands: &[(Holds, Shape)], blocks: u32) -> bool 
 
 fn is_map_kept_apart(map: &Map, y: Shape, operands: &[(Holds, Shape)], blocks: u32) -> bool {
     map.walks.iter().zip(operands).all(|(walk, &(holds, x))| match walk {
-        Some(walk) => strided(walk, 0..=0, (holds, x), blocks),
+        Some(walk) => strided(walk, ALONE, (holds, x), blocks),
         None if x.len() == 1 => holds != Holds::Images,
         None if x == y && holds != (Holds::Same { in_blocks: false }) => true,
         None if !y.n.is_multiple_of(blocks) => false,
@@ -140,36 +138,31 @@ fn are_products_kept_apart(matmul: &Matmul, operands: &[(Holds, Shape)], blocks:
     let (Ok((batch, [rows, ..])), &[a, b]) = (matmul.extents(""), operands) else { return false };
     // Images are matrices, or rows of one that is multiplied by what is the same for all.
     if batch.iter().all(|&extent| extent == 1) {
-        return rows.is_multiple_of(blocks) && b.0 != Holds::Images && strided(&matmul.a, 0..=0, a, blocks);
+        return rows.is_multiple_of(blocks) && b.0 != Holds::Images && strided(&matmul.a, ALONE, a, blocks);
     }
-    strided(&matmul.a, 0..=0, a, blocks) && strided(&matmul.b, 0..=0, b, blocks)
+    strided(&matmul.a, ALONE, a, blocks) && strided(&matmul.b, ALONE, b, blocks)
 }
 
 fn is_lookup_kept_apart(gather: &Gather, operands: &[(Holds, Shape)], blocks: u32) -> bool {
     let &[x, indices] = operands else { return false };
-    let last = i64::from(gather.stride) * (i64::from(gather.extent) - 1);
-    strided(&gather.x, 0..=last, x, blocks) && strided(&gather.indices, 0..=0, indices, blocks)
+    let last = i128::from(gather.stride) * (i128::from(gather.extent) - 1);
+    strided(&gather.x, [0, last], x, blocks) && strided(&gather.indices, ALONE, indices, blocks)
 }
 
-fn strided(walk: &Strided, beside: RangeInclusive<i64>, operand: (Holds, Shape), blocks: u32) -> bool {
+fn strided(walk: &Strided, beside: [i128; 2], operand: (Holds, Shape), blocks: u32) -> bool {
     let axes: Vec<Walk> = walk.axes.iter().copied().map(Walk::Steps).collect();
-    Steps { offset: walk.offset.into(), axes: &axes, beside }.keep(operand, blocks)
+    Steps { offset: walk.offset, axes: &axes, beside }.keep(operand, blocks)
 }
 
-/// The least and the most that such axes move an index by.
-fn reach(axes: &[Axis]) -> RangeInclusive<i64> {
-    let last = |axis: &Axis| i64::from(axis.stride) * (i64::from(axis.extent) - 1);
-    let [least, most] =
-        axes.iter().map(last).fold([0, 0], |[least, most], last| [least + last.min(0), most + last.max(0)]);
-    least..=most
-}
+/// Nothing is read beside the value of a step.
+const ALONE: [i128; 2] = [0; 2];
 
 /// A walk over an operand.
 struct Steps<'a> {
-    offset: i64,
+    offset: u32,
     axes: &'a [Walk],
-    /// What is read beside the value of each step.
-    beside: RangeInclusive<i64>,
+    /// What is read beside the value of each step: from so many values after it to so many.
+    beside: [i128; 2],
 }
 
 impl Steps<'_> {
@@ -181,15 +174,13 @@ impl Steps<'_> {
             return false;
         }
         let steps = outer.extent() / u64::from(blocks);
-        let (shift, first) = match outer {
-            Walk::Steps(Axis { stride, .. }) => {
-                let last = (steps as i64 - 1) * i64::from(*stride);
-                (steps as i64 * i64::from(*stride), [last.min(0), last.max(0)])
+        let (shift, image) = match outer {
+            Walk::Steps(axis) => {
+                (steps as i64 * i64::from(axis.stride), Walk::Steps(Axis { extent: steps as u32, ..*axis }))
             }
             Walk::Places(places) => {
                 let mut images = places.chunks(steps as usize);
                 let (Some(first), Some(second)) = (images.next(), images.next()) else { return false };
-                let there = || first.iter().flatten().map(|&place| i64::from(place));
                 let pairs = first.iter().zip(second).find_map(|(&first, &second)| first.zip(second));
                 let Some((here, next)) = pairs else { return false };
                 let shift = i64::from(next) - i64::from(here);
@@ -201,17 +192,14 @@ impl Steps<'_> {
                 if !places.chunks(steps as usize).enumerate().all(is_moved) {
                     return false;
                 }
-                (shift, [there().min().unwrap_or(0), there().max().unwrap_or(0)])
+                (shift, Walk::Places(first.into()))
             }
         };
         let block = (x.len() / u64::from(blocks)) as i64;
-        let mut range = first.map(|value| value + self.offset);
-        for (_, axis) in self.axes.iter().enumerate().filter(|(i, _)| *i != at) {
-            let [least, most] = axis.reach();
-            range[0] += least as i64;
-            range[1] += most as i64;
-        }
-        let within = range[0] + self.beside.start() >= 0 && range[1] + self.beside.end() < block;
+        let inner = self.axes.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, axis)| axis);
+        let [least, most] = span(self.offset, inner.chain([&image]).map(Walk::reach));
+        let [before, after] = self.beside;
+        let within = least + before >= 0 && most + after < block.into();
         let in_blocks = shift == block && within && x.len().is_multiple_of(blocks.into());
         match holds {
             Holds::Images => in_blocks,

@@ -192,13 +192,13 @@ pub(crate) fn parse(bytes: &[u8], folder: Option<&Path>, max_bytes: u64) -> Resu
             2 => file.producer = value.text()?.into(),
             7 => set(&mut graph, value.bytes()?, "graph")?,
             8 => {
-                let (domain, version) = opset_import(value.bytes()?)?;
+                let (domain, version) = entry(value.bytes()?, Value::int)?;
                 if matches!(domain, "" | "ai.onnx") {
                     set(&mut opset, version, "version of the operators")?;
                 }
             }
             14 => {
-                let (key, value) = entry(value.bytes()?)?;
+                let (key, value) = entry(value.bytes()?, Value::text)?;
                 file.metadata.insert(key.into(), value.into());
             }
             _ => {}
@@ -285,25 +285,13 @@ fn defined_twice(name: &str) -> Error {
     broken(format!("defines the value '{name}' twice"))
 }
 
-fn opset_import(message: &[u8]) -> Result<(&str, i64)> {
-    let mut import = ("", 0);
-    fields(message, |number, value| {
-        match number {
-            1 => import.0 = value.text()?,
-            2 => import.1 = value.int()?,
-            _ => {}
-        }
-        Ok(())
-    })?;
-    Ok(import)
-}
-
-fn entry(message: &[u8]) -> Result<(&str, &str)> {
-    let mut entry = ("", "");
+/// A name and what belongs to it.
+fn entry<'a, T: Default>(message: &'a [u8], read: impl Fn(Value<'a>) -> Result<T>) -> Result<(&'a str, T)> {
+    let mut entry = ("", T::default());
     fields(message, |number, value| {
         match number {
             1 => entry.0 = value.text()?,
-            2 => entry.1 = value.text()?,
+            2 => entry.1 = read(value)?,
             _ => {}
         }
         Ok(())

@@ -10,7 +10,7 @@ use rten_onnx::onnx::{DataLocation, DataType};
 use super::entry;
 use crate::error::Result;
 use crate::onnx::array::{Array, Data, Kind, sizes};
-use crate::onnx::message::fields;
+use crate::onnx::message::{Value, fields};
 
 /// Its name, and its values or why there are none.
 pub(super) fn read_tensor<'a>(message: &'a [u8], external: &mut External) -> Result<(&'a str, Result<Array, String>)> {
@@ -28,7 +28,7 @@ pub(super) fn read_tensor<'a>(message: &'a [u8], external: &mut External) -> Res
             9 => tensor.raw = Some(value.bytes()?),
             10 => value.doubles(&mut tensor.doubles)?,
             13 => {
-                let (key, value) = entry(value.bytes()?)?;
+                let (key, value) = entry(value.bytes()?, Value::text)?;
                 tensor.external.insert(key, value);
             }
             14 => tensor.is_external = value.int()? == i64::from(DataLocation::EXTERNAL.0),
@@ -67,13 +67,11 @@ impl Tensor<'_> {
         if self.is_external {
             return external.read(&self.external, kind, dims, len);
         }
-        let fits = |given: usize, of: usize| {
-            let wanted = len * of;
-            let unit = if of == 1 { "values" } else { "bytes" };
+        let fits = |given: usize, wanted: usize, unit: &str| {
             if given == wanted { Ok(()) } else { Err(format!("has {given} {unit}, but {dims:?} are {wanted}")) }
         };
         if let Some(mut raw) = self.raw {
-            fits(raw.len(), kind.bytes()).map_err(|reason| reason.replace("values", "bytes"))?;
+            fits(raw.len(), len * kind.bytes(), "bytes")?;
             return Array::read(kind, dims, len, &mut raw).map_err(|error| error.to_string());
         }
         let data = match kind {
@@ -87,12 +85,7 @@ impl Tensor<'_> {
             Kind::Bool => Data::Bool(self.ints.iter().map(|&value| value != 0).collect()),
             _ => Data::I64(self.ints.into_iter().map(|value| kind.wrapped(value)).collect()),
         };
-        let given = match &data {
-            Data::F32(values) => values.len(),
-            Data::I64(values) => values.len(),
-            Data::Bool(values) => values.len(),
-        };
-        fits(given, 1)?;
+        fits(data.len(), len, "values")?;
         Ok(Array { kind, dims, data })
     }
 }
