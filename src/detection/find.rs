@@ -41,7 +41,7 @@ pub(super) fn by_pair(outputs: &[Output], input: [u32; 2]) -> Option<Head> {
     let faces = cells(input, &[8]) * 3 + cells(input, &[16, 32]) * 2 + cells(input, &[64]) * 3;
     if scores.width == 2 && boxes.rows == faces {
         let is_box = |[x0, y0, x1, y1]: [f32; 4]| x0 <= x1 && y0 <= y1;
-        let decoded = (0..boxes.n).all(|image| (0..boxes.rows).all(|row| is_box(boxes.four(image, row))));
+        let decoded = boxes.places().all(|(image, row)| is_box(boxes.four(image, row)));
         return Some(Head::UltraFace { decoded });
     }
     let set = match scores.width {
@@ -117,7 +117,7 @@ pub(super) fn by_rows(outputs: &[Output], input: [u32; 2], known: &Known) -> Res
 }
 
 fn objectness_is_1(rows: Rows) -> bool {
-    (0..rows.n).all(|image| (0..rows.rows).all(|row| rows.at(image, row, 4) == 1.0))
+    rows.places().all(|(image, row)| rows.at(image, row, 4) == 1.0)
 }
 
 /// Whether most cells have a centre nearer to the cell's than to the corner of the image; `None` if there is no telling.

@@ -174,8 +174,7 @@ impl Head {
             Self::YoloV8 => Some(self.rows(outputs, input)?.1 - 4),
             Self::EndToEnd => {
                 let (rows, _) = self.rows(outputs, input)?;
-                let classes = (0..rows.n).flat_map(|n| (0..rows.rows).map(move |row| rows.at(n, row, 5)));
-                let most = classes.fold(0.0, f32::max) as usize;
+                let most = rows.places().map(|(n, row)| rows.at(n, row, 5)).fold(0.0, f32::max) as usize;
                 (most >= labels::COCO.len()).then_some(most.saturating_add(1))
             }
             Self::YoloV3(anchors) | Self::YoloV5(anchors) => {

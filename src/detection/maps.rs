@@ -2,7 +2,7 @@
 
 use super::Detection;
 use super::head::Output;
-use super::rows::{Candidates, corners, sigmoid};
+use super::rows::{Candidates, corners, largest, sigmoid};
 
 /// Widths and heights of the default boxes in pixels, one list per map, the finest map first.
 pub type Anchors = Vec<Vec<[f32; 2]>>;
@@ -140,12 +140,7 @@ pub(super) fn of_maps(maps: &[Map], image: usize, exponential: bool, threshold: 
                 if objectness <= threshold || objectness.is_nan() {
                     continue;
                 }
-                let classes =
-                    (0..map.width - 5).map(|class| (class, at(5 + class))).filter(|(_, score)| !score.is_nan());
-                let Some((class, score)) = classes.reduce(|best, other| if other.1 > best.1 { other } else { best })
-                else {
-                    continue;
-                };
+                let Some((class, score)) = largest((5..map.width).map(at)) else { continue };
                 let score = objectness * sigmoid(score);
                 if score > threshold {
                     let cell = [cell % map.w, cell / map.w].map(|cell| cell as f32);

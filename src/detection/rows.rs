@@ -50,11 +50,10 @@ impl<'a> Rows<'a> {
         [0, 1, 2, 3].map(|column| self.at(image, row, column))
     }
 
-    /// The largest number of these columns and which of them it is, from 0; the first of equals. `None` if there is no
-    /// number among them.
-    pub(super) fn best(&self, image: usize, row: usize, columns: std::ops::Range<usize>) -> Option<(usize, f32)> {
-        let scores = columns.map(|column| self.at(image, row, column)).enumerate();
-        scores.filter(|(_, score)| !score.is_nan()).reduce(|best, other| if other.1 > best.1 { other } else { best })
+    /// Image and row of all rows.
+    pub(super) fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let Self { n, rows, .. } = *self;
+        (0..n).flat_map(move |image| (0..rows).map(move |row| (image, row)))
     }
 
     /// All numbers of all images row by row, where they lie so.
@@ -62,6 +61,12 @@ impl<'a> Rows<'a> {
         let len = self.rows * self.width;
         self.data.get(image * len..(image + 1) * len).unwrap_or_default()
     }
+}
+
+/// The largest number and which it is, from 0; the first of equals. `None` if there is no number among them.
+pub(super) fn largest(scores: impl Iterator<Item = f32>) -> Option<(usize, f32)> {
+    let scores = scores.enumerate().filter(|(_, score)| !score.is_nan());
+    scores.reduce(|best, other| if other.1 > best.1 { other } else { best })
 }
 
 /// Whether these are probabilities already: no row has a negative number, or another sum than 1, to within what `f16`
@@ -126,7 +131,7 @@ pub(super) fn of_rows(
             if objectness <= threshold {
                 continue;
             }
-            if let Some((class, score)) = rows.best(image, row, classes.clone()) {
+            if let Some((class, score)) = largest(classes.clone().map(|column| rows.at(image, row, column))) {
                 let score = objectness * score;
                 if score > threshold {
                     found.push(class, score, corners(place(row, rows.four(image, row))));
@@ -141,8 +146,7 @@ pub(super) fn of_rows(
 /// Angles and key points stand where scores would, and so do numbers that no sigmoid has seen.
 fn check_scores(rows: Rows, columns: std::ops::Range<usize>) -> Result<(), Bad> {
     let is_score = |score: f32| score.is_nan() || (-0.01..=1.01).contains(&score);
-    let places = (0..rows.n).flat_map(|n| (0..rows.rows).map(move |row| (n, row)));
-    let mut scores = places.flat_map(|(n, row)| columns.clone().map(move |column| rows.at(n, row, column)));
+    let mut scores = rows.places().flat_map(|(n, row)| columns.clone().map(move |column| rows.at(n, row, column)));
     match scores.find(|&score| !is_score(score)) {
         Some(score) => {
             let hint = "scores are 0 to 1; oriented boxes and key points cannot be read";
@@ -155,9 +159,9 @@ fn check_scores(rows: Rows, columns: std::ops::Range<usize>) -> Result<(), Bad> 
 pub(super) fn end_to_end(rows: Rows, threshold: f32) -> Result<Vec<Vec<Detection>>, Bad> {
     check_scores(rows, 4..5)?;
     let filled = |&(n, row): &(usize, usize)| rows.at(n, row, 4) > 0.0;
-    let places = (0..rows.n).flat_map(|n| (0..rows.rows).map(move |row| (n, row))).filter(filled);
+    let mut classes = rows.places().filter(filled).map(|(n, row)| rows.at(n, row, 5));
     let is_class = |&class: &f32| class >= 0.0 && class.fract() == 0.0;
-    if let Some(class) = places.map(|(n, row)| rows.at(n, row, 5)).find(|class| !is_class(class)) {
+    if let Some(class) = classes.find(|class| !is_class(class)) {
         let hint =
             "the sixth number of a row is a whole one from 0; rows of 4 + 2 scores, as RT-DETR's, cannot be read";
         return Err((format!("a class of {class}"), hint));
@@ -187,12 +191,16 @@ pub(super) fn of_pair(
         let boxes = boxes(image)?;
         let classes = scores.width;
         let values = scores.image(image);
-        if !are_probabilities(values, classes) && values.iter().all(|score| (0.0..=1.0).contains(score)) {
+        let computed;
+        let values = if are_probabilities(values, classes) {
+            values
+        } else if values.iter().all(|score| (0.0..=1.0).contains(score)) {
             let hint = "scores are softmax's or before it, the background first; those of a sigmoid cannot be read";
             return Err(bad(("rows of scores that do not sum to 1".into(), hint)));
-        }
-        let computed = if are_probabilities(values, classes) { Vec::new() } else { softmax(values, classes) };
-        let values = if computed.is_empty() { values } else { &computed };
+        } else {
+            computed = softmax(values, classes);
+            &computed
+        };
         let mut found = Candidates::default();
         for class in 1..classes {
             let scores = values.iter().skip(class).step_by(classes);

@@ -126,11 +126,10 @@ pub(crate) fn expected(
         let stored = matches!(tolerance, Tolerance::Usual(Precision::F16));
         let passes = error <= 1.0 && (!stored || nmse <= 1e-5);
         if !passes && outcome.pass {
-            let off = match stored {
-                true if error <= 1.0 => {
-                    "over 1e-5: f16 is too coarse for some of it; --keep-f32 leaves nodes in f32".into()
-                }
-                _ => format!("an error of {error:.2e} times what is allowed"),
+            let off = if error <= 1.0 {
+                "over 1e-5: f16 is too coarse for some of it; --keep-f32 leaves nodes in f32".into()
+            } else {
+                format!("an error of {error:.2e} times what is allowed")
             };
             outcome.note = format!("{}: NMSE {nmse:.1e}, {off}", port.name);
         }
