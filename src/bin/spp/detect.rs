@@ -11,8 +11,8 @@ use spp_wgpu::Error;
 use spp_wgpu::detection::{self, Anchors, Detection, DetectionOptions, Head, Known, Output, Placement};
 
 use crate::failure::{Failure, Result};
-use crate::labels::{Labels, named};
-use crate::network::Network;
+use crate::labels::Labels;
+use crate::network::{Network, OTHER_TASK};
 use crate::output::{note, progress, say_json, say_table, writable};
 use crate::paint;
 use crate::picture::{self, Preparation};
@@ -117,7 +117,9 @@ struct Reader<'a> {
     network: Network,
     known: Known,
     head: Option<Head>,
-    labels: Option<Labels>,
+    labels: Labels,
+    /// Until the first pictures are read.
+    is_first: bool,
 }
 
 pub(crate) fn detect(args: &Args, device: Option<&str>) -> Result<()> {
@@ -133,9 +135,11 @@ pub(crate) fn detect(args: &Args, device: Option<&str>) -> Result<()> {
         (Some(head), Some(anchors)) => Some(head.clone().with_anchors(anchors.clone())?),
         (head, _) => head.clone(),
     };
-    let network = Network::open(&args.file, &args.reading, Some(&["detect", "segment"]), &args.arithmetic, device)?;
-    let known = Known { classes: named(args.labels.as_deref(), &network.model)?, anchors: args.anchors.clone() };
-    let mut reader = Reader { args, network, known, head, labels: None };
+    let refused = |task: &str| (!["detect", "segment"].contains(&task)).then_some(OTHER_TASK);
+    let network = Network::open(&args.file, &args.reading, refused, &args.arithmetic, device)?;
+    let labels = Labels::open(args.labels.as_deref(), &network.model)?;
+    let known = Known { classes: labels.count(), anchors: args.anchors.clone() };
+    let mut reader = Reader { args, network, known, head, labels, is_first: true };
     let (mut seen, mut failed) = (Vec::new(), false);
     let mut fail = |error: String| {
         note(format!("error: {error}"));
@@ -187,11 +191,11 @@ pub(crate) fn detect(args: &Args, device: Option<&str>) -> Result<()> {
     if args.head.is_none() && !seen.is_empty() {
         note(format!("the outputs are read as those of {head}; --head says otherwise"));
     }
-    let labels = reader.labels.unwrap_or_default();
+    let labels = &reader.labels;
     if args.json {
-        say_json(&seen.iter().map(|seen| json(seen, &head, &labels)).collect())?;
+        say_json(&seen.iter().map(|seen| json(seen, &head, labels)).collect())?;
     } else {
-        let rows: Vec<_> = seen.iter().flat_map(|seen| rows(seen, &labels)).collect();
+        let rows: Vec<_> = seen.iter().flat_map(|seen| rows(seen, labels)).collect();
         say_table(["picture", "class", "label", "score", "x0", "y0", "x1", "y1"], &rows)?;
     }
     if failed { Err(Failure::Check) } else { Ok(()) }
@@ -239,7 +243,6 @@ impl Reader<'_> {
         let usual = self.head.as_ref().map_or_else(detection::Preparation::default, Head::preparation);
         let first = args.preparation.or(usual)?;
         let (mut results, mut placements) = look(&first)?;
-        let is_first = self.labels.is_none();
         let head = match &self.head {
             Some(head) => head.clone(),
             None => Head::find_with(&network.outputs(&results), network.input, &self.known)?,
@@ -254,7 +257,7 @@ impl Reader<'_> {
         }
         let outputs = network.outputs(&results);
         let doubt = head.doubt(&outputs, network.input, &self.known)?;
-        if let Some(doubt) = doubt.filter(|_| is_first && args.head.is_none()) {
+        if let Some(doubt) = doubt.filter(|_| self.is_first && args.head.is_none()) {
             note(doubt);
         }
         let options = DetectionOptions {
@@ -267,7 +270,7 @@ impl Reader<'_> {
             ..DetectionOptions::default()
         };
         let images = objects(&head, &outputs, network.input, &placements, &options)?;
-        if is_first
+        if self.is_first
             && (network.model.metadata.get("task").is_some_and(|task| task == "segment") || prototypes(&outputs))
         {
             note("only boxes are read; the masks of this network are not");
@@ -277,17 +280,17 @@ impl Reader<'_> {
             return Err(Failure::Usage(format!("{head}: the outputs are of {of} pictures, not of {needs}")));
         }
         let classes = head.classes(&outputs, network.input)?;
-        self.name_classes(&head, classes)?;
+        self.name_classes(&head, classes);
         self.head = Some(head);
+        self.is_first = false;
         Ok(images.into_iter().take(placements.len()).collect())
     }
 
     /// An end-to-end head does not say how many classes there are, so that the usual names may be wrong.
-    fn name_classes(&mut self, head: &Head, classes: Option<usize>) -> Result<()> {
+    fn name_classes(&mut self, head: &Head, classes: Option<usize>) {
         let unsure = *head == Head::EndToEnd && self.known.classes.is_none();
-        if self.labels.is_none() {
-            let usual = head.labels(classes).unwrap_or_default();
-            self.labels = Some(Labels::open(self.args.labels.as_deref(), &self.network.model, usual)?);
+        if self.is_first {
+            self.labels.default_to(head.labels(classes).unwrap_or_default());
             if unsure && classes.is_none() {
                 note("the file does not name its classes: these are COCO's names; --labels says otherwise");
             }
@@ -296,16 +299,14 @@ impl Reader<'_> {
             note(format!(
                 "the file does not name its classes, at least {classes}: they have numbers; --labels names them"
             ));
-            self.labels = Some(Labels::default());
+            self.labels = Labels::default();
         }
-        Ok(())
     }
 
     /// The best on top.
     fn painted(&self, mut canvas: RgbImage, objects: &[Detection]) -> RgbImage {
         for object in objects.iter().rev() {
-            let name = self.labels.as_ref().map(|labels| labels.of(object.class)).unwrap_or_default();
-            let text = format!("{name} {:.2}", object.score);
+            let text = format!("{} {:.2}", self.labels.of(object.class), object.score);
             paint::frame(&mut canvas, object.corners, &text, paint::colour(object.class));
         }
         canvas

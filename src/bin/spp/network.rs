@@ -11,6 +11,9 @@ use crate::failure::{Failure, Result};
 use crate::planning::Arithmetic;
 use crate::source::Reading;
 
+/// Why a command refuses files for a task that it cannot do.
+pub(crate) const OTHER_TASK: &str = ", but this command reads none of that; spp run --image writes its outputs";
+
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) model: Model,
@@ -24,28 +27,28 @@ pub(crate) struct Network {
 
 impl Network {
     /// Errors: what is no model, or does not take pictures of three channels; what the exporter notes to be for a task that
-    /// is not among `tasks`.
+    /// is `refused`, with the end of the sentence that says so.
     pub(crate) fn open(
         file: &Path,
         reading: &Reading,
-        tasks: Option<&[&str]>,
+        refused: fn(&str) -> Option<&'static str>,
         arithmetic: &Arithmetic,
         device: Option<&str>,
     ) -> Result<Self> {
         let model = Model::load(file, &reading.options()?)?;
-        let refuse = |what: String, needs: &str| Err(Failure::Usage(format!("{}: {what}, {needs}", file.display())));
-        let task = model.metadata.get("task").map(String::as_str);
-        if let Some(task) = task.filter(|task| tasks.is_some_and(|tasks| !tasks.contains(task))) {
-            let needs = "but this command reads none of that; spp run --image writes its outputs";
-            return refuse(format!("notes that its task is '{}'", task.escape_debug()), needs);
+        let refuse = |what: String| Err(Failure::Usage(format!("{}: {what}", file.display())));
+        if let Some(task) = model.metadata.get("task")
+            && let Some(why) = refused(task)
+        {
+            return refuse(format!("notes that its task is '{}'{why}", task.escape_debug()));
         }
         let needs = "but pictures need one input [n, 3, rows, columns]";
         let [port] = &model.inputs[..] else {
             let names: Vec<&str> = model.inputs.iter().map(|port| port.name.as_str()).collect();
-            return refuse(format!("has {} inputs ({})", names.len(), names.join(", ")), needs);
+            return refuse(format!("has {} inputs ({}), {needs}", names.len(), names.join(", ")));
         };
         let &[len, 3, rows, columns] = &port.dims[..] else {
-            return refuse(format!("its input '{}' is {:?}", port.name, port.dims), needs);
+            return refuse(format!("its input '{}' is {:?}, {needs}", port.name, port.dims));
         };
         let device = arithmetic.open(device)?;
         let options = arithmetic.options(PlanOptions::default());

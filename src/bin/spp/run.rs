@@ -114,7 +114,7 @@ fn run_model(args: &Args, file: &Path, device: Option<&str>) -> Result<()> {
             (model, results)
         }
         (None, Some(image)) => {
-            let network = Network::open(file, &args.reading, None, &args.arithmetic, device)?;
+            let network = Network::open(file, &args.reading, |_| None, &args.arithmetic, device)?;
             let preparation = args.preparation.or(detection::Preparation::default())?;
             let (input, _) = picture::prepared(&picture::open(image)?, &preparation, network.input)?;
             let results = network.run(&[input])?;

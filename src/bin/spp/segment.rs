@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
-use spp_wgpu::detection::{self, Fit, Head, Placement, labels};
+use spp_wgpu::detection::labels::VOC;
+use spp_wgpu::detection::{self, Fit, Head, Placement};
 use spp_wgpu::onnx::{ElementType, Port};
 use spp_wgpu::{Error, Tensor};
 
 use crate::failure::{Failure, Result};
-use crate::labels::{Labels, named};
-use crate::network::Network;
+use crate::labels::Labels;
+use crate::network::{Network, OTHER_TASK};
 use crate::output::{note, say_json, say_table};
 use crate::paint;
 use crate::picture::{self, Preparation};
@@ -67,18 +68,14 @@ struct Classes {
 pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
     picture::savable(&args.output, args.force)?;
     let picture = picture::open(&args.image)?;
-    let tasks = ["semantic", "segment", "detect"];
-    let network = Network::open(&args.file, &args.reading, Some(&tasks), &args.arithmetic, device)?;
-    let refuse = |what: &str| Err(Failure::Usage(format!("{}: {what}", args.file.display())));
-    match network.model.metadata.get("task").map(String::as_str) {
-        Some("segment") => {
-            return refuse(
-                "notes that its task is 'segment': instance masks are not read; spp detect reads their boxes",
-            );
-        }
-        Some("detect") => return refuse("notes that its task is 'detect'; spp detect reads its boxes"),
-        _ => {}
-    }
+    let refused = |task: &str| match task {
+        "semantic" => None,
+        "segment" => Some(": instance masks are not read; spp detect reads their boxes"),
+        "detect" => Some("; spp detect reads its boxes"),
+        _ => Some(OTHER_TASK),
+    };
+    let network = Network::open(&args.file, &args.reading, refused, &args.arithmetic, device)?;
+    let bad = |what: String| Failure::Usage(format!("{}: {what}", args.file.display()));
     let usual = detection::Preparation {
         fit: Fit::Stretch,
         mean: [0.485, 0.456, 0.406],
@@ -91,20 +88,20 @@ pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
         && let Ok(head) = Head::find(&network.outputs(&results), network.input)
     {
         let hint = "spp detect reads them; if it is no detector, --tensor names the output";
-        return refuse(&format!("the outputs look like those of a detector, {head}; {hint}"));
+        return Err(bad(format!("the outputs look like those of a detector, {head}; {hint}")));
     }
-    let chosen = chosen(&network.model.outputs, network.len, args.tensor.as_deref());
-    let chosen = chosen.map_err(|what| Failure::Usage(format!("{}: {what}", args.file.display())))?;
+    let chosen = chosen(&network.model.outputs, network.len, args.tensor.as_deref()).map_err(bad)?;
     let classes = classes(&network.model.outputs[chosen], &results[chosen])?;
-    let named = named(args.labels.as_deref(), &network.model)?;
+    let mut labels = Labels::open(args.labels.as_deref(), &network.model)?;
+    let named = labels.count();
     if let (Some(count), Some(named)) = (classes.count, named)
         && named < count
     {
-        let (file, what) = (args.file.display(), format!("only {named} of {count} classes have a name"));
-        return Err(Failure::Usage(format!("{file}: {what}; --labels needs a line for each, the background's first")));
+        let remedy = "--labels needs a line for each, the background's first";
+        return Err(bad(format!("only {named} of {count} classes have a name; {remedy}")));
     }
 
-    let voc: Vec<&str> = if classes.count == Some(21) { [&["background"], &labels::VOC[..]].concat() } else { vec![] };
+    let voc: Vec<&str> = if classes.count == Some(21) { [&["background"], &VOC[..]].concat() } else { vec![] };
     let prepared = "the picture is prepared as torchvision's networks need it (--fit, --order, --scale, --mean, --std)";
     let called = "the classes are called by VOC's names (--labels)";
     let is_assumed = [(!args.preparation.is_given(), prepared), (named.is_none() && !voc.is_empty(), called)];
@@ -112,7 +109,7 @@ pub(crate) fn segment(args: &Args, device: Option<&str>) -> Result<()> {
     if !assumed.is_empty() {
         note(format!("{}; options say otherwise", assumed.join(", and ")));
     }
-    let labels = Labels::open(args.labels.as_deref(), &network.model, &voc)?;
+    labels.default_to(&voc);
     let (painted, counts) = paint(&picture, &classes, &placement, network.input);
     picture::save(&args.output, &painted, args.force)?;
 
